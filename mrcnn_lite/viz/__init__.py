@@ -1,0 +1,1 @@
+"""Pictures of the course: one look, one file per kind of picture. Needs matplotlib."""
