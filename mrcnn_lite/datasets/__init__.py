@@ -1,0 +1,1 @@
+"""Data sets: drawn shapes, photographs with COCO annotations, transforms, batches."""
