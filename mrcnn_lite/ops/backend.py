@@ -1,0 +1,102 @@
+"""The one switch: which form of an operation runs.
+
+    reference   the loop that reads like the paper (slow; for reading and for checking)
+    torch       the tensor form (fast, any device)
+    triton      a GPU kernel; an error where there is none
+    auto        a kernel where one has registered itself for the tensor's device, else torch
+
+`ops` never imports a kernel. A kernel module calls `register_kernel` when it is imported.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+BACKENDS = ("reference", "torch", "triton", "auto")
+
+_chosen = "auto"
+_kernels: dict[tuple[str, str], Callable] = {}  # (operation, device type) -> function
+
+
+def backend() -> str:
+    """Say which backend is chosen.
+
+    Returns:
+        One of "reference", "torch", "triton", "auto".
+    """
+    return _chosen
+
+
+def set_backend(name: str) -> None:
+    """Choose the backend for every later call of an operation in this process.
+
+    Args:
+        name: "reference", "torch", "triton" or "auto".
+
+    Raises:
+        ValueError: the name is unknown, or it is "triton" and no kernel has registered itself.
+    """
+    global _chosen
+    if name not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {name!r}")
+    if name == "triton" and not _kernels:
+        raise ValueError(
+            "backend 'triton' was asked for, but no Triton kernel has registered itself in this "
+            "process; use 'auto' or 'torch'"
+        )
+    _chosen = name
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Choose the backend inside a `with` block and restore the old choice afterwards.
+
+    Args:
+        name: as for `set_backend`.
+    """
+    before = _chosen
+    set_backend(name)
+    try:
+        yield
+    finally:
+        set_backend(before)
+
+
+def register_kernel(operation: str, device_type: str, function: Callable) -> None:
+    """Let a faster twin of an operation take part in "auto" and "triton".
+
+    Args:
+        operation: the operation's name, such as "roi_align".
+        device_type: `tensor.device.type` of the tensors it serves, such as "cuda".
+        function: takes the arguments of the tensor form, already checked.
+    """
+    _kernels[operation, device_type] = function
+
+
+def choose(operation: str, device: torch.device, loop: Callable, tensor: Callable) -> Callable:
+    """Pick the form of an operation that the chosen backend asks for.
+
+    Args:
+        operation: the operation's name.
+        device: where its tensors are.
+        loop: the reference form.
+        tensor: the tensor form.
+
+    Returns:
+        The function to call.
+
+    Raises:
+        ValueError: "triton" is chosen and this operation has no kernel for this device.
+    """
+    if _chosen == "reference":
+        return loop
+    if _chosen == "torch":
+        return tensor
+    kernel = _kernels.get((operation, device.type))
+    if kernel is None and _chosen == "triton":
+        raise ValueError(
+            f"backend 'triton' was asked for, but {operation} has no kernel for device "
+            f"'{device.type}'; move the tensors to a CUDA device, or use 'auto' or 'torch'"
+        )
+    return kernel or tensor

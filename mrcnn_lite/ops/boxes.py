@@ -1,0 +1,152 @@
+"""Boxes: area, overlap, clipping, and the four numbers that move one box onto another.
+
+A box is (x1, y1, x2, y2) in continuous image coordinates, half open: a box that holds pixel columns
+3, 4 and 5 has x1 = 3 and x2 = 6, and its width is x2 - x1 with no "+ 1".
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from mrcnn_lite.ops.checks import check_boxes, check_tensor
+
+# A predicted size may grow at most this much (natural log), so that exp() cannot overflow.
+# 1000 / 16 is the ratio of the largest image side to the smallest stride in Detectron.
+MAX_LOG_SCALE = math.log(1000.0 / 16)
+# Sizes below this many pixels are treated as this many, so that padded rows stay finite.
+MIN_SIZE = 1e-6
+
+Weights = tuple[float, float, float, float]
+
+
+def box_area(boxes: Tensor) -> Tensor:
+    """Area of each box.
+
+    Args:
+        boxes: Tensor[..., 4], pixels.
+
+    Returns:
+        Tensor[...], square pixels.
+    """
+    check_tensor(boxes, "boxes", "[..., 4]", floating=False)
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])  # [...]
+
+
+def box_iou_loop(a: Tensor, b: Tensor) -> Tensor:
+    """Overlap of every box of one set with every box of another, one pair at a time.
+
+    Args:
+        a: Tensor[N, 4].
+        b: Tensor[G, 4].
+
+    Returns:
+        Tensor[N, G] in 0..1: area of the intersection over area of the union.
+    """
+    iou = a.new_zeros(len(a), len(b))  # [N, G]
+    for i, (ax1, ay1, ax2, ay2) in enumerate(a.tolist()):
+        for j, (bx1, by1, bx2, by2) in enumerate(b.tolist()):
+            width = max(0.0, min(ax2, bx2) - max(ax1, bx1))
+            height = max(0.0, min(ay2, by2) - max(ay1, by1))
+            both = width * height
+            union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - both
+            iou[i, j] = both / union if union > 0 else 0.0
+    return iou
+
+
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Overlap of every box of one set with every box of another.
+
+    Two boxes without area overlap by 0 (torchvision answers NaN there).
+
+    Args:
+        a: Tensor[..., N, 4].
+        b: Tensor[..., G, 4], leading dimensions broadcast against those of `a`.
+
+    Returns:
+        Tensor[..., N, G] in 0..1: area of the intersection over area of the union.
+    """
+    check_tensor(a, "a", "[..., N, 4]", floating=False)
+    check_tensor(b, "b", "[..., G, 4]", floating=False)
+    a, b = _at_least_float32(a), _at_least_float32(b)
+    ax1, ay1, ax2, ay2 = a[..., :, None, :].unbind(-1)  # four of [..., N, 1]
+    bx1, by1, bx2, by2 = b[..., None, :, :].unbind(-1)  # four of [..., 1, G]
+    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp_(min=0)  # [..., N, G]
+    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp_(min=0)  # [..., N, G]
+    both = width * height
+    areas = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)  # [..., N, G]
+    return both / (areas - both).clamp_(min=torch.finfo(both.dtype).tiny)
+
+
+def clip_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Move corners that lie outside the image onto its border.
+
+    Args:
+        boxes: Tensor[..., 4], pixels.
+        image_size: (H, W).
+
+    Returns:
+        Tensor[..., 4].
+    """
+    check_tensor(boxes, "boxes", "[..., 4]", floating=False)
+    height, width = image_size
+    limit = boxes.new_tensor([width, height, width, height])  # [4]
+    return torch.minimum(boxes.clamp(min=0), limit)  # [..., 4]
+
+
+def encode_boxes(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    """The four numbers a network has to predict to move `proposals` onto `gt`.
+
+    Centres are measured in units of the proposal's size, sizes on a log scale, so that the same
+    numbers mean the same relative move for small and large boxes. R-CNN (Girshick et al. 2014),
+    appendix C, equations 6 to 9.
+
+    Args:
+        gt: Tensor[..., 4], the boxes to reach.
+        proposals: Tensor[..., 4], the boxes to start from; broadcast against `gt`.
+        weights: multiply (dx, dy, dw, dh); Fast R-CNN uses (10, 10, 5, 5).
+
+    Returns:
+        Tensor[..., 4] of (dx, dy, dw, dh).
+    """
+    check_tensor(gt, "gt", "[..., 4]")
+    check_tensor(proposals, "proposals", "[..., 4]")
+    gt_centre, gt_size = _centre_and_size(gt)  # [..., 2] each
+    centre, size = _centre_and_size(proposals)
+    size, gt_size = size.clamp(min=MIN_SIZE), gt_size.clamp(min=MIN_SIZE)
+    shift = (gt_centre - centre) / size
+    scale = torch.log(gt_size / size)
+    return torch.cat([shift, scale], dim=-1) * gt.new_tensor(weights)  # [..., 4]
+
+
+def decode_boxes(
+    deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)
+) -> Tensor:
+    """Move boxes by predicted numbers; the inverse of `encode_boxes`.
+
+    Args:
+        deltas: Tensor[..., 4] of (dx, dy, dw, dh).
+        boxes: Tensor[..., 4], the boxes to start from; broadcast against `deltas`, so that
+            deltas [K, C, 4] for C classes go with boxes [K, 1, 4].
+        weights: those that were given to `encode_boxes`.
+
+    Returns:
+        Tensor[..., 4]. Growth is limited to 1000 / 16 per step (`MAX_LOG_SCALE`).
+    """
+    check_tensor(deltas, "deltas", "[..., 4]")
+    check_boxes(boxes, "boxes")
+    centre, size = _centre_and_size(boxes.to(deltas.dtype))  # [..., 2] each
+    deltas = deltas / deltas.new_tensor(weights)
+    centre = centre + deltas[..., :2] * size  # [..., 2]
+    half = 0.5 * size * torch.exp(deltas[..., 2:].clamp(max=MAX_LOG_SCALE))  # [..., 2]
+    return torch.cat([centre - half, centre + half], dim=-1)  # [..., 4]
+
+
+def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    size = boxes[..., 2:] - boxes[..., :2]  # [..., 2]
+    return boxes[..., :2] + 0.5 * size, size
+
+
+def _at_least_float32(boxes: Tensor) -> Tensor:
+    """Areas of half-precision or integer boxes would overflow or round."""
+    return boxes if boxes.dtype in (torch.float32, torch.float64) else boxes.float()

@@ -1,0 +1,99 @@
+"""RoIAlign on a feature pyramid: each RoI is read from the level that fits its size."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mrcnn_lite.ops.checks import as_pair, check_boxes
+from mrcnn_lite.ops.roi_align import roi_align
+
+# Added before the logarithm, as torchvision does, so that exact powers of two do not fall below.
+LEVEL_EPS = 1e-6
+
+
+def assign_levels(
+    boxes: Tensor,
+    k_min: int,
+    k_max: int,
+    canonical_scale: float = 224,
+    canonical_level: int = 4,
+) -> Tensor:
+    """Choose a pyramid level for each box: FPN (Lin et al. 2017), equation 1.
+
+    A box as large as the images the backbone was trained on (224 pixels) goes to level 4; half the
+    size, one level down.
+
+    Args:
+        boxes: Tensor[..., 4], pixels.
+        k_min: the finest level, such as 2 for stride 4.
+        k_max: the coarsest level.
+        canonical_scale: the size in pixels that goes to the canonical level.
+        canonical_level: that level.
+
+    Returns:
+        Tensor[...] int64, 0 for k_min.
+    """
+    check_boxes(boxes)
+    size = torch.sqrt((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))  # [...]
+    level = torch.floor(canonical_level + torch.log2(size / canonical_scale) + LEVEL_EPS)
+    # A reversed box has no real size (NaN): it goes to the finest level, as empty boxes do.
+    return level.nan_to_num(nan=k_min).clamp(k_min, k_max).long() - k_min
+
+
+def pyramid_scales(features: Sequence[Tensor], image_size: tuple[int, int]) -> list[float]:
+    """Elements per pixel of each level, a power of two, from the sizes of map and image.
+
+    Args:
+        features: list of L Tensor[B, C, h, w].
+        image_size: (H, W) of the padded batch, in pixels.
+
+    Returns:
+        L scales such as 1 / 4.
+    """
+    return [2.0 ** round(math.log2(f.shape[-2] / image_size[0])) for f in features]
+
+
+def multiscale_roi_align(
+    features: Sequence[Tensor],
+    boxes: Sequence[Tensor],
+    image_size: tuple[int, int],
+    output_size: int | tuple[int, int],
+    sampling_ratio: int = 2,
+    aligned: bool = False,
+    canonical_scale: float = 224,
+    canonical_level: int = 4,
+) -> Tensor:
+    """RoIAlign every box from the level of the pyramid that fits its size.
+
+    Args:
+        features: L maps Tensor[B, C, h, w], finest first, strides growing by 2.
+        boxes: list of B Tensor[R, 4], pixels.
+        image_size: (H, W) of the padded batch, in pixels.
+        output_size: P, or (rows, columns).
+        sampling_ratio: S, samples per bin and axis; 0 or less is adaptive.
+        aligned: see `roi_align`.
+        canonical_scale: see `assign_levels`.
+        canonical_level: see `assign_levels`.
+
+    Returns:
+        Tensor[K, C, P, P], in the order of the boxes.
+    """
+    size = as_pair(output_size)
+    scales = pyramid_scales(features, image_size)
+    k_min, k_max = -int(math.log2(scales[0])), -int(math.log2(scales[-1]))
+    joined = torch.cat(list(boxes))  # [K, 4]
+    level = assign_levels(joined, k_min, k_max, canonical_scale, canonical_level)  # [K]
+    counts = torch.tensor([len(b) for b in boxes], device=joined.device)
+    image = torch.arange(len(boxes), device=joined.device).repeat_interleave(counts)  # [K]
+    rois = torch.cat([image[:, None].to(joined.dtype), joined], dim=1)  # [K, 5]
+    out = features[0].new_zeros(len(joined), features[0].shape[1], *size)  # [K, C, P, P]
+    for i, (feature, scale) in enumerate(zip(features, scales, strict=True)):
+        rows = torch.nonzero(level == i)[:, 0]
+        if len(rows):
+            pooled = roi_align(
+                feature, rois[rows], size, scale, sampling_ratio, aligned=aligned
+            )
+            out = out.index_put((rows,), pooled)
+    return out

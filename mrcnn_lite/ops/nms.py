@@ -1,0 +1,194 @@
+"""Non-maximum suppression: of boxes that overlap too much, keep the one with the best score.
+
+Greedy suppression is a definition by induction: go through the boxes from the best score to the
+worst, and keep a box unless a *kept* better box overlaps it by more than the threshold. Written as
+an equation for all boxes at once,
+
+    keep[j]  =  not any over i of ( keep[i] and conflict[i, j] ),
+
+where conflict[i, j] says that i is better than j and overlaps it too much. The equation has exactly
+one solution: keep[0] is true because nothing is better than box 0, and keep[j] depends only on the
+keep[i] with i before j, so each value follows from those before it. Iterating the equation from any
+start makes at least one more box final in each round (the first that was not), so it ends at that
+solution; in practice after as many rounds as the longest chain "a suppresses b, which would have
+suppressed c, ...", which is three to eight. Each round is one matrix-vector product, for many images
+at once, with no loop over boxes.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from mrcnn_lite.ops.backend import choose
+from mrcnn_lite.ops.boxes import box_iou
+from mrcnn_lite.ops.checks import (
+    check_finite,
+    check_same_device,
+    check_tensor,
+    check_threshold,
+)
+
+# Boxes compared with each other at a time: bounds the memory of `nms` at 10,000s of boxes.
+BLOCK = 1024
+
+
+def nms_loop(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Greedy suppression, one box at a time.
+
+    Args:
+        boxes: Tensor[N, 4].
+        scores: Tensor[N].
+        iou_threshold: boxes that overlap by more than this compete.
+
+    Returns:
+        Tensor[n] int64: kept rows, best score first; the lower row first where scores are equal.
+    """
+    order = torch.sort(scores, descending=True, stable=True).indices.tolist()
+    iou = box_iou(boxes, boxes).tolist()  # [N, N]
+    keep: list[int] = []
+    for j in order:
+        if all(iou[i][j] <= iou_threshold for i in keep):
+            keep.append(j)
+    return torch.tensor(keep, dtype=torch.int64, device=boxes.device)  # [n]
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Keep the best-scored boxes among those that overlap by more than a threshold.
+
+    Args:
+        boxes: Tensor[N, 4].
+        scores: Tensor[N].
+        iou_threshold: boxes that overlap by more than this compete.
+
+    Returns:
+        Tensor[n] int64: kept rows, best score first; the lower row first where scores are equal.
+
+    Raises:
+        ValueError: a shape that does not fit, or a box or a score that is not finite.
+    """
+    _check(boxes, scores, iou_threshold)
+    return choose("nms", boxes.device, nms_loop, _nms_blocks)(boxes, scores, iou_threshold)
+
+
+def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
+    """Suppress within groups only, for instance within classes.
+
+    Each group is a problem of its own, so coordinates stay as they are. (The usual trick shifts the
+    groups apart by adding large offsets, and loses digits of the coordinates.)
+
+    Args:
+        boxes: Tensor[N, 4].
+        scores: Tensor[N].
+        idxs: Tensor[N] int64, the group of each box.
+        iou_threshold: boxes of one group that overlap by more than this compete.
+
+    Returns:
+        Tensor[n] int64: kept rows, best score first; the lower row first where scores are equal.
+
+    Raises:
+        ValueError: a shape that does not fit, or a box or a score that is not finite.
+    """
+    _check(boxes, scores, iou_threshold)
+    check_tensor(idxs, "idxs", "[N]", floating=False)
+    if len(idxs) != len(boxes):
+        raise ValueError(f"idxs has {len(idxs)} rows and boxes has {len(boxes)}")
+    keep = torch.zeros_like(scores, dtype=torch.bool)  # [N]
+    for group in torch.unique(idxs):
+        rows = torch.nonzero(idxs == group)[:, 0]  # [n]
+        keep[rows[nms(boxes[rows], scores[rows], iou_threshold)]] = True
+    kept = torch.nonzero(keep)[:, 0]  # [n]
+    return kept[torch.sort(scores[kept], descending=True, stable=True).indices]
+
+
+def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
+    """Solve many suppression problems of the same padded size at once.
+
+    Args:
+        boxes: Tensor[..., N, 4].
+        scores: Tensor[..., N].
+        valid: Tensor[..., N] bool; rows that are False take no part and are never kept.
+        iou_threshold: boxes that overlap by more than this compete.
+
+    Returns:
+        Tensor[..., N] bool: which rows are kept.
+
+    Raises:
+        ValueError: a shape that does not fit, or a valid box or score that is not finite.
+    """
+    check_tensor(boxes, "boxes", "[..., N, 4]")
+    if scores.shape != boxes.shape[:-1] or valid.shape != scores.shape:
+        raise ValueError(
+            f"boxes {list(boxes.shape)}, scores {list(scores.shape)} and valid "
+            f"{list(valid.shape)} must have shapes [..., N, 4], [..., N] and [..., N]"
+        )
+    if valid.dtype != torch.bool:
+        raise TypeError(f"valid must be bool, got {valid.dtype}; use valid.bool()")
+    check_same_device(boxes=boxes, scores=scores, valid=valid)
+    check_finite(boxes, "boxes", valid)
+    check_finite(scores, "scores", valid)
+    check_threshold(iou_threshold)
+    boxes, scores = boxes.detach(), scores.detach()
+    order = torch.sort(scores.masked_fill(~valid, -math.inf), descending=True, stable=True).indices
+    boxes = boxes.gather(-2, order[..., None].expand_as(boxes))  # [..., N, 4]
+    valid = valid.gather(-1, order)  # [..., N]
+    keep = _solve(_conflicts(boxes, iou_threshold), valid)
+    return torch.zeros_like(keep).scatter_(-1, order, keep)  # [..., N]
+
+
+def _nms_blocks(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Blocks of sorted boxes: first what earlier kept boxes suppress, then within the block."""
+    order = torch.sort(scores.detach(), descending=True, stable=True).indices  # [N]
+    boxes = boxes.detach()[order]
+    limit = _largest_at_most(iou_threshold, boxes.dtype)
+    kept: list[Tensor] = []
+    for first in range(0, len(boxes), BLOCK):
+        block = boxes[first : first + BLOCK]  # [n, 4]
+        free = torch.ones(len(block), dtype=torch.bool, device=boxes.device)  # [n]
+        for earlier in kept:
+            free &= ~(box_iou(boxes[earlier], block) > limit).any(dim=0)
+        keep = _solve(_conflicts(block, iou_threshold), free)
+        kept.append(torch.nonzero(keep)[:, 0] + first)
+    return order[torch.cat(kept)] if kept else order
+
+
+def _conflicts(boxes: Tensor, iou_threshold: float) -> Tensor:
+    """Which boxes, sorted by score, would suppress which: Tensor[..., N, N] of 0 and 1."""
+    limit = _largest_at_most(iou_threshold, boxes.dtype)
+    return (box_iou(boxes, boxes) > limit).float().triu_(diagonal=1)
+
+
+def _solve(conflict: Tensor, valid: Tensor) -> Tensor:
+    """Iterate keep = valid and not suppressed by a kept box, until nothing changes."""
+    keep = valid
+    while True:
+        suppressed = (keep.float()[..., None, :] @ conflict)[..., 0, :]  # [..., N]
+        better = valid & (suppressed == 0)
+        if torch.equal(better, keep):
+            return keep
+        keep = better
+
+
+def _largest_at_most(threshold: float, dtype: torch.dtype) -> float:
+    """The largest number of a dtype that is not above a threshold.
+
+    0.3 rounds *up* to float32, so `iou > 0.3` asked in float32 would spare an overlap that is above
+    0.3 by less than the rounding; comparing with the next number below gives the exact answer.
+    """
+    if dtype == torch.float64:
+        return threshold
+    rounded = torch.tensor(threshold, dtype=torch.float32)
+    if float(rounded) > threshold:
+        rounded = torch.nextafter(rounded, torch.tensor(-math.inf))
+    return float(rounded)
+
+
+def _check(boxes: Tensor, scores: Tensor, iou_threshold: float) -> None:
+    check_tensor(boxes, "boxes", "[N, 4]")
+    check_tensor(scores, "scores", "[N]")
+    if len(boxes) != len(scores):
+        raise ValueError(f"boxes has {len(boxes)} rows and scores has {len(scores)}")
+    check_same_device(boxes=boxes, scores=scores)
+    check_finite(boxes, "boxes")
+    check_finite(scores, "scores")
+    check_threshold(iou_threshold)

@@ -1,0 +1,122 @@
+"""RoIAlign (He et al. 2017, Mask R-CNN, section 3): pooling without rounding.
+
+The RoI is divided into P x P equal bins, each bin is sampled at S x S points, each sample is a
+bilinear value of the map, and the bin's output is the mean of its samples.
+
+`aligned` says where element 0 of the map lies. False (the article, and torchvision's pretrained
+networks): at coordinate 0. True (detectron2): at 0.5, the centre of the area it stands for, so that
+boxes move by half an element; then boxes may also be smaller than one element.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mrcnn_lite.ops.backend import choose
+from mrcnn_lite.ops.bilinear import bilinear_loop
+from mrcnn_lite.ops.checks import as_pair, as_rois
+from mrcnn_lite.ops.taps import axis_taps, dense
+
+
+def roi_align(
+    input: Tensor,
+    boxes: Tensor | Sequence[Tensor],
+    output_size: int | tuple[int, int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = -1,
+    aligned: bool = False,
+) -> Tensor:
+    """Pool every RoI to a fixed grid by means of bilinear samples.
+
+    Args:
+        input: Tensor[B, C, h, w].
+        boxes: Tensor[K, 5] of (image index, x1, y1, x2, y2) or a list of B Tensor[R, 4], pixels.
+        output_size: P, or (rows, columns).
+        spatial_scale: elements of the map per pixel of the image, such as 1 / 4.
+        sampling_ratio: S, samples per bin and axis; 0 or less takes ceil(size / P) for each RoI.
+        aligned: whether element 0 of the map lies at 0.5 instead of 0.
+
+    Returns:
+        Tensor[K, C, P, P], differentiable in the features and in the boxes.
+
+    Raises:
+        TypeError, ValueError: see `checks.as_rois`.
+    """
+    size = as_pair(output_size)
+    image, corners = as_rois(input, boxes)
+    form = choose("roi_align", input.device, roi_align_loop, _roi_align_tensor)
+    return form(input, image, corners, size, spatial_scale, sampling_ratio, aligned)
+
+
+def roi_align_loop(
+    input: Tensor,
+    image: Tensor,
+    corners: Tensor,
+    size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """One sample at a time.
+
+    Args:
+        input: Tensor[B, C, h, w].
+        image: Tensor[K] int64.
+        corners: Tensor[K, 4], pixels.
+        size: (rows, columns) of bins.
+        spatial_scale, sampling_ratio, aligned: as for `roi_align`.
+
+    Returns:
+        Tensor[K, C, P, P].
+    """
+    out = input.new_zeros(len(corners), input.shape[1], *size)  # [K, C, P, P]
+    start, extent = roi_extent(corners, spatial_scale, aligned)
+    for k, ((x, y), (width, height)) in enumerate(zip(start.tolist(), extent.tolist(), strict=True)):
+        bin_h, bin_w = height / size[0], width / size[1]
+        rows = sampling_ratio if sampling_ratio > 0 else math.ceil(bin_h)
+        columns = sampling_ratio if sampling_ratio > 0 else math.ceil(bin_w)
+        for i in range(size[0]):
+            for j in range(size[1]):
+                for a in range(rows):
+                    for b in range(columns):
+                        sample_y = y + i * bin_h + (a + 0.5) * bin_h / rows
+                        sample_x = x + j * bin_w + (b + 0.5) * bin_w / columns
+                        out[k, :, i, j] += bilinear_loop(input[image[k]], sample_y, sample_x)
+        out[k] /= max(rows * columns, 1)
+    return out
+
+
+def roi_extent(corners: Tensor, spatial_scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
+    """Where each RoI begins on the map and how large it is there.
+
+    Args:
+        corners: Tensor[K, 4], pixels.
+        spatial_scale: elements of the map per pixel.
+        aligned: whether boxes move by half an element; if not, a RoI is at least one element.
+
+    Returns:
+        start: Tensor[K, 2] of (x, y), elements.
+        extent: Tensor[K, 2] of (width, height), elements.
+    """
+    scaled = corners * spatial_scale - (0.5 if aligned else 0.0)  # [K, 4]
+    start, extent = scaled[:, :2], scaled[:, 2:] - scaled[:, :2]  # [K, 2] each
+    return start, extent if aligned else extent.clamp(min=1.0)
+
+
+def _roi_align_tensor(
+    input: Tensor,
+    image: Tensor,
+    corners: Tensor,
+    size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    start, extent = roi_extent(corners, spatial_scale, aligned)
+    h, w = input.shape[-2:]
+    along_y = dense(axis_taps(start[:, 1], extent[:, 1], size[0], sampling_ratio, h), h)
+    along_x = dense(axis_taps(start[:, 0], extent[:, 0], size[1], sampling_ratio, w), w)
+    features = input.to(along_y.dtype)[image]  # [K, C, h, w]
+    return torch.einsum("kyh,kchw,kxw->kcyx", along_y, features, along_x).to(input.dtype)
