@@ -78,19 +78,19 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     return both / (areas - both).clamp_(min=torch.finfo(both.dtype).tiny)
 
 
-def clip_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+def clip_boxes(boxes: Tensor, image_size: tuple[int, int] | Tensor) -> Tensor:
     """Move corners that lie outside the image onto its border.
 
     Args:
         boxes: Tensor[..., 4], pixels.
-        image_size: (H, W).
+        image_size: (H, W), or Tensor[..., 2] of them that broadcasts against the boxes.
 
     Returns:
         Tensor[..., 4].
     """
     check_tensor(boxes, "boxes", "[..., 4]", floating=False)
-    height, width = image_size
-    limit = boxes.new_tensor([width, height, width, height])  # [4]
+    size = image_size if isinstance(image_size, Tensor) else boxes.new_tensor(image_size)
+    limit = torch.cat([size, size], dim=-1).flip(-1).to(boxes.dtype)  # [..., 4]: W, H, W, H
     return torch.minimum(boxes.clamp(min=0), limit)  # [..., 4]
 
 

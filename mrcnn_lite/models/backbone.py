@@ -1,0 +1,193 @@
+"""Bodies: a ResNet of any depth (§3) and a small one for laptops; both give the maps C2..C5 at strides 4..32."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import BackboneConfig
+
+# Blocks per stage and whether the block is the three-convolution bottleneck (ResNet paper, Table 1).
+RESNET_STAGES = {
+    18: ((2, 2, 2, 2), False),
+    34: ((3, 4, 6, 3), False),
+    50: ((3, 4, 6, 3), True),
+    101: ((3, 4, 23, 3), True),
+    152: ((3, 8, 36, 3), True),
+}
+STEM_CHANNELS = 64
+GROUPS = 8
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch norm whose statistics and affine weights never change: a per-channel scale and shift.
+
+    Two images per GPU are too few for batch statistics, so detectors freeze what ImageNet training left (§3.1).
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+        # A trainable batch norm also saves how many batches it saw; a frozen one has no use for it.
+        state_dict.pop(prefix + "num_batches_tracked", None)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` scaled and shifted per channel: Tensor[B, C, h, w]."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return x * scale.reshape(1, -1, 1, 1).to(x.dtype) + shift.reshape(1, -1, 1, 1).to(x.dtype)
+
+
+def make_norm(kind: str, channels: int) -> nn.Module:
+    """Return the normalisation called `kind`: "group", "batch", "frozen_batch" or "none"."""
+    if kind == "group":
+        return nn.GroupNorm(GROUPS, channels)
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "frozen_batch":
+        return FrozenBatchNorm2d(channels)
+    if kind == "none":
+        return nn.Identity()
+    raise ValueError(f"norm is {kind!r}; choose 'group', 'batch', 'frozen_batch' or 'none'")
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions around a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int, norm: str) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = _conv(inputs, width, 3, stride), make_norm(norm, width)
+        self.conv2, self.bn2 = _conv(width, width, 3), make_norm(norm, width)
+        self.downsample = _shortcut(inputs, width, stride, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return Tensor[B, width, h / stride, w / stride]."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.bn1(self.conv1(x)).relu()
+        return (self.bn2(self.conv2(x)) + shortcut).relu()
+
+
+class Bottleneck(nn.Module):
+    """1 x 1 down, 3 x 3, 1 x 1 up, around a shortcut; the stride sits on the 3 x 3 (torchvision's v1.5)."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int, norm: str) -> None:
+        super().__init__()
+        outputs = width * self.expansion
+        self.conv1, self.bn1 = _conv(inputs, width, 1), make_norm(norm, width)
+        self.conv2, self.bn2 = _conv(width, width, 3, stride), make_norm(norm, width)
+        self.conv3, self.bn3 = _conv(width, outputs, 1), make_norm(norm, outputs)
+        self.downsample = _shortcut(inputs, outputs, stride, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return Tensor[B, 4 * width, h / stride, w / stride]."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.bn1(self.conv1(x)).relu()
+        x = self.bn2(self.conv2(x)).relu()
+        return (self.bn3(self.conv3(x)) + shortcut).relu()
+
+
+def _shortcut(inputs: int, outputs: int, stride: int, norm: str) -> nn.Sequential | None:
+    if stride == 1 and inputs == outputs:
+        return None
+    return nn.Sequential(_conv(inputs, outputs, 1, stride), make_norm(norm, outputs))
+
+
+class ResNet(nn.Module):
+    """ResNet without its classifier; parameters are named as torchvision names them."""
+
+    def __init__(self, depth: int = 50, norm: str = "frozen_batch", trainable_layers: int = 3) -> None:
+        super().__init__()
+        if depth not in RESNET_STAGES:
+            raise ValueError(f"depth is {depth}; ResNet comes in {sorted(RESNET_STAGES)}")
+        stages, bottleneck = RESNET_STAGES[depth]
+        block = Bottleneck if bottleneck else BasicBlock
+        self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 7, 2, 3, bias=False)
+        self.bn1 = make_norm(norm, STEM_CHANNELS)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        inputs, self.out_channels = STEM_CHANNELS, []
+        for index, blocks in enumerate(stages):
+            width, stride = STEM_CHANNELS << index, 1 if index == 0 else 2
+            layers = [block(inputs, width, stride, norm)]
+            inputs = width * block.expansion
+            layers += [block(inputs, width, 1, norm) for _ in range(blocks - 1)]
+            setattr(self, f"layer{index + 1}", nn.Sequential(*layers))
+            self.out_channels.append(inputs)
+        self._initialise()
+        self._freeze(trainable_layers)
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def _freeze(self, trainable_layers: int) -> None:
+        """Stop the gradients of the first stages: their edges and colours transfer unchanged."""
+        order = ["layer4", "layer3", "layer2", "layer1", "conv1"][:trainable_layers]
+        if trainable_layers == 5:
+            order.append("bn1")
+        for name, parameter in self.named_parameters():
+            if not any(name.startswith(layer) for layer in order):
+                parameter.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return C2..C5, Tensor[B, C_l, H / 4 .. H / 32, W / 4 .. W / 32] each."""
+        x = self.maxpool(self.bn1(self.conv1(x)).relu())  # [B, 64, H/4, W/4]
+        maps = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+class SmallBackbone(nn.Module):
+    """A stem of two strided convolutions, then one residual block per stride 4, 8, 16, 32."""
+
+    def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96), norm: str = "group") -> None:
+        super().__init__()
+        half = widths[0] // 2
+        self.stem = nn.Sequential(
+            _conv(3, half, 3, 2),
+            make_norm(norm, half),
+            nn.ReLU(inplace=True),
+            _conv(half, widths[0], 3, 2),
+            make_norm(norm, widths[0]),
+            nn.ReLU(inplace=True),
+        )
+        inputs, stages = widths[0], []
+        for index, width in enumerate(widths):
+            stages.append(BasicBlock(inputs, width, 1 if index == 0 else 2, norm))
+            inputs = width
+        self.stages = nn.ModuleList(stages)
+        self.out_channels = list(widths)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return one map per width at strides 4, 8, 16, ...: Tensor[B, widths[l], H / stride, W / stride]."""
+        x, maps = self.stem(x), []  # [B, C, H/4, W/4]
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+def make_body(config: BackboneConfig) -> ResNet | SmallBackbone:
+    """Return the body that `config.kind` names."""
+    if config.kind == "resnet":
+        return ResNet(config.depth, config.norm, config.trainable_layers)
+    if config.kind == "small":
+        return SmallBackbone(config.widths, config.norm)
+    raise ValueError(f"config.backbone.kind is {config.kind!r}; choose 'resnet' or 'small'")

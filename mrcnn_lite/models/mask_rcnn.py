@@ -1,0 +1,74 @@
+"""Mask R-CNN: Faster R-CNN with a mask branch beside the box branch (Figure 1)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..config import Config, lite, resnet50_fpn
+from .fpn import BackboneWithFPN
+from .matching import RandomKeys, random_keys
+from .postprocess import to_original_size
+from .roi_heads import RoIHeads
+from .rpn import RegionProposalNetwork
+from .targets import check_targets, pad_targets
+from .transform import batch_images
+
+
+class MaskRCNN(nn.Module):
+    """The whole network; parameters are named as in torchvision's detection models.
+
+    Args:
+        config: every number of the network, `mrcnn_lite.config`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = BackboneWithFPN(config.backbone)
+        if len(config.rpn.anchor_sizes) != self.backbone.num_levels:
+            raise ValueError(
+                f"config.rpn.anchor_sizes has {len(config.rpn.anchor_sizes)} levels, the pyramid "
+                f"{self.backbone.num_levels}; give one tuple of sizes per level"
+            )
+        self.rpn = RegionProposalNetwork(self.backbone.out_channels, config.rpn)
+        self.roi_heads = RoIHeads(self.backbone.out_channels, config)
+        self.keys: RandomKeys = random_keys()  # replace it to fix which anchors and RoIs are sampled
+
+    def forward(
+        self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """Train on, or look at, a list of pictures of any size.
+
+        Args:
+            images: Tensor[3, H_b, W_b] each, RGB in 0..1.
+            targets: in training one dict per image: boxes float [G, 4], labels int64 [G], masks uint8 [G, H_b, W_b].
+
+        Returns:
+            In training the five losses by name. In evaluation one dict per image, best detection first:
+            boxes [N, 4], labels [N], scores [N], masks [N, 1, H_b, W_b] in 0..1.
+        """
+        if self.training:
+            check_targets(images, targets, self.config.num_classes)
+        batch, targets = batch_images(images, targets if self.training else None, self.config.image)
+        size = batch.padded_size
+        features = self.backbone(batch.pixels)
+        objects = pad_targets(targets, size, batch.pixels.device) if self.training else None
+        proposals, valid, losses = self.rpn(features, size, batch.sizes, objects, self.keys)
+        if self.training:
+            box_losses, rois = self.roi_heads.train_boxes(features, proposals, valid, size, objects, self.keys)
+            return box_losses | self.roi_heads.train_masks(features, rois, size, objects) | losses
+        detections = self.roi_heads.detect(features, proposals, valid, size, batch.sizes)
+        return [
+            to_original_size(found, tuple(size), original, self.config.mask.paste)
+            for found, size, original in zip(detections, batch.sizes.tolist(), batch.original_sizes, strict=True)
+        ]
+
+
+def maskrcnn_lite(num_classes: int = 6) -> MaskRCNN:
+    """Return the laptop's network; `num_classes` counts the background."""
+    return MaskRCNN(lite(num_classes))
+
+
+def maskrcnn_resnet50_fpn(num_classes: int = 91) -> MaskRCNN:
+    """Return the paper's R50-FPN network with torchvision's defaults and parameter names, untrained."""
+    return MaskRCNN(resnet50_fpn(num_classes))

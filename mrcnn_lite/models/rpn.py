@@ -1,0 +1,118 @@
+"""Region proposal network: where might objects be? (FR §3)"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import RPNConfig
+from ..ops import clip_boxes, decode_boxes, encode_boxes, nms_mask
+from .anchors import AnchorGenerator
+from .losses import objectness_loss, rpn_box_loss
+from .matching import RandomKeys, gather_rows, match, sample
+from .targets import Targets
+
+INITIAL_STD = 0.01  # FR §3.1.3: new layers start from N(0, 0.01)
+
+
+class RPNHead(nn.Module):
+    """One 3 x 3 convolution, then objectness and box deltas of every anchor by two 1 x 1 convolutions."""
+
+    def __init__(self, channels: int, anchors_per_location: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True)))
+        self.cls_logits = nn.Conv2d(channels, anchors_per_location, 1)
+        self.bbox_pred = nn.Conv2d(channels, 4 * anchors_per_location, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=INITIAL_STD)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return per level objectness logits Tensor[B, h * w * n] and deltas Tensor[B, h * w * n, 4], in anchor order."""
+        objectness, deltas = [], []
+        for feature in features:
+            x = self.conv(feature)  # [B, C, h, w]
+            objectness.append(self.cls_logits(x).permute(0, 2, 3, 1).flatten(1))  # [B, A]
+            # The 4 numbers of an anchor are neighbours among the channels, so this reshape keeps them together.
+            delta = self.bbox_pred(x).permute(0, 2, 3, 1)  # [B, h, w, 4 * n]
+            deltas.append(delta.reshape(len(delta), -1, 4))  # [B, A, 4]
+        return objectness, deltas
+
+
+class RegionProposalNetwork(nn.Module):
+    """Anchors in, the most promising boxes out; in training also its two losses."""
+
+    def __init__(self, channels: int, config: RPNConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.anchor_generator = AnchorGenerator(config.anchor_sizes, config.aspect_ratios)
+        self.head = RPNHead(channels, self.anchor_generator.per_location())
+
+    def forward(
+        self,
+        features: list[Tensor],
+        padded_size: tuple[int, int],
+        image_sizes: Tensor,
+        targets: Targets | None,
+        keys: RandomKeys,
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Propose boxes.
+
+        Args:
+            features: the pyramid, finest level first: Tensor[B, C, h_l, w_l] each.
+            padded_size: (H, W) of the batch. image_sizes: Tensor[B, 2], each image's own (H, W).
+            targets: the objects (training) or None.
+            keys: source of random numbers for the loss's sample.
+
+        Returns:
+            proposals Tensor[B, R, 4], best first; valid bool Tensor[B, R]; the losses (empty without targets).
+        """
+        objectness, deltas = self.head(features)
+        anchors = self.anchor_generator(features, padded_size)  # [A, 4]
+        per_level = [o.shape[1] for o in objectness]
+        logits, delta = torch.cat(objectness, dim=1), torch.cat(deltas, dim=1)  # [B, A], [B, A, 4]
+        proposals, valid = self.propose(logits.detach(), delta.detach(), anchors, per_level, image_sizes)
+        losses = {} if targets is None else self.losses(logits, delta, anchors, targets, keys)
+        return proposals, valid, losses
+
+    def propose(
+        self, logits: Tensor, deltas: Tensor, anchors: Tensor, per_level: list[int], image_sizes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Keep the best boxes: top-k per level, decode, clip, drop the tiny, NMS per level, top-k per image."""
+        cfg = self.config
+        before = cfg.pre_nms_train if self.training else cfg.pre_nms_test
+        after = cfg.post_nms_train if self.training else cfg.post_nms_test
+        kept_boxes, kept_scores, start = [], [], 0
+        for count in per_level:
+            level = slice(start, start + count)
+            start += count
+            score, top = logits[:, level].topk(min(before, count), dim=1)  # [B, N]
+            boxes = decode_boxes(gather_rows(deltas[:, level], top), anchors[level][top])  # [B, N, 4]
+            boxes = clip_boxes(boxes, image_sizes[:, None])
+            valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
+            keep = nms_mask(boxes, score, valid, cfg.nms_iou)  # [B, N]
+            kept_boxes.append(boxes)
+            kept_scores.append(score.masked_fill(~keep, -torch.inf))
+        boxes, scores = torch.cat(kept_boxes, dim=1), torch.cat(kept_scores, dim=1)  # [B, N, 4], [B, N]
+        best, index = scores.topk(min(after, scores.shape[1]), dim=1)  # [B, R]
+        return gather_rows(boxes, index), best > -torch.inf  # [B, R, 4], [B, R]
+
+    def losses(
+        self, logits: Tensor, deltas: Tensor, anchors: Tensor, targets: Targets, keys: RandomKeys
+    ) -> dict[str, Tensor]:
+        """Compare a balanced sample of anchors with the objects: FR eq. (1)."""
+        cfg = self.config
+        matched, labels = match(
+            targets.boxes, targets.valid, anchors, cfg.foreground_iou, cfg.background_iou, allow_low_quality=True
+        )
+        index, valid = sample(labels, cfg.samples, cfg.positive_fraction, keys)  # [B, samples]
+        positive = (labels.gather(1, index) > 0) & valid
+        gt_boxes = gather_rows(targets.boxes, matched.gather(1, index))  # [B, samples, 4]
+        # Only positives have a box to reach; the others stand in for themselves, so that no logarithm sees a 0.
+        gt_boxes = torch.where(positive[..., None], gt_boxes, anchors[index])
+        wanted = encode_boxes(gt_boxes, anchors[index])
+        return {
+            "loss_objectness": objectness_loss(logits.gather(1, index), positive, valid),
+            "loss_rpn_box_reg": rpn_box_loss(gather_rows(deltas, index), wanted, positive, valid),
+        }

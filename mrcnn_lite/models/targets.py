@@ -1,0 +1,83 @@
+"""The objects of a batch as padded tensors: what the learner's list of dicts becomes inside the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Ground truth of B images, padded to G objects each."""
+
+    boxes: Tensor  # float [B, G, 4]
+    labels: Tensor  # int64 [B, G], 0 in padded rows
+    masks: Tensor  # uint8 [B, G, H, W]
+    valid: Tensor  # bool [B, G], False in padded rows
+
+
+def pad_targets(targets: list[dict[str, Tensor]], image_size: tuple[int, int], device: torch.device) -> Targets:
+    """Stack the objects of a batch; G is the largest count, at least 1, so that no tensor is empty.
+
+    Args:
+        targets: one dict per image with boxes [G_b, 4], labels [G_b], masks [G_b, H_b, W_b].
+        image_size: (H, W) of the padded batch.
+        device: where the result lives.
+    """
+    count = max(1, *(len(t["boxes"]) for t in targets)) if targets else 1
+    batch = len(targets)
+    boxes = torch.zeros(batch, count, 4, device=device)
+    labels = torch.zeros(batch, count, dtype=torch.int64, device=device)
+    masks = torch.zeros(batch, count, *image_size, dtype=torch.uint8, device=device)
+    valid = torch.zeros(batch, count, dtype=torch.bool, device=device)
+    for row, target in enumerate(targets):
+        objects, (height, width) = len(target["boxes"]), target["masks"].shape[-2:]
+        boxes[row, :objects] = target["boxes"]
+        labels[row, :objects] = target["labels"]
+        masks[row, :objects, :height, :width] = target["masks"]
+        valid[row, :objects] = True
+    return Targets(boxes, labels, masks, valid)
+
+
+def check_targets(images: list[Tensor], targets: list[dict[str, Tensor]] | None, num_classes: int) -> None:
+    """Refuse targets that would train nonsense.
+
+    Raises:
+        ValueError: a target is missing, malformed or degenerate; the message names image, row, field and value.
+    """
+    if targets is None:
+        raise ValueError("targets is None; in training the model needs one dict per image (boxes, labels, masks)")
+    if len(targets) != len(images):
+        raise ValueError(f"{len(images)} images but {len(targets)} targets; give one dict per image")
+    for place, (image, target) in enumerate(zip(images, targets, strict=True)):
+        if missing := {"boxes", "labels", "masks"} - set(target):
+            raise ValueError(f"targets[{place}] lacks {sorted(missing)}; give boxes, labels and masks")
+        boxes, labels, masks = target["boxes"], target["labels"], target["masks"]
+        count = len(boxes)
+        if boxes.shape != (count, 4) or not boxes.is_floating_point():
+            raise ValueError(f"targets[{place}]['boxes'] is {boxes.dtype} {tuple(boxes.shape)}; give float [G, 4]")
+        if labels.shape != (count,) or labels.dtype != torch.int64:
+            raise ValueError(f"targets[{place}]['labels'] is {labels.dtype} {tuple(labels.shape)}; give int64 [{count}]")
+        if masks.shape != (count, *image.shape[-2:]):
+            expected = (count, *image.shape[-2:])
+            raise ValueError(f"targets[{place}]['masks'] is {tuple(masks.shape)}; the image asks for {expected}")
+        _check_rows(place, boxes, labels, num_classes)
+
+
+def _check_rows(place: int, boxes: Tensor, labels: Tensor, num_classes: int) -> None:
+    bad = ~boxes.isfinite().all(dim=1) | (boxes[:, 2:] <= boxes[:, :2]).any(dim=1)
+    if bad.any():
+        row = int(bad.nonzero()[0])
+        value = boxes[row].tolist()
+        raise ValueError(
+            f"targets[{place}]['boxes'][{row}] is {value}: x2 must exceed x1 and y2 exceed y1, all finite; drop the object"
+        )
+    wrong = (labels < 1) | (labels >= num_classes)
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"targets[{place}]['labels'][{row}] is {int(labels[row])}; labels go from 1 to {num_classes - 1} "
+            f"(0 is the background; num_classes is {num_classes})"
+        )
