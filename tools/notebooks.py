@@ -1,0 +1,158 @@
+"""Execute the notebooks without a browser; `course.py run` and `course.py refresh` call this.
+
+run      writes build/run/NAME.html and prints a table: notebook, seconds, result
+refresh  writes the executed notebook back, without anything that changes from run to run
+"""
+
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert import HTMLExporter
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+HTML = ROOT / "build" / "run"
+CELL_SECONDS = 1200
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+KEPT_CELL_METADATA = {"tags", "jupyter"}  # the rest is time stamps and the state of a page
+LIVE_VIEW = "application/vnd.jupyter.widget-view+json"  # a random id, dead without its kernel
+
+
+def chosen(names: Sequence[str]) -> list[Path]:
+    """The notebooks whose names begin with one of `names`; all of them without names.
+
+    Args:
+        names: such as "03", "03_roi_align" or "notebooks/03_roi_align.ipynb".
+
+    Returns:
+        Paths in the order of the course.
+
+    Raises:
+        SystemExit: if a name fits no notebook.
+    """
+    every = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+    starts = [Path(name).stem if name.endswith(".ipynb") else name for name in names]
+    for start in starts:
+        if not any(path.name.startswith(start) for path in every):
+            sys.exit(f"no notebook begins with {start!r}; there are: {[p.stem for p in every]}")
+    return [path for path in every if path.name.startswith(tuple(starts or [""]))]
+
+
+def execute(path: Path) -> tuple[nbformat.NotebookNode, float, str]:
+    """Execute a notebook in a fresh kernel, in its own folder.
+
+    Args:
+        path: the notebook.
+
+    Returns:
+        The notebook with its outputs, wall time in seconds, and "ok" or what went wrong.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        store_widget_state=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    start, result = time.perf_counter(), "ok"
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        result = f"{error.ename}: {error.evalue}"
+    except (CellTimeoutError, DeadKernelError) as error:
+        result = str(error).strip().splitlines()[0]
+    return notebook, time.perf_counter() - start, result
+
+
+def clean_output(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop what is alive only beside its kernel, and the paths in an intended error's traceback."""
+    if output.output_type == "error":
+        output.traceback = [f"{output.ename}: {output.evalue}"]
+    output.get("data", {}).pop(LIVE_VIEW, None)
+    return output
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Leave source, outputs and tags; ids stay, so that a diff shows only what changed.
+
+    Args:
+        notebook: an executed notebook, changed in place.
+
+    Returns:
+        The same notebook.
+    """
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5  # the first version with cell ids
+    seen: set[str] = set()
+    for place, cell in enumerate(notebook.cells):
+        if cell.get("id", "") in seen | {""}:
+            cell.id = f"cell-{place:02d}"
+        seen.add(cell.id)
+        cell.metadata = nbformat.from_dict(
+            {key: value for key, value in cell.metadata.items() if key in KEPT_CELL_METADATA}
+        )
+        cell.source = re.sub(r"[ \t]+$", "", cell.source, flags=re.MULTILINE).rstrip("\n")
+        if cell.cell_type == "code":
+            cell.outputs = [clean_output(output) for output in cell.outputs]
+    nbformat.validate(notebook)
+    return notebook
+
+
+def to_html(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write a notebook as a page that needs no network: pictures in place of live widgets.
+
+    Args:
+        notebook: an executed notebook.
+        path: the page.
+    """
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(LIVE_VIEW, None)
+    exporter = HTMLExporter(require_js_url="", mermaid_js_url="")
+    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+
+
+def main(command: str, names: Sequence[str]) -> int:
+    """Execute the chosen notebooks, one after the other, and print the table.
+
+    Args:
+        command: "run" or "refresh".
+        names: see `chosen`.
+
+    Returns:
+        The exit code: 0, or 1 when a notebook failed.
+    """
+    failed, begin, paths = 0, time.perf_counter(), chosen(names)
+    width = max([len(path.stem) for path in paths], default=8)
+    print(f"{'notebook':{width}}  seconds  result", flush=True)
+    for path in paths:
+        print(f"{path.stem:{width}}  ", end="", flush=True)
+        notebook, seconds, result = execute(path)
+        failed += result != "ok"
+        if command == "run":
+            to_html(notebook, HTML / f"{path.stem}.html")
+        elif result == "ok":
+            nbformat.write(clean(notebook), path)
+        print(f"{seconds:7.1f}  {result}", flush=True)
+    print(f"{'together':{width}}  {time.perf_counter() - begin:7.1f}  ", end="")
+    print(f"{len(paths) - failed} ok, {failed} failed", flush=True)
+    if command == "run" and paths:
+        print(f"pages: {HTML.relative_to(ROOT)}")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
