@@ -1,0 +1,255 @@
+"""Changes of an image together with its boxes and masks, for training on few pictures.
+
+A transform is called with an image, its target and a generator, and returns a new image and target;
+it never writes into its input. Masks are resampled by pixel centres: a new pixel belongs to an
+object when its centre does. Boxes are taken again from the masks wherever pixels can be lost.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from mrcnn_lite.datasets.masks import mask_boxes
+
+Sample = tuple[Tensor, dict]
+Transform = Callable[[Tensor, dict, Generator], Sample]
+
+
+class Compose:
+    """Several transforms in a row.
+
+    Args:
+        transforms: Applied in this order.
+    """
+
+    def __init__(self, transforms: Sequence[Transform]) -> None:
+        self.transforms = list(transforms)
+
+    def __call__(self, image: Tensor, target: dict, generator: Generator) -> Sample:
+        """Apply all of them; see the module for the arguments."""
+        for transform in self.transforms:
+            image, target = transform(image, target, generator)
+        return image, target
+
+
+class RandomDihedral:
+    """One of the eight turns and reflections of a square, each equally likely.
+
+    Args:
+        flip_x: Allow mirroring left and right.
+        flip_y: Allow mirroring top and bottom.
+        transpose: Allow exchanging rows and columns.
+    """
+
+    def __init__(self, flip_x: bool = True, flip_y: bool = True, transpose: bool = True) -> None:
+        self.allowed = torch.tensor([flip_x, flip_y, transpose])
+
+    def __call__(self, image: Tensor, target: dict, generator: Generator) -> Sample:
+        """Apply a random one; see the module for the arguments."""
+        chosen = (torch.rand(3, generator=generator) < 0.5) & self.allowed
+        for change, wanted in zip((flip_x, flip_y, transpose), chosen.tolist(), strict=True):
+            if wanted:
+                image, target = change(image, target)
+        return image, target
+
+
+def flip_x(image: Tensor, target: dict) -> Sample:
+    """Mirror left and right.
+
+    Args:
+        image: ``Tensor[3, H, W]``.
+        target: Its target.
+
+    Returns:
+        The new image and target.
+    """
+    x1, y1, x2, y2 = target["boxes"].unbind(1)
+    width = image.shape[2]
+    boxes = torch.stack([width - x2, y1, width - x1, y2], dim=1)  # [G, 4]
+    return image.flip(2), {**target, "boxes": boxes, "masks": target["masks"].flip(2)}
+
+
+def flip_y(image: Tensor, target: dict) -> Sample:
+    """Mirror top and bottom.
+
+    Args:
+        image: ``Tensor[3, H, W]``.
+        target: Its target.
+
+    Returns:
+        The new image and target.
+    """
+    x1, y1, x2, y2 = target["boxes"].unbind(1)
+    height = image.shape[1]
+    boxes = torch.stack([x1, height - y2, x2, height - y1], dim=1)  # [G, 4]
+    return image.flip(1), {**target, "boxes": boxes, "masks": target["masks"].flip(1)}
+
+
+def transpose(image: Tensor, target: dict) -> Sample:
+    """Exchange rows and columns.
+
+    Args:
+        image: ``Tensor[3, H, W]``.
+        target: Its target.
+
+    Returns:
+        The new image ``Tensor[3, W, H]`` and target.
+    """
+    boxes = target["boxes"][:, [1, 0, 3, 2]]  # [G, 4]
+    masks = target["masks"].transpose(1, 2).contiguous()  # [G, W, H]
+    return image.transpose(1, 2).contiguous(), {**target, "boxes": boxes, "masks": masks}
+
+
+class Resize:
+    """Scale the whole image to a given shorter side; objects that lose every pixel are dropped.
+
+    Args:
+        shorter: New shorter side in pixels.
+        longest: Scale less where the longer side would pass this; None for no limit.
+    """
+
+    def __init__(self, shorter: int, longest: int | None = None) -> None:
+        self.shorter, self.longest = shorter, longest
+
+    def __call__(self, image: Tensor, target: dict, generator: Generator | None = None) -> Sample:
+        """Apply it; see the module for the arguments. The generator is not used."""
+        height, width = image.shape[1:]
+        scale = self.shorter / min(height, width)
+        if self.longest is not None:
+            scale = min(scale, self.longest / max(height, width))
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        window = (0.0, 0.0, float(width), float(height))
+        return crop_and_resize(image, target, window, size, min_pixels=1, min_share=0.0)
+
+
+class RandomScaleCrop:
+    """Scale the image by chance, then cut out a square at a random place.
+
+    Args:
+        size: Side of the square in pixels.
+        shorter: Range of the shorter side of the scaled image in pixels, from ``size`` on;
+            the logarithm is uniform, so that halving and doubling are as likely.
+        min_pixels: Objects that keep fewer pixels are dropped.
+        min_share: Objects that keep a smaller share of themselves are dropped: a sliver at the
+            border cannot be told from the background, and would only teach noise.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        shorter: tuple[float, float],
+        min_pixels: int = 24,
+        min_share: float = 0.15,
+    ) -> None:
+        if not size <= shorter[0] <= shorter[1]:
+            raise ValueError(f"shorter must be a range from size = {size} on, got {shorter}")
+        self.size, self.shorter = size, shorter
+        self.min_pixels, self.min_share = min_pixels, min_share
+
+    def __call__(self, image: Tensor, target: dict, generator: Generator) -> Sample:
+        """Apply it by chance; see the module for the arguments."""
+        height, width = image.shape[1:]
+        random = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+        low, high = (math.log(side) for side in self.shorter)
+        side = self.size * min(height, width) / math.exp(low + random[0] * (high - low))
+        left, top = random[1] * (width - side), random[2] * (height - side)
+        window = (left, top, left + side, top + side)
+        size = (self.size, self.size)
+        return crop_and_resize(image, target, window, size, self.min_pixels, self.min_share)
+
+
+class ColourJitter:
+    """Change brightness, contrast and saturation by chance.
+
+    Args:
+        brightness: Largest shift, as a share of the full range.
+        contrast: Largest relative change of the distance from mid-grey.
+        saturation: Largest relative change of the distance from the pixel's own grey.
+    """
+
+    def __init__(
+        self, brightness: float = 0.15, contrast: float = 0.25, saturation: float = 0.25
+    ) -> None:
+        self.ranges = torch.tensor([brightness, contrast, saturation])
+
+    def __call__(self, image: Tensor, target: dict, generator: Generator) -> Sample:
+        """Apply it by chance; see the module for the arguments."""
+        draws = (2 * torch.rand(3, generator=generator) - 1) * self.ranges
+        brightness, contrast, saturation = draws.tolist()
+        grey = image.mean(0, keepdim=True)  # [1, H, W]
+        image = torch.lerp(grey, image, 1 + saturation)
+        image = image.sub_(0.5).mul_(1 + contrast).add_(0.5 + brightness).clamp_(0, 1)
+        return image, target
+
+
+def crop_and_resize(
+    image: Tensor,
+    target: dict,
+    window: tuple[float, float, float, float],
+    size: tuple[int, int],
+    min_pixels: int,
+    min_share: float,
+) -> Sample:
+    """Cut a window out and scale it, in one step.
+
+    The image is scaled with an antialiasing filter over the whole pixels of the window; masks take
+    the pixel under each new pixel's centre; boxes are those of the new masks.
+
+    Args:
+        image: ``Tensor[3, H, W]``.
+        target: Its target.
+        window: x1, y1, x2, y2 inside the image; rounded to whole pixels.
+        size: New height and width.
+        min_pixels: Objects with fewer new pixels are dropped.
+        min_share: Objects are dropped too when less than this share of them is in the window.
+
+    Returns:
+        The new image ``Tensor[3, *size]`` and target.
+    """
+    height, width = image.shape[1:]
+    x1, y1 = (max(0, round(value)) for value in window[:2])
+    x2, y2 = min(width, round(window[2])), min(height, round(window[3]))
+    part = image[:, y1:y2, x1:x2]
+    if tuple(part.shape[1:]) != tuple(size):
+        part = F.interpolate(part[None], size=size, mode="bilinear", antialias=True)[0]  # [3, *size]
+    rows = _pixels_under_centres(y1, y2, size[0])
+    columns = _pixels_under_centres(x1, x2, size[1])
+    boxes = target["boxes"]
+    near = (boxes[:, 0] < x2) & (boxes[:, 2] > x1) & (boxes[:, 1] < y2) & (boxes[:, 3] > y1)
+    near = near.nonzero()[:, 0]
+    masks = target["masks"][near[:, None, None], rows[:, None], columns]  # [G, *size], one gather
+    area = masks.sum((1, 2)).to(torch.float32)  # [G]
+    zoom = size[0] * size[1] / ((y2 - y1) * (x2 - x1))
+    keep = (area >= max(1, min_pixels)) & (area >= min_share * zoom * target["area"][near])
+    masks = masks[keep]
+    kept = {"boxes": torch.from_numpy(mask_boxes(masks.numpy())), "masks": masks}
+    for key in ("labels", "iscrowd"):
+        kept[key] = target[key][near][keep]
+    return part.clamp(0, 1), {**target, **kept, "area": area[keep]}
+
+
+def _pixels_under_centres(start: int, stop: int, count: int) -> Tensor:
+    """The old pixel that holds the centre of each of ``count`` new pixels, ``int64[count]``."""
+    centres = (torch.arange(count, dtype=torch.float64) + 0.5) * ((stop - start) / count)
+    return start + centres.floor().to(torch.int64)
+
+
+def without_crowds(image: Tensor, target: dict, generator: Generator | None = None) -> Sample:
+    """Leave out the crowd regions, which have no single box or mask to learn.
+
+    Args:
+        image: ``Tensor[3, H, W]``, returned as it is.
+        target: Its target.
+        generator: Not used.
+
+    Returns:
+        The image and the target without crowds.
+    """
+    single = target["iscrowd"] == 0
+    if single.all():  # the usual case; whole masks are large
+        return image, target
+    fields = ("boxes", "labels", "masks", "iscrowd", "area")
+    return image, {**target, **{field: target[field][single] for field in fields}}
