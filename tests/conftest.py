@@ -1,0 +1,55 @@
+"""For all tests: no network, no GPU where there is none, an order, and a summary by kind."""
+
+import os
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+NO_NETWORK = str(HERE / "no_network")
+
+# For this process, and through the environment for all that it starts, notebook kernels included.
+sys.path.insert(0, NO_NETWORK)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [NO_NETWORK, *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+sys.modules.pop("sitecustomize", None)
+import sitecustomize  # noqa: E402, F401
+
+
+def kind(nodeid: str) -> str:
+    """The line of the summary to which a test belongs."""
+    if ".ipynb" in nodeid:
+        return "notebooks"
+    return "browser" if "test_browser" in nodeid else "unit tests"
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """The quick tests first, then the notebooks, then the browser; GPU tests only with a GPU."""
+    order = ("unit tests", "notebooks", "browser")
+    items.sort(key=lambda item: order.index(kind(item.nodeid)))
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason="gpu: no CUDA device here"))
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """What ran, by kind, above pytest's own last line."""
+    counts: dict = defaultdict(lambda: defaultdict(int))
+    seconds: dict = defaultdict(float)
+    for outcome in ("passed", "failed", "error", "skipped", "xfailed", "xpassed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            counts[kind(report.nodeid)][outcome] += 1
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            seconds[kind(getattr(report, "nodeid", ""))] += getattr(report, "duration", 0.0)
+    terminalreporter.section("by kind")
+    for name, by_outcome in counts.items():
+        told = ", ".join(f"{number} {outcome}" for outcome, number in by_outcome.items())
+        terminalreporter.write_line(f"{name:<11} {seconds[name]:7.1f} s  {told}")
