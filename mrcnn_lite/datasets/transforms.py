@@ -214,7 +214,9 @@ def crop_and_resize(
     x2, y2 = min(width, round(window[2])), min(height, round(window[3]))
     part = image[:, y1:y2, x1:x2]
     if tuple(part.shape[1:]) != tuple(size):
-        part = F.interpolate(part[None], size=size, mode="bilinear", antialias=True)[0]  # [3, *size]
+        part = F.interpolate(part[None], size=size, mode="bilinear", antialias=True)[
+            0
+        ]  # [3, *size]
     rows = _pixels_under_centres(y1, y2, size[0])
     columns = _pixels_under_centres(x1, x2, size[1])
     boxes = target["boxes"]
