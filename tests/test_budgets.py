@@ -1,4 +1,4 @@
-"""The package stays readable: small files and functions, documented, with declared shape letters."""
+"""The package stays readable: small files and functions, documented, shape letters declared."""
 
 import ast
 import io

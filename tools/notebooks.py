@@ -1,10 +1,11 @@
 """Execute the notebooks without a browser; `course.py run` and `course.py refresh` call this.
 
 run      writes build/run/NAME.html and prints a table: notebook, seconds, result
-refresh  writes the executed notebook back, without anything that changes from run to run
+refresh  formats, executes and writes the notebook back, without anything that changes from run to run
 """
 
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -136,6 +137,8 @@ def main(command: str, names: Sequence[str]) -> int:
         The exit code: 0, or 1 when a notebook failed.
     """
     failed, begin, paths = 0, time.perf_counter(), chosen(names)
+    if command == "refresh" and paths:
+        subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", *paths], check=True)
     width = max([len(path.stem) for path in paths], default=8)
     print(f"{'notebook':{width}}  seconds  result", flush=True)
     for path in paths:

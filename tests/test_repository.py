@@ -1,0 +1,109 @@
+"""The repository as a whole: its lists agree, its files name no machine, ruff is content."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from source_tree import MODULES, NOTEBOOKS, ROOT, relative, tracked_files
+
+import mrcnn_lite
+
+CONDA_NAMES = {"pytorch": "torch", "jupyter_server": "jupyter-server"}
+
+# Spelled in pieces, so that this file holds none of them itself.
+REGISTRY_HOSTS = re.compile("|".join(("py" + "pi[.]org", "python" + "hosted", "npm" + "js[.]")))
+CONDA_HOST = re.compile("ana" + "conda[.]org")
+MACHINE_PATHS = re.compile("|".join(("/wo" + "rk/", "/ro" + "ot/", "/tm" + "p/", "/ho" + "me/")))
+REMINDERS = re.compile("|".join((r"\bTO" + r"DO\b", r"\bFIX" + r"ME\b", r"\bXX" + r"X\b")))
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def ranges(lines: list[str]) -> dict[str, str]:
+    """Package name to version range."""
+    requirements = [Requirement(line) for line in lines]
+    return {canonicalize_name(r.name): str(r.specifier) for r in requirements}
+
+
+def wanted() -> dict[str, str]:
+    """What pyproject.toml asks for, the test extra included."""
+    return ranges(project()["dependencies"] + project()["optional-dependencies"]["test"])
+
+
+def test_conda_asks_for_the_same():
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    pip = next(item["pip"] for item in listed if isinstance(item, dict))
+    conda = ranges([item for item in listed if isinstance(item, str)])
+    python = conda.pop("python")
+    conda.pop("pip")
+    conda = {canonicalize_name(CONDA_NAMES.get(name, name)): v for name, v in conda.items()}
+    assert conda | ranges(pip) == wanted()
+    assert python == project()["requires-python"]
+
+
+def test_the_tested_versions_are_in_the_ranges():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    exact = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    pinned = {canonicalize_name(r.name): r for r in exact}
+    assert all(str(r.specifier).startswith("==") for r in exact)
+    for name, specifier in wanted().items():
+        version = str(pinned[name].specifier).removeprefix("==")
+        assert Requirement(name + specifier).specifier.contains(version), f"{name} {version}"
+
+
+def test_one_version():
+    assert project()["dynamic"] == ["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == mrcnn_lite.__version__
+    assert f"## {mrcnn_lite.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", tracked_files(), ids=relative)
+def test_text_names_no_registry_and_no_machine(path):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return  # a picture, weights
+    for pattern in (REGISTRY_HOSTS, CONDA_HOST, MACHINE_PATHS, REMINDERS):
+        found = pattern.search(text)
+        assert not found, f"{found[0]!r} at character {found.start()}"
+
+
+def test_readme_lists_every_module_and_notebook():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = re.search(r"```text\n(.*?)```", readme, flags=re.DOTALL)[1]
+    for path in MODULES:
+        if path.name not in ("__init__.py", "__main__.py"):
+            assert re.search(rf"(?<!\w){re.escape(path.name)}", tree), f"the tree lacks {path.name}"
+    for path in NOTEBOOKS:
+        assert f"({relative(path)})" in readme, f"no link to {path.name}"
+
+
+def test_readme_names_only_what_exists():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", readme)
+    assert len(links) > 10
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert not missing
+    tree = re.search(r"```text\n(.*?)```", readme, flags=re.DOTALL)[1]
+    known = {path.name for path in tracked_files()}
+    named = re.findall(r"(?<![\w./])(\w+\.(?:py|md|toml|txt|yml|cff))\b", tree)
+    assert not [name for name in named if name not in known]
+
+
+def test_ruff():
+    for command in (["check"], ["format", "--check"]):
+        result = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--no-cache", "."],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
