@@ -96,10 +96,30 @@ def figure(rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 
     Returns:
         `(figure, axes)`: one `Axes`, or a NumPy array of them, as `Figure.subplots` returns.
     """
+    fig = _blank(width, height)
+    return fig, fig.subplots(rows, columns, **grid)
+
+
+def mosaic(plan: list[list[str]], width: float = 7.0, height: float = 3.5, **grid: Any):
+    """A figure whose axes are laid out by names.
+
+    Args:
+        plan: rows of names; a name that stands in several places spans them.
+        width, height: inches, as for `figure`.
+        **grid: passed to `Figure.subplot_mosaic`, for instance `width_ratios`.
+
+    Returns:
+        `(figure, axes)`: a dictionary from name to `Axes`.
+    """
+    fig = _blank(width, height)
+    return fig, fig.subplot_mosaic(plan, **grid)
+
+
+def _blank(width: float, height: float) -> Figure:
     mpl.rcParams.update(LOOK)
     fig = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(fig)
-    return fig, fig.subplots(rows, columns, **grid)
+    return fig
 
 
 def encode_png(pixels: np.ndarray, level: int = 6) -> bytes:
@@ -127,7 +147,7 @@ def picture_png(fig: Figure) -> bytes:
         The bytes of the PNG file.
     """
     raw = io.BytesIO()
-    fig.savefig(raw, format="png", dpi=FILE_DPI, facecolor="white")
+    fig.savefig(raw, dpi=FILE_DPI, facecolor="white", bbox_inches="tight", pad_inches=0.06)
     out = io.BytesIO()
     image = Image.open(raw).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     image.save(out, format="PNG", optimize=True)
@@ -148,12 +168,13 @@ def show(fig: Figure, *, alt: str, text: str = "") -> None:
     """
     from IPython.display import display  # only notebooks have it
 
-    page = round(fig.get_figwidth() * SCREEN_DPI)
+    png = picture_png(fig)
+    width = round(int.from_bytes(png[16:20], "big") * SCREEN_DPI / FILE_DPI)  # PNG's header has it
     data = {
-        "image/png": base64.b64encode(picture_png(fig)).decode("ascii"),
+        "image/png": base64.b64encode(png).decode("ascii"),
         "text/plain": f"Picture: {alt}",
     }
-    display(data, raw=True, metadata={"image/png": {"width": page, "alt": alt}})
+    display(data, raw=True, metadata={"image/png": {"width": width, "alt": alt}})
     if text:
         print(text)
     pyplot = sys.modules.get("matplotlib.pyplot")

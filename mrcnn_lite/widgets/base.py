@@ -124,9 +124,7 @@ class Explorer:
     def _control_area(self) -> ipw.Widget:
         """The controls in one or two columns, as the page's width allows."""
         columns = f"repeat(auto-fit, minmax({CONTROL_WIDTH}, max-content))"
-        return ipw.GridBox(
-            list(self.controls.values()), layout={"grid_template_columns": columns}
-        )
+        return ipw.GridBox(list(self.controls.values()), layout={"grid_template_columns": columns})
 
     def _moved(self, name: str, value: Any) -> None:
         setattr(self.state, name, value)
