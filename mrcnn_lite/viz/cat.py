@@ -70,7 +70,8 @@ def cat_scene(size: int = 128) -> Scene:
     Returns:
         The scene; object 0 is the cat, object 1 the ball.
     """
-    masks = torch.stack([_cat(size), _ellipse(size, TOY)])  # [G, H, W]
+    y, x = (axis / size for axis in _pixel_centres(size))
+    masks = torch.stack([inside_cat(x, y), _ellipse(x, y, TOY)])  # [G, H, W]
     image = _paint(OVERSAMPLING * size)[None]
     return Scene(
         image=torch.nn.functional.avg_pool2d(image, OVERSAMPLING)[0],  # [3, H, W]
@@ -80,42 +81,47 @@ def cat_scene(size: int = 128) -> Scene:
     )
 
 
+def inside_cat(x: Tensor, y: Tensor) -> Tensor:
+    """Whether points lie in the cat's silhouette.
+
+    Args:
+        x, y: any shape, in units of the picture's side.
+
+    Returns:
+        bool, same shape.
+    """
+    cx, cy, radius, half = TAIL
+    arc = (((x - cx) ** 2 + (y - cy) ** 2).sqrt() - radius).abs() < half
+    tail = arc & ((x < cx + 0.02) | (y > cy + 0.02))
+    parts = [_ellipse(x, y, shape) for shape in (BODY, HEAD, TIP, *LEGS)]
+    parts += [_triangle(x, y, corners) for corners in EARS]
+    return torch.stack([tail, *parts]).any(dim=0)
+
+
 def _paint(size: int) -> Tensor:
     """Wall, floor, ball, cat, face, from back to front."""
     y, x = (axis / size for axis in _pixel_centres(size))
     image = torch.stack([0.93 - 0.10 * y, 0.91 - 0.08 * y, 0.86 - 0.02 * x])  # [3, H, W]
     fur = 0.06 * torch.sin(60 * (x + 0.6 * y))
+    cat = inside_cat(x, y)
     layers = [
         (y > 0.82, (0.72, 0.66, 0.58)),
-        (_ellipse(size, TOY), (0.85, 0.38, 0.15)),
-        (_cat(size), (0.36, 0.37, 0.42)),
-        (_ellipse(size, EYES[0]) | _ellipse(size, EYES[1]), (0.95, 0.88, 0.35)),
-        (_ellipse(size, NOSE), (0.90, 0.55, 0.60)),
+        (_ellipse(x, y, TOY), (0.85, 0.38, 0.15)),
+        (cat, (0.36, 0.37, 0.42)),
+        (_ellipse(x, y, EYES[0]) | _ellipse(x, y, EYES[1]), (0.95, 0.88, 0.35)),
+        (_ellipse(x, y, NOSE), (0.90, 0.55, 0.60)),
     ]
     for inside, colour in layers:
         image = torch.where(inside, torch.tensor(colour)[:, None, None], image)
-    return (image + torch.where(_cat(size), fur, 0)).clamp(0, 1)
+    return (image + torch.where(cat, fur, 0)).clamp(0, 1)
 
 
-def _cat(size: int) -> Tensor:
-    """The cat's silhouette, bool [H, W]."""
-    y, x = (axis / size for axis in _pixel_centres(size))
-    cx, cy, radius, half = TAIL
-    arc = (((x - cx) ** 2 + (y - cy) ** 2).sqrt() - radius).abs() < half
-    tail = arc & ((x < cx + 0.02) | (y > cy + 0.02))
-    parts = [_ellipse(size, shape) for shape in (BODY, HEAD, TIP, *LEGS)]
-    parts += [_triangle(size, corners) for corners in EARS]
-    return torch.stack([tail, *parts]).any(dim=0)
-
-
-def _ellipse(size: int, shape: tuple[float, float, float, float]) -> Tensor:
-    y, x = (axis / size for axis in _pixel_centres(size))
+def _ellipse(x: Tensor, y: Tensor, shape: tuple[float, float, float, float]) -> Tensor:
     cx, cy, rx, ry = shape
     return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
 
 
-def _triangle(size: int, corners: tuple[tuple[float, float], ...]) -> Tensor:
-    y, x = (axis / size for axis in _pixel_centres(size))
+def _triangle(x: Tensor, y: Tensor, corners: tuple[tuple[float, float], ...]) -> Tensor:
     sides = []
     for i in range(3):
         (ax, ay), (bx, by) = corners[i], corners[(i + 1) % 3]
