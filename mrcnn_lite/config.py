@@ -1,7 +1,8 @@
 """Every number of the network and of its training, in one frozen dataclass of five sections.
 
-`§` cites Mask R-CNN (arXiv 1703.06870), `FR` Faster R-CNN (1506.01497), `FPN` (1612.03144); `tv` marks a value that
-the paper leaves open and torchvision fixed. The defaults are `maskrcnn_resnet50_fpn`; `lite()` is the laptop's network.
+`§` cites Mask R-CNN (arXiv 1703.06870), `FR` Faster R-CNN (1506.01497), `FPN` (1612.03144); `tv`
+marks a value that the paper leaves open and torchvision fixed. The defaults are
+`maskrcnn_resnet50_fpn`; `lite()` is the laptop's network.
 """
 
 from __future__ import annotations
@@ -64,7 +65,12 @@ class BoxConfig:
     foreground_iou: float = 0.5  # §3.1
     samples: int = 512  # §3.1: RoIs per image with FPN
     positive_fraction: float = 0.25  # §3.1: 1 : 3
-    code_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)  # Fast R-CNN's scaling of the targets
+    code_weights: tuple[float, float, float, float] = (
+        10.0,
+        10.0,
+        5.0,
+        5.0,
+    )  # Fast R-CNN's scaling of the targets
     score_threshold: float = 0.05  # tv: weaker detections are not reported
     nms_iou: float = 0.5  # §3.1 (Fast R-CNN)
     detections: int = 100  # §3.1: boxes per image that reach the mask branch
@@ -97,11 +103,16 @@ class TrainingConfig:
     learning_rate: float = 3e-3  # for the batch size above
     weight_decay: float = 1e-2  # not applied to norms and biases
     warmup_steps: int = 100  # linear, from near 0: the first gradients are the wildest
-    decay_fraction: float = 0.6  # the last part of the run, over which the rate falls to 0 by a cosine
+    decay_fraction: float = (
+        0.6  # the last part of the run, over which the rate falls to 0 by a cosine
+    )
     gradient_clip: float = 10.0  # largest L2 norm of all gradients together
     ema_decay: float = 0.995  # running average of the weights that is saved and evaluated
-    crop_size: int = 128  # side of the training crops of photographs
-    scale_range: tuple[float, float] = (0.75, 1.33)  # ... and how much larger or smaller they are drawn
+    crop_size: int = 128  # side of the training crops of photographs; 0 = whole images
+    scale_range: tuple[float, float] = (
+        0.75,
+        1.33,
+    )  # ... and how much larger or smaller they are drawn
 
 
 @dataclass(frozen=True)
@@ -138,28 +149,36 @@ class Config:
             section = sections[name].default_factory  # type: ignore[misc]
             known = {f.name for f in fields(section)}
             if unknown := set(value) - known:
-                raise ValueError(f"config.{name}: unknown field {sorted(unknown)[0]!r}; known: {sorted(known)}")
+                raise ValueError(
+                    f"config.{name}: unknown field {sorted(unknown)[0]!r}; known: {sorted(known)}"
+                )
             parts[name] = section(**{k: _as_tuple(v) for k, v in value.items()})
         return cls(**parts)
 
     def with_(self, **sections: dict[str, Any]) -> Config:
-        """Return a copy with some fields of some sections changed: `config.with_(mask={"rois": 8})`."""
-        changed = {name: replace(getattr(self, name), **values) for name, values in sections.items()}
+        """Return a copy with some fields of some sections changed: `config.with_(mask={"rois":
+        8})`."""
+        changed = {
+            name: replace(getattr(self, name), **values) for name, values in sections.items()
+        }
         return replace(self, **changed)
 
 
 def _as_tuple(value: Any) -> Any:
-    """JSON knows lists only; the config's sequences are tuples so that it stays frozen and hashable."""
+    """JSON knows lists only; the config's sequences are tuples so that it stays frozen and
+    hashable."""
     return tuple(_as_tuple(v) for v in value) if isinstance(value, list) else value
 
 
 def resnet50_fpn(num_classes: int = 91) -> Config:
     """Return torchvision's `maskrcnn_resnet50_fpn`: the paper's R50-FPN with its defaults."""
-    return Config(num_classes=num_classes)
+    training = TrainingConfig(2, "sgd", 2.5e-3, 1e-4, 500, ema_decay=0.0, crop_size=0)
+    return Config(num_classes=num_classes, training=training)
 
 
 def lite(num_classes: int = 6) -> Config:
-    """Return the small network that two CPU cores train from scratch in minutes (0.7 M parameters)."""
+    """Return the small network that two CPU cores train from scratch in minutes (0.7 M
+    parameters)."""
     return Config(
         num_classes=num_classes,
         image=ImageConfig(128, 512, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),

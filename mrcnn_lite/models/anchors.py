@@ -1,4 +1,5 @@
-"""Anchors: the boxes that the RPN starts from (FR §3.1.1), one grid per pyramid level (FPN §4.1)."""
+"""Anchors: the boxes that the RPN starts from (FR §3.1.1), one grid per pyramid level (FPN
+§4.1)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from torch import Tensor, nn
 
 
 def cell_anchors(sizes: tuple[int, ...], aspect_ratios: tuple[float, ...]) -> Tensor:
-    """Return the anchors of one cell, centred on (0, 0) and rounded to whole pixels as torchvision does.
+    """Return the anchors of one cell, centred on (0, 0) and rounded to whole pixels as torchvision
+    does.
 
     Args:
         sizes: square roots of the anchors' areas, in pixels.
@@ -26,10 +28,13 @@ def cell_anchors(sizes: tuple[int, ...], aspect_ratios: tuple[float, ...]) -> Te
 class AnchorGenerator(nn.Module):
     """Lay the cell anchors of each level on that level's grid.
 
-    The grid of stride s starts at (0, 0), not at (s/2, s/2): torchvision's choice, which its weights learned.
+    The grid of stride s starts at (0, 0), not at (s/2, s/2): torchvision's choice, which its
+    weights learned.
     """
 
-    def __init__(self, sizes: tuple[tuple[int, ...], ...], aspect_ratios: tuple[float, ...]) -> None:
+    def __init__(
+        self, sizes: tuple[tuple[int, ...], ...], aspect_ratios: tuple[float, ...]
+    ) -> None:
         super().__init__()
         self.sizes, self.aspect_ratios = sizes, aspect_ratios
         self._cache: dict[tuple, Tensor] = {}
@@ -38,28 +43,41 @@ class AnchorGenerator(nn.Module):
         """Return how many anchors each cell has (the same on all levels)."""
         counts = {len(sizes) for sizes in self.sizes}
         if len(counts) != 1:
-            raise ValueError(f"anchor_sizes must have the same number of sizes on every level, not {self.sizes}")
+            raise ValueError(
+                f"anchor_sizes must have the same number of sizes on every level, not {self.sizes}"
+            )
         return counts.pop() * len(self.aspect_ratios)
 
     def forward(self, features: list[Tensor], image_size: tuple[int, int]) -> Tensor:
-        """Return all anchors of an image of the (padded) `image_size` (H, W), finest level first: Tensor[A, 4].
+        """Return all anchors of an image of the (padded) `image_size` (H, W), finest level first:
+        Tensor[A, 4].
 
-        Anchors depend on sizes alone, so they are kept: a training run asks for the same ones at every step.
+        Anchors depend on sizes alone, so they are kept: a training run asks for the same ones at
+        every step.
         """
         if len(features) != len(self.sizes):
-            raise ValueError(f"{len(features)} feature maps for {len(self.sizes)} anchor_sizes; give one per level")
+            raise ValueError(
+                f"{len(features)} feature maps for {len(self.sizes)} anchor_sizes; give one per level"
+            )
         key = (*(f.shape[-2:] for f in features), image_size, features[0].device)
         if key not in self._cache:
             if len(self._cache) > 16:  # pictures of ever new sizes must not fill the memory
                 self._cache.clear()
-            self._cache[key] = torch.cat([self._level(f, s, image_size) for f, s in zip(features, self.sizes, strict=True)])
+            self._cache[key] = torch.cat(
+                [self._level(f, s, image_size) for f, s in zip(features, self.sizes, strict=True)]
+            )
         return self._cache[key]
 
-    def _level(self, feature: Tensor, sizes: tuple[int, ...], image_size: tuple[int, int]) -> Tensor:
-        """Return one level's anchors, cell by cell in row order: Tensor[h * w * per_location, 4]."""
+    def _level(
+        self, feature: Tensor, sizes: tuple[int, ...], image_size: tuple[int, int]
+    ) -> Tensor:
+        """Return one level's anchors, cell by cell in row order: Tensor[h * w * per_location,
+        4]."""
         h, w = feature.shape[-2:]
         ys = torch.arange(h, device=feature.device) * (image_size[0] // h)
         xs = torch.arange(w, device=feature.device) * (image_size[1] // w)
         y, x = torch.meshgrid(ys, xs, indexing="ij")
         corners = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)  # [h * w, 1, 4]
-        return (corners + cell_anchors(sizes, self.aspect_ratios).to(feature.device)).reshape(-1, 4)  # [h * w * n, 4]
+        return (corners + cell_anchors(sizes, self.aspect_ratios).to(feature.device)).reshape(
+            -1, 4
+        )  # [h * w * n, 4]

@@ -1,4 +1,5 @@
-"""Bodies: a ResNet of any depth (§3) and a small one for laptops; both give the maps C2..C5 at strides 4..32."""
+"""Bodies: a ResNet of any depth (§3) and a small one for laptops; both give the maps C2..C5 at
+strides 4..32."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from torch import Tensor, nn
 
 from ..config import BackboneConfig
 
-# Blocks per stage and whether the block is the three-convolution bottleneck (ResNet paper, Table 1).
+# Blocks per stage and whether the block is the three-convolution bottleneck (ResNet paper, Table
+# 1).
 RESNET_STAGES = {
     18: ((2, 2, 2, 2), False),
     34: ((3, 4, 6, 3), False),
@@ -22,7 +24,8 @@ GROUPS = 8
 class FrozenBatchNorm2d(nn.Module):
     """Batch norm whose statistics and affine weights never change: a per-channel scale and shift.
 
-    Two images per GPU are too few for batch statistics, so detectors freeze what ImageNet training left (§3.1).
+    Two images per GPU are too few for batch statistics, so detectors freeze what ImageNet training
+    left (§3.1).
     """
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
@@ -33,7 +36,9 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: object
+    ) -> None:
         # A trainable batch norm also saves how many batches it saw; a frozen one has no use for it.
         state_dict.pop(prefix + "num_batches_tracked", None)
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -81,7 +86,8 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1 x 1 down, 3 x 3, 1 x 1 up, around a shortcut; the stride sits on the 3 x 3 (torchvision's v1.5)."""
+    """1 x 1 down, 3 x 3, 1 x 1 up, around a shortcut; the stride sits on the 3 x 3 (torchvision's
+    v1.5)."""
 
     expansion = 4
 
@@ -110,7 +116,9 @@ def _shortcut(inputs: int, outputs: int, stride: int, norm: str) -> nn.Sequentia
 class ResNet(nn.Module):
     """ResNet without its classifier; parameters are named as torchvision names them."""
 
-    def __init__(self, depth: int = 50, norm: str = "frozen_batch", trainable_layers: int = 3) -> None:
+    def __init__(
+        self, depth: int = 50, norm: str = "frozen_batch", trainable_layers: int = 3
+    ) -> None:
         super().__init__()
         if depth not in RESNET_STAGES:
             raise ValueError(f"depth is {depth}; ResNet comes in {sorted(RESNET_STAGES)}")
@@ -176,7 +184,8 @@ class SmallBackbone(nn.Module):
         self.out_channels = list(widths)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return one map per width at strides 4, 8, 16, ...: Tensor[B, widths[l], H / stride, W / stride]."""
+        """Return one map per width at strides 4, 8, 16, ...: Tensor[B, widths[l], H / stride, W /
+        stride]."""
         x, maps = self.stem(x), []  # [B, C, H/4, W/4]
         for stage in self.stages:
             x = stage(x)

@@ -1,4 +1,5 @@
-"""The box branch: what is in the box, and how should the box move? (Fast R-CNN's head, Figure 4 right)"""
+"""The box branch: what is in the box, and how should the box move? (Fast R-CNN's head, Figure 4
+right)"""
 
 from __future__ import annotations
 
@@ -27,6 +28,9 @@ class FastRCNNPredictor(nn.Module):
         self.bbox_pred = nn.Linear(in_channels, 4 * num_classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map Tensor[K, channels] to class logits Tensor[K, num_classes] and deltas Tensor[K, num_classes, 4]."""
+        """Map Tensor[K, channels] to class logits Tensor[K, num_classes] and deltas Tensor[K,
+        num_classes, 4]."""
         deltas = self.bbox_pred(x)
-        return self.cls_score(x), deltas.reshape(len(x), deltas.shape[1] // 4, 4)  # [K, C], [K, C, 4]
+        return self.cls_score(x), deltas.reshape(
+            len(x), deltas.shape[1] // 4, 4
+        )  # [K, C], [K, C, 4]

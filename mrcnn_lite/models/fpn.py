@@ -15,11 +15,18 @@ class FeaturePyramid(nn.Module):
     Args:
         in_channels: channels of C2, C3, ... from fine to coarse.
         channels: d, the channels of every level of the pyramid.
-        extra_level: add P6, every second pixel of the coarsest level (for the RPN's largest anchors).
+        extra_level: add P6, every second pixel of the coarsest level (for the RPN's largest
+            anchors).
         norm: "none" (the paper) or "group".
     """
 
-    def __init__(self, in_channels: list[int], channels: int = 256, extra_level: bool = True, norm: str = "none"):
+    def __init__(
+        self,
+        in_channels: list[int],
+        channels: int = 256,
+        extra_level: bool = True,
+        norm: str = "none",
+    ):
         super().__init__()
         self.extra_level = extra_level
 
@@ -28,7 +35,11 @@ class FeaturePyramid(nn.Module):
             nn.init.kaiming_uniform_(conv.weight, a=1)
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
-            return nn.Sequential(conv) if norm == "none" else nn.Sequential(conv, make_norm(norm, channels))
+            return (
+                nn.Sequential(conv)
+                if norm == "none"
+                else nn.Sequential(conv, make_norm(norm, channels))
+            )
 
         self.inner_blocks = nn.ModuleList(layer(inputs, 1) for inputs in in_channels)
         self.layer_blocks = nn.ModuleList(layer(channels, 3) for _ in in_channels)
@@ -53,7 +64,9 @@ class BackboneWithFPN(nn.Module):
         super().__init__()
         self.body = make_body(config)
         norm = "group" if config.norm == "group" else "none"
-        self.fpn = FeaturePyramid(self.body.out_channels, config.fpn_channels, config.extra_level, norm)
+        self.fpn = FeaturePyramid(
+            self.body.out_channels, config.fpn_channels, config.extra_level, norm
+        )
         self.out_channels = config.fpn_channels
         self.num_levels = len(self.body.out_channels) + config.extra_level
 

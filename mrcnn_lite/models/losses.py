@@ -1,22 +1,25 @@
 """The five losses of training, one function each, on tensors of fixed shape with a validity mask.
 
-The paper's L = L_cls + L_box + L_mask (section 3) is the second stage; the RPN adds two more of its own. All five have
-weight 1.
+The paper's L = L_cls + L_box + L_mask (section 3) is the second stage; the RPN adds two more of
+its own. All five have weight 1.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Where the box losses turn from a parabola into a straight line (torchvision's choice, in units of the encoded deltas).
+# Where the box losses turn from a parabola into a straight line (torchvision's choice, in units of
+# the encoded deltas).
 SMOOTH_L1_BETA = 1 / 9
 
 
 def objectness_loss(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
-    """Binary cross entropy "object or not" over the sampled anchors of the batch (Faster R-CNN, equation 1).
+    """Binary cross entropy "object or not" over the sampled anchors of the batch (Faster R-CNN,
+    equation 1).
 
     Args:
-        logits: Tensor[B, N] of the sampled anchors. positive: bool Tensor[B, N]. valid: bool Tensor[B, N].
+        logits: Tensor[B, N] of the sampled anchors. positive: bool Tensor[B, N]. valid: bool
+            Tensor[B, N].
 
     Returns:
         A scalar; ln 2 while all logits are 0.
@@ -26,9 +29,11 @@ def objectness_loss(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
 
 
 def rpn_box_loss(deltas: Tensor, wanted: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
-    """Smooth L1 between predicted and wanted deltas of the positive anchors (Faster R-CNN, equation 1).
+    """Smooth L1 between predicted and wanted deltas of the positive anchors (Faster R-CNN,
+    equation 1).
 
-    The sum runs over the positives, the division over all samples: an image with few objects weighs less.
+    The sum runs over the positives, the division over all samples: an image with few objects
+    weighs less.
 
     Args:
         deltas, wanted: Tensor[B, N, 4]. positive, valid: bool Tensor[B, N].
@@ -36,7 +41,9 @@ def rpn_box_loss(deltas: Tensor, wanted: Tensor, positive: Tensor, valid: Tensor
     Returns:
         A scalar.
     """
-    loss = F.smooth_l1_loss(deltas, wanted, beta=SMOOTH_L1_BETA, reduction="none").sum(dim=-1)  # [B, N]
+    loss = F.smooth_l1_loss(deltas, wanted, beta=SMOOTH_L1_BETA, reduction="none").sum(
+        dim=-1
+    )  # [B, N]
     return torch.where(positive, loss, 0).sum() / valid.sum().clamp(min=1)
 
 
@@ -44,7 +51,8 @@ def class_loss(logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
     """Cross entropy over the classes and the background (L_cls).
 
     Args:
-        logits: Tensor[B, R, C]. labels: int64 Tensor[B, R], 0 is background. valid: bool Tensor[B, R].
+        logits: Tensor[B, R, C]. labels: int64 Tensor[B, R], 0 is background. valid: bool Tensor[B,
+            R].
 
     Returns:
         A scalar; ln C while all logits are equal.
@@ -54,7 +62,8 @@ def class_loss(logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
 
 
 def box_loss(deltas: Tensor, wanted: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-    """Smooth L1 on the deltas of the true class of the positive RoIs, divided by all samples (L_box).
+    """Smooth L1 on the deltas of the true class of the positive RoIs, divided by all samples
+    (L_box).
 
     Args:
         deltas: Tensor[B, R, C, 4], one correction per class. wanted: Tensor[B, R, 4].
@@ -63,7 +72,9 @@ def box_loss(deltas: Tensor, wanted: Tensor, labels: Tensor, valid: Tensor) -> T
     Returns:
         A scalar.
     """
-    of_class = deltas.gather(2, labels[:, :, None, None].expand(-1, -1, 1, 4)).squeeze(2)  # [B, R, 4]
+    of_class = deltas.gather(2, labels[:, :, None, None].expand(-1, -1, 1, 4)).squeeze(
+        2
+    )  # [B, R, 4]
     return rpn_box_loss(of_class, wanted, (labels > 0) & valid, valid)
 
 

@@ -55,7 +55,8 @@ class MaskHead(nn.Sequential):
 def _rename_old_keys(
     module: nn.Module, state_dict: dict[str, Any], prefix: str, *_unused: Any
 ) -> None:
-    """Read the names of torchvision's published COCO weights: mask_fcn1.weight is now 0.0.weight."""
+    """Read the names of torchvision's published COCO weights: mask_fcn1.weight is now
+    0.0.weight."""
     for i in range(len(module)):
         for kind in ("weight", "bias"):
             old = f"{prefix}mask_fcn{i + 1}.{kind}"

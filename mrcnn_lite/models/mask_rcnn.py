@@ -32,7 +32,9 @@ class MaskRCNN(nn.Module):
             )
         self.rpn = RegionProposalNetwork(self.backbone.out_channels, config.rpn)
         self.roi_heads = RoIHeads(self.backbone.out_channels, config)
-        self.keys: RandomKeys = random_keys()  # replace it to fix which anchors and RoIs are sampled
+        self.keys: RandomKeys = (
+            random_keys()
+        )  # replace it to fix which anchors and RoIs are sampled
 
     def forward(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
@@ -41,11 +43,12 @@ class MaskRCNN(nn.Module):
 
         Args:
             images: Tensor[3, H_b, W_b] each, RGB in 0..1.
-            targets: in training one dict per image: boxes float [G, 4], labels int64 [G], masks uint8 [G, H_b, W_b].
+            targets: in training one dict per image: boxes float [G, 4], labels int64 [G], masks
+                uint8 [G, H_b, W_b].
 
         Returns:
-            In training the five losses by name. In evaluation one dict per image, best detection first:
-            boxes [N, 4], labels [N], scores [N], masks [N, 1, H_b, W_b] in 0..1.
+            In training the five losses by name. In evaluation one dict per image, best detection
+            first: boxes [N, 4], labels [N], scores [N], masks [N, 1, H_b, W_b] in 0..1.
         """
         if self.training:
             check_targets(images, targets, self.config.num_classes)
@@ -55,12 +58,16 @@ class MaskRCNN(nn.Module):
         objects = pad_targets(targets, size, batch.pixels.device) if self.training else None
         proposals, valid, losses = self.rpn(features, size, batch.sizes, objects, self.keys)
         if self.training:
-            box_losses, rois = self.roi_heads.train_boxes(features, proposals, valid, size, objects, self.keys)
+            box_losses, rois = self.roi_heads.train_boxes(
+                features, proposals, valid, size, objects, self.keys
+            )
             return box_losses | self.roi_heads.train_masks(features, rois, size, objects) | losses
         detections = self.roi_heads.detect(features, proposals, valid, size, batch.sizes)
         return [
             to_original_size(found, tuple(size), original, self.config.mask.paste)
-            for found, size, original in zip(detections, batch.sizes.tolist(), batch.original_sizes, strict=True)
+            for found, size, original in zip(
+                detections, batch.sizes.tolist(), batch.original_sizes, strict=True
+            )
         ]
 
 
@@ -70,5 +77,6 @@ def maskrcnn_lite(num_classes: int = 6) -> MaskRCNN:
 
 
 def maskrcnn_resnet50_fpn(num_classes: int = 91) -> MaskRCNN:
-    """Return the paper's R50-FPN network with torchvision's defaults and parameter names, untrained."""
+    """Return the paper's R50-FPN network with torchvision's defaults and parameter names,
+    untrained."""
     return MaskRCNN(resnet50_fpn(num_classes))

@@ -1,6 +1,8 @@
-"""Who learns from whom: boxes are matched to objects by IoU, then a balanced sample of them enters the loss.
+"""Who learns from whom: boxes are matched to objects by IoU, then a balanced sample of them enters
+the loss.
 
-Both steps work on a whole batch with fixed shapes: objects are padded to G per image and a mask tells which are real.
+Both steps work on a whole batch with fixed shapes: objects are padded to G per image and a mask
+tells which are real.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from ..ops import box_iou
 IGNORED = -1
 BACKGROUND = 0
 
-# (shape, device) -> one number in [0, 1) per candidate. The sampler takes the candidates with the smallest keys, so a
-# fixed function in place of torch.rand makes the choice repeatable.
+# (shape, device) -> one number in [0, 1) per candidate. The sampler takes the candidates with the
+# smallest keys, so a fixed function in place of torch.rand makes the choice repeatable.
 RandomKeys = Callable[[tuple[int, ...], torch.device], Tensor]
 
 
@@ -44,8 +46,8 @@ def match(
         boxes: Tensor[A, 4] shared by all images, or Tensor[B, A, 4].
         foreground_iou: from here on a box is positive.
         background_iou: below this it is background; between the two it is ignored.
-        allow_low_quality: also take, for each object, the boxes that overlap it most, however little; without
-            this rule an object that no anchor covers well would never be learned.
+        allow_low_quality: also take, for each object, the boxes that overlap it most, however
+            little; without this rule an object that no anchor covers well would never be learned.
 
     Returns:
         matched: int64 Tensor[B, A], index of the object (0 where there is none).
@@ -64,8 +66,11 @@ def match(
     return matched, labels
 
 
-def sample(labels: Tensor, count: int, positive_fraction: float, keys: RandomKeys) -> tuple[Tensor, Tensor]:
-    """Choose `count` boxes per image at random, at most `positive_fraction` of them positive (FR §3.1.3).
+def sample(
+    labels: Tensor, count: int, positive_fraction: float, keys: RandomKeys
+) -> tuple[Tensor, Tensor]:
+    """Choose `count` boxes per image at random, at most `positive_fraction` of them positive (FR
+    §3.1.3).
 
     Args:
         labels: Tensor[B, N]: positive > 0, background 0, ignored < 0.
@@ -86,12 +91,15 @@ def sample(labels: Tensor, count: int, positive_fraction: float, keys: RandomKey
     index = torch.cat([positive[0], background[0]], dim=1)
     valid = torch.cat([positive[1], background[1] & room], dim=1)
     # The chosen ones to the front: a stable sort keeps positives before background.
-    front = valid.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :count]  # [B, count]
+    front = valid.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[
+        :, :count
+    ]  # [B, count]
     return index.gather(1, front), valid.gather(1, front)
 
 
 def _first(candidates: Tensor, order: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the `count` candidates with the smallest keys: index and validity, both Tensor[B, count]."""
+    """Return the `count` candidates with the smallest keys: index and validity, both Tensor[B,
+    count]."""
     key, index = order.masked_fill(~candidates, 2.0).topk(count, dim=1, largest=False)
     return index, key < 2.0
 

@@ -1,4 +1,5 @@
-"""From the heads' numbers to detections: softmax, decode, threshold, NMS per class, the best 100 (§3.1, inference)."""
+"""From the heads' numbers to detections: softmax, decode, threshold, NMS per class, the best 100
+(§3.1, inference)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,11 @@ MIN_SIZE = 1e-2  # pixels; torchvision drops smaller detections
 
 
 def select_detections(
-    class_logits: Tensor, deltas: Tensor, proposals: Tensor, image_size: tuple[float, float], config: BoxConfig
+    class_logits: Tensor,
+    deltas: Tensor,
+    proposals: Tensor,
+    image_size: tuple[float, float],
+    config: BoxConfig,
 ) -> dict[str, Tensor]:
     """Turn the box branch's output for one image into detections.
 
@@ -22,7 +27,8 @@ def select_detections(
         config: thresholds.
 
     Returns:
-        boxes Tensor[N, 4], labels int64 Tensor[N], scores Tensor[N], best first, N at most `config.detections`.
+        boxes Tensor[N, 4], labels int64 Tensor[N], scores Tensor[N], best first, N at most
+        `config.detections`.
     """
     scores = class_logits.softmax(dim=-1)[:, 1:]  # [R, C - 1]: the background is never a detection
     boxes = decode_boxes(deltas[:, 1:], proposals[:, None], config.code_weights)  # [R, C - 1, 4]
@@ -30,15 +36,20 @@ def select_detections(
     big = (boxes[..., 2:] - boxes[..., :2] >= MIN_SIZE).all(dim=-1)
     rows, classes = torch.nonzero((scores > config.score_threshold) & big, as_tuple=True)  # [N]
     boxes, scores, labels = boxes[rows, classes], scores[rows, classes], classes + 1
-    keep = batched_nms(boxes, scores, labels, config.nms_iou)[: config.detections]  # a box rivals its own class only
+    keep = batched_nms(boxes, scores, labels, config.nms_iou)[
+        : config.detections
+    ]  # a box rivals its own class only
     return {"boxes": boxes[keep], "labels": labels[keep], "scores": scores[keep]}
 
 
-def select_masks(mask_logits: Tensor, labels: Tensor, class_agnostic: bool, competition: str) -> Tensor:
+def select_masks(
+    mask_logits: Tensor, labels: Tensor, class_agnostic: bool, competition: str
+) -> Tensor:
     """Return the probabilities of the mask that the box branch's class asks for.
 
     Args:
-        mask_logits: Tensor[N, C, M, M]. labels: int64 Tensor[N]. class_agnostic: there is one channel for all.
+        mask_logits: Tensor[N, C, M, M]. labels: int64 Tensor[N]. class_agnostic: there is one
+            channel for all.
         competition: "sigmoid" judges the class's channel alone, "softmax" against the other classes.
 
     Returns:
@@ -52,7 +63,10 @@ def select_masks(mask_logits: Tensor, labels: Tensor, class_agnostic: bool, comp
 
 
 def to_original_size(
-    detections: dict[str, Tensor], size: tuple[float, float], original: tuple[int, int], paste_rule: str
+    detections: dict[str, Tensor],
+    size: tuple[float, float],
+    original: tuple[int, int],
+    paste_rule: str,
 ) -> dict[str, Tensor]:
     """Scale boxes from the network's image to the learner's and paste the masks there.
 
@@ -65,8 +79,12 @@ def to_original_size(
         The same dict with boxes in original pixels and masks Tensor[N, 1, H, W] in 0..1.
     """
     ratio_y, ratio_x = original[0] / size[0], original[1] / size[1]
-    boxes = detections["boxes"] * detections["boxes"].new_tensor([ratio_x, ratio_y, ratio_x, ratio_y])
-    masks = paste_masks(detections["mask_probabilities"], boxes, original, rule=paste_rule)  # [N, H, W]
+    boxes = detections["boxes"] * detections["boxes"].new_tensor(
+        [ratio_x, ratio_y, ratio_x, ratio_y]
+    )
+    masks = paste_masks(
+        detections["mask_probabilities"], boxes, original, rule=paste_rule
+    )  # [N, H, W]
     return {
         "boxes": boxes,
         "labels": detections["labels"],

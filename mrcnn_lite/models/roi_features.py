@@ -1,4 +1,5 @@
-"""From boxes to features of one size: RoIAlign on the level that fits each box (FPN §4.2, equation 1)."""
+"""From boxes to features of one size: RoIAlign on the level that fits each box (FPN §4.2, equation
+1)."""
 
 from __future__ import annotations
 
@@ -20,16 +21,24 @@ class RoIFeatures(nn.Module):
         self.levels, self.pooled_size = levels, pooled_size
         self.sampling_ratio, self.aligned = sampling_ratio, aligned
 
-    def forward(self, features: list[Tensor], boxes: list[Tensor], padded_size: tuple[int, int]) -> Tensor:
+    def forward(
+        self, features: list[Tensor], boxes: list[Tensor], padded_size: tuple[int, int]
+    ) -> Tensor:
         """Return the features of all boxes, image by image: Tensor[K, C, P, P].
 
         Args:
-            features: the pyramid, finest level first. boxes: one Tensor[R_b, 4] per image. padded_size: (H, W).
+            features: the pyramid, finest level first. boxes: one Tensor[R_b, 4] per image.
+                padded_size: (H, W).
         """
         if self.levels == 1:
             scale = features[0].shape[-2] / padded_size[0]
             return roi_align(
-                features[0], boxes, self.pooled_size, scale, self.sampling_ratio, aligned=self.aligned
+                features[0],
+                boxes,
+                self.pooled_size,
+                scale,
+                self.sampling_ratio,
+                aligned=self.aligned,
             )  # [K, C, P, P]
         return multiscale_roi_align(
             features[: self.levels],

@@ -24,10 +24,14 @@ class RoIHeads(nn.Module):
         super().__init__()
         self.config = config
         box, mask = config.box, config.mask
-        self.box_roi_pool = RoIFeatures(box.roi_levels, box.pooled_size, box.sampling_ratio, box.aligned)
+        self.box_roi_pool = RoIFeatures(
+            box.roi_levels, box.pooled_size, box.sampling_ratio, box.aligned
+        )
         self.box_head = TwoMLPHead(channels * box.pooled_size**2, box.head_channels)
         self.box_predictor = FastRCNNPredictor(box.head_channels, config.num_classes)
-        self.mask_roi_pool = RoIFeatures(box.roi_levels, mask.pooled_size, mask.sampling_ratio, mask.aligned)
+        self.mask_roi_pool = RoIFeatures(
+            box.roi_levels, mask.pooled_size, mask.sampling_ratio, mask.aligned
+        )
         norm = None if mask.norm == "none" else lambda c: make_norm(mask.norm, c)
         self.mask_head = MaskHead(channels, mask.channels, norm)
         kinds = 1 if mask.class_agnostic else config.num_classes
@@ -45,15 +49,23 @@ class RoIHeads(nn.Module):
         """Losses of the box branch, and the sampled RoIs for the mask branch.
 
         Returns:
-            loss_classifier and loss_box_reg; (boxes [B, R, 4], matched [B, R], labels [B, R]) with positives first.
+            loss_classifier and loss_box_reg; (boxes [B, R, 4], matched [B, R], labels [B, R]) with
+            positives first.
         """
         cfg = self.config.box
         # The objects themselves join the proposals: early in training they are the only good ones.
         proposals = torch.cat([proposals, targets.boxes], dim=1)  # [B, R + G, 4]
         valid = torch.cat([valid, targets.valid], dim=1)  # [B, R + G]
-        matched, labels = match(targets.boxes, targets.valid, proposals, cfg.foreground_iou, cfg.foreground_iou)
-        index, chosen = sample(labels.masked_fill(~valid, -1), cfg.samples, cfg.positive_fraction, keys)
-        boxes, matched = gather_rows(proposals, index), matched.gather(1, index)  # [B, R, 4], [B, R]
+        matched, labels = match(
+            targets.boxes, targets.valid, proposals, cfg.foreground_iou, cfg.foreground_iou
+        )
+        index, chosen = sample(
+            labels.masked_fill(~valid, -1), cfg.samples, cfg.positive_fraction, keys
+        )
+        boxes, matched = (
+            gather_rows(proposals, index),
+            matched.gather(1, index),
+        )  # [B, R, 4], [B, R]
         positive = (labels.gather(1, index) > 0) & chosen
         labels = torch.where(positive, targets.labels.gather(1, matched), 0)  # [B, R]
 
@@ -78,25 +90,38 @@ class RoIHeads(nn.Module):
         padded_size: tuple[int, int],
         targets: Targets,
     ) -> dict[str, Tensor]:
-        """Loss of the mask branch on the positive RoIs only, at most `config.mask.rois` per image."""
+        """Loss of the mask branch on the positive RoIs only, at most `config.mask.rois` per
+        image."""
         cfg = self.config.mask
         boxes, matched, labels = (part[:, : cfg.rois] for part in rois)
         rows = compact(labels.flatten() > 0)
         logits = self._mask_logits(features, list(boxes), padded_size, rows)  # [K, C, M, M]
         image = torch.arange(len(boxes), device=boxes.device)[:, None]
-        which = (image * targets.masks.shape[1] + matched).flatten()[rows]  # [K]: row of the flat list of masks
+        which = (image * targets.masks.shape[1] + matched).flatten()[
+            rows
+        ]  # [K]: row of the flat list of masks
         wanted = crop_masks(
-            targets.masks.flatten(0, 1), boxes.flatten(0, 1)[rows], which, logits.shape[-1], aligned=cfg.targets_aligned
+            targets.masks.flatten(0, 1),
+            boxes.flatten(0, 1)[rows],
+            which,
+            logits.shape[-1],
+            aligned=cfg.targets_aligned,
         )  # [K, M, M]
         labels = labels.flatten()[rows]
         return {"loss_mask": mask_loss(logits, wanted, labels, labels > 0, cfg.competition)}
 
     def _mask_logits(
-        self, features: list[Tensor], boxes: list[Tensor], padded_size: tuple[int, int], rows: Tensor | slice
+        self,
+        features: list[Tensor],
+        boxes: list[Tensor],
+        padded_size: tuple[int, int],
+        rows: Tensor | slice,
     ) -> Tensor:
         """Pool, convolve, predict: logits Tensor[K, C, M, M] of the boxes in `rows`."""
         if not isinstance(rows, slice):
-            image = torch.arange(len(boxes), device=rows.device).repeat_interleave(len(boxes[0]))[rows]  # [K]
+            image = torch.arange(len(boxes), device=rows.device).repeat_interleave(len(boxes[0]))[
+                rows
+            ]  # [K]
             flat = torch.cat(boxes)[rows]
             boxes = [flat[image == place] for place in range(len(boxes))]
         pooled = self.mask_roi_pool(features, boxes, padded_size)  # [K, C, P, P]
@@ -110,7 +135,8 @@ class RoIHeads(nn.Module):
         padded_size: tuple[int, int],
         image_sizes: Tensor,
     ) -> list[dict[str, Tensor]]:
-        """Box, then class, then the mask of that class inside that box: the order of inference (§3.1).
+        """Box, then class, then the mask of that class inside that box: the order of inference
+        (§3.1).
 
         Returns:
             One dict per image: boxes [N, 4], labels [N], scores [N], mask_probabilities [N, M, M].
@@ -125,7 +151,9 @@ class RoIHeads(nn.Module):
                 logits.split(counts), deltas.split(counts), kept, image_sizes.tolist(), strict=True
             )
         ]
-        mask_logits = self._mask_logits(features, [d["boxes"] for d in detections], padded_size, slice(None))
+        mask_logits = self._mask_logits(
+            features, [d["boxes"] for d in detections], padded_size, slice(None)
+        )
         counts = [len(d["boxes"]) for d in detections]
         mask = self.config.mask
         for detection, image_logits in zip(detections, mask_logits.split(counts), strict=True):
@@ -136,5 +164,6 @@ class RoIHeads(nn.Module):
 
 
 def compact(valid: Tensor) -> Tensor | slice:
-    """Return the rows worth computing: on a CPU the valid ones, on a GPU all (asking would stop the GPU's queue)."""
+    """Return the rows worth computing: on a CPU the valid ones, on a GPU all (asking would stop
+    the GPU's queue)."""
     return valid.nonzero().flatten() if valid.device.type == "cpu" else slice(None)

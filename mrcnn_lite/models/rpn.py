@@ -16,11 +16,14 @@ INITIAL_STD = 0.01  # FR §3.1.3: new layers start from N(0, 0.01)
 
 
 class RPNHead(nn.Module):
-    """One 3 x 3 convolution, then objectness and box deltas of every anchor by two 1 x 1 convolutions."""
+    """One 3 x 3 convolution, then objectness and box deltas of every anchor by two 1 x 1
+    convolutions."""
 
     def __init__(self, channels: int, anchors_per_location: int) -> None:
         super().__init__()
-        self.conv = nn.Sequential(nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True)))
+        self.conv = nn.Sequential(
+            nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True))
+        )
         self.cls_logits = nn.Conv2d(channels, anchors_per_location, 1)
         self.bbox_pred = nn.Conv2d(channels, 4 * anchors_per_location, 1)
         for module in self.modules():
@@ -29,7 +32,8 @@ class RPNHead(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return per level objectness logits Tensor[B, h * w * n] and deltas Tensor[B, h * w * n, 4], in anchor order."""
+        """Return per level objectness logits Tensor[B, h * w * n] and deltas Tensor[B, h * w * n,
+        4], in anchor order."""
         objectness, deltas = [], []
         for feature in features:
             x = self.conv(feature)  # [B, C, h, w]
@@ -66,20 +70,29 @@ class RegionProposalNetwork(nn.Module):
             keys: source of random numbers for the loss's sample.
 
         Returns:
-            proposals Tensor[B, R, 4], best first; valid bool Tensor[B, R]; the losses (empty without targets).
+            proposals Tensor[B, R, 4], best first; valid bool Tensor[B, R]; the losses (empty
+            without targets).
         """
         objectness, deltas = self.head(features)
         anchors = self.anchor_generator(features, padded_size)  # [A, 4]
         per_level = [o.shape[1] for o in objectness]
         logits, delta = torch.cat(objectness, dim=1), torch.cat(deltas, dim=1)  # [B, A], [B, A, 4]
-        proposals, valid = self.propose(logits.detach(), delta.detach(), anchors, per_level, image_sizes)
+        proposals, valid = self.propose(
+            logits.detach(), delta.detach(), anchors, per_level, image_sizes
+        )
         losses = {} if targets is None else self.losses(logits, delta, anchors, targets, keys)
         return proposals, valid, losses
 
     def propose(
-        self, logits: Tensor, deltas: Tensor, anchors: Tensor, per_level: list[int], image_sizes: Tensor
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        anchors: Tensor,
+        per_level: list[int],
+        image_sizes: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Keep the best boxes: top-k per level, decode, clip, drop the tiny, NMS per level, top-k per image."""
+        """Keep the best boxes: top-k per level, decode, clip, drop the tiny, NMS per level, top-k
+        per image."""
         cfg = self.config
         before = cfg.pre_nms_train if self.training else cfg.pre_nms_test
         after = cfg.post_nms_train if self.training else cfg.post_nms_test
@@ -88,13 +101,18 @@ class RegionProposalNetwork(nn.Module):
             level = slice(start, start + count)
             start += count
             score, top = logits[:, level].topk(min(before, count), dim=1)  # [B, N]
-            boxes = decode_boxes(gather_rows(deltas[:, level], top), anchors[level][top])  # [B, N, 4]
+            boxes = decode_boxes(
+                gather_rows(deltas[:, level], top), anchors[level][top]
+            )  # [B, N, 4]
             boxes = clip_boxes(boxes, image_sizes[:, None])
             valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
             keep = nms_mask(boxes, score, valid, cfg.nms_iou)  # [B, N]
             kept_boxes.append(boxes)
             kept_scores.append(score.masked_fill(~keep, -torch.inf))
-        boxes, scores = torch.cat(kept_boxes, dim=1), torch.cat(kept_scores, dim=1)  # [B, N, 4], [B, N]
+        boxes, scores = (
+            torch.cat(kept_boxes, dim=1),
+            torch.cat(kept_scores, dim=1),
+        )  # [B, N, 4], [B, N]
         best, index = scores.topk(min(after, scores.shape[1]), dim=1)  # [B, R]
         return gather_rows(boxes, index), best > -torch.inf  # [B, R, 4], [B, R]
 
@@ -104,7 +122,12 @@ class RegionProposalNetwork(nn.Module):
         """Compare a balanced sample of anchors with the objects: FR eq. (1)."""
         cfg = self.config
         matched, labels = match(
-            targets.boxes, targets.valid, anchors, cfg.foreground_iou, cfg.background_iou, allow_low_quality=True
+            targets.boxes,
+            targets.valid,
+            anchors,
+            cfg.foreground_iou,
+            cfg.background_iou,
+            allow_low_quality=True,
         )
         index, valid = sample(labels, cfg.samples, cfg.positive_fraction, keys)  # [B, samples]
         positive = (labels.gather(1, index) > 0) & valid

@@ -1,4 +1,5 @@
-"""The objects of a batch as padded tensors: what the learner's list of dicts becomes inside the network."""
+"""The objects of a batch as padded tensors: what the learner's list of dicts becomes inside the
+network."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ class Targets:
     valid: Tensor  # bool [B, G], False in padded rows
 
 
-def pad_targets(targets: list[dict[str, Tensor]], image_size: tuple[int, int], device: torch.device) -> Targets:
+def pad_targets(
+    targets: list[dict[str, Tensor]], image_size: tuple[int, int], device: torch.device
+) -> Targets:
     """Stack the objects of a batch; G is the largest count, at least 1, so that no tensor is empty.
 
     Args:
@@ -41,28 +44,43 @@ def pad_targets(targets: list[dict[str, Tensor]], image_size: tuple[int, int], d
     return Targets(boxes, labels, masks, valid)
 
 
-def check_targets(images: list[Tensor], targets: list[dict[str, Tensor]] | None, num_classes: int) -> None:
+def check_targets(
+    images: list[Tensor], targets: list[dict[str, Tensor]] | None, num_classes: int
+) -> None:
     """Refuse targets that would train nonsense.
 
     Raises:
-        ValueError: a target is missing, malformed or degenerate; the message names image, row, field and value.
+        ValueError: a target is missing, malformed or degenerate; the message names image, row,
+        field and value.
     """
     if targets is None:
-        raise ValueError("targets is None; in training the model needs one dict per image (boxes, labels, masks)")
+        raise ValueError(
+            "targets is None; in training the model needs one dict per image (boxes, labels, masks)"
+        )
     if len(targets) != len(images):
-        raise ValueError(f"{len(images)} images but {len(targets)} targets; give one dict per image")
+        raise ValueError(
+            f"{len(images)} images but {len(targets)} targets; give one dict per image"
+        )
     for place, (image, target) in enumerate(zip(images, targets, strict=True)):
         if missing := {"boxes", "labels", "masks"} - set(target):
-            raise ValueError(f"targets[{place}] lacks {sorted(missing)}; give boxes, labels and masks")
+            raise ValueError(
+                f"targets[{place}] lacks {sorted(missing)}; give boxes, labels and masks"
+            )
         boxes, labels, masks = target["boxes"], target["labels"], target["masks"]
         count = len(boxes)
         if boxes.shape != (count, 4) or not boxes.is_floating_point():
-            raise ValueError(f"targets[{place}]['boxes'] is {boxes.dtype} {tuple(boxes.shape)}; give float [G, 4]")
+            raise ValueError(
+                f"targets[{place}]['boxes'] is {boxes.dtype} {tuple(boxes.shape)}; give float [G, 4]"
+            )
         if labels.shape != (count,) or labels.dtype != torch.int64:
-            raise ValueError(f"targets[{place}]['labels'] is {labels.dtype} {tuple(labels.shape)}; give int64 [{count}]")
+            raise ValueError(
+                f"targets[{place}]['labels'] is {labels.dtype} {tuple(labels.shape)}; give int64 [{count}]"
+            )
         if masks.shape != (count, *image.shape[-2:]):
             expected = (count, *image.shape[-2:])
-            raise ValueError(f"targets[{place}]['masks'] is {tuple(masks.shape)}; the image asks for {expected}")
+            raise ValueError(
+                f"targets[{place}]['masks'] is {tuple(masks.shape)}; the image asks for {expected}"
+            )
         _check_rows(place, boxes, labels, num_classes)
 
 

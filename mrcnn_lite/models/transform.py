@@ -1,4 +1,5 @@
-"""Pictures of any size in, one padded batch out, and predictions back to the pictures' own size (§3.1)."""
+"""Pictures of any size in, one padded batch out, and predictions back to the pictures' own size
+(§3.1)."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class ImageBatch:
 
 
 def resize_factor(size: tuple[int, int], config: ImageConfig) -> float:
-    """Return the factor that brings the shorter side to `min_size` unless the longer one would pass `max_size`."""
+    """Return the factor that brings the shorter side to `min_size` unless the longer one would
+    pass `max_size`."""
     return min(config.min_size / min(size), config.max_size / max(size))
 
 
@@ -41,13 +43,19 @@ def resize_sample(
         return image, target
     # The exact factor, not new/old: torchvision's interpolation samples with it too.
     image = F.interpolate(
-        image[None], scale_factor=factor, mode="bilinear", align_corners=False, recompute_scale_factor=True
+        image[None],
+        scale_factor=factor,
+        mode="bilinear",
+        align_corners=False,
+        recompute_scale_factor=True,
     )[0]  # [3, H, W]
     if target is None:
         return image, None
     ratio_y, ratio_x = image.shape[-2] / size[0], image.shape[-1] / size[1]
     target = dict(target)
-    target["boxes"] = target["boxes"] * target["boxes"].new_tensor([ratio_x, ratio_y, ratio_x, ratio_y])
+    target["boxes"] = target["boxes"] * target["boxes"].new_tensor(
+        [ratio_x, ratio_y, ratio_x, ratio_y]
+    )
     masks = F.interpolate(target["masks"][:, None].float(), size=image.shape[-2:], mode="nearest")
     target["masks"] = masks[:, 0].to(torch.uint8)  # [G, H, W]
     return image, target
@@ -56,11 +64,14 @@ def resize_sample(
 def batch_images(
     images: list[Tensor], targets: list[dict[str, Tensor]] | None, config: ImageConfig
 ) -> tuple[ImageBatch, list[dict[str, Tensor]] | None]:
-    """Resize, normalise and pad a list of images [3, H_b, W_b] in 0..1 and, in training, their targets."""
+    """Resize, normalise and pad a list of images [3, H_b, W_b] in 0..1 and, in training, their
+    targets."""
     check_images(images)
     originals = [tuple(image.shape[-2:]) for image in images]
     wanted = targets if targets is not None else [None] * len(images)
-    pairs = [resize_sample(image, target, config) for image, target in zip(images, wanted, strict=True)]
+    pairs = [
+        resize_sample(image, target, config) for image, target in zip(images, wanted, strict=True)
+    ]
     mean = images[0].new_tensor(config.mean)[:, None, None]
     std = images[0].new_tensor(config.std)[:, None, None]
     resized = [(image - mean) / std for image, _ in pairs]
@@ -70,7 +81,9 @@ def batch_images(
     pixels = resized[0].new_zeros(len(images), 3, height, width)  # [B, 3, H, W]
     for row, image in enumerate(resized):
         pixels[row, :, : image.shape[-2], : image.shape[-1]] = image
-    sizes = torch.tensor([i.shape[-2:] for i in resized], dtype=torch.float32, device=pixels.device)  # [B, 2]
+    sizes = torch.tensor(
+        [i.shape[-2:] for i in resized], dtype=torch.float32, device=pixels.device
+    )  # [B, 2]
     batch = ImageBatch(pixels.contiguous(memory_format=torch.channels_last), sizes, originals)
     return batch, None if targets is None else [target for _, target in pairs]
 
@@ -86,6 +99,10 @@ def check_images(images: list[Tensor]) -> None:
     for place, image in enumerate(images):
         if not isinstance(image, Tensor) or not image.is_floating_point():
             found = image.dtype if isinstance(image, Tensor) else type(image).__name__
-            raise TypeError(f"images[{place}] is {found}; give a float Tensor[3, H, W] in 0..1 (uint8: divide by 255)")
+            raise TypeError(
+                f"images[{place}] is {found}; give a float Tensor[3, H, W] in 0..1 (uint8: divide by 255)"
+            )
         if image.ndim != 3 or image.shape[0] != 3:
-            raise ValueError(f"images[{place}] has shape {tuple(image.shape)}; give [3, H, W], channels first, RGB")
+            raise ValueError(
+                f"images[{place}] has shape {tuple(image.shape)}; give [3, H, W], channels first, RGB"
+            )

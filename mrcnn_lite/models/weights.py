@@ -1,4 +1,5 @@
-"""Trained weights as safetensors: numbers, the config that shaped them and the names of their classes in one file."""
+"""Trained weights as safetensors: numbers, the config that shaped them and the names of their
+classes in one file."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ from .mask_rcnn import MaskRCNN
 
 
 def save_weights(
-    model: MaskRCNN, path: str | Path, class_names: list[str], state: dict[str, Tensor] | None = None
+    model: MaskRCNN,
+    path: str | Path,
+    class_names: list[str],
+    state: dict[str, Tensor] | None = None,
 ) -> None:
     """Write weights, config and class names; the old file stays until the new one is complete.
 
@@ -27,7 +31,10 @@ def save_weights(
 
     path = Path(path)
     tensors = {name: value.contiguous() for name, value in (state or model.state_dict()).items()}
-    metadata = {"config": json.dumps(model.config.to_dict()), "class_names": json.dumps(class_names)}
+    metadata = {
+        "config": json.dumps(model.config.to_dict()),
+        "class_names": json.dumps(class_names),
+    }
     part = path.with_name(path.name + ".part")
     save_file(tensors, part, metadata)
     with open(part, "rb") as file:
@@ -54,9 +61,13 @@ def load_weights(path: str | Path) -> tuple[MaskRCNN, list[str]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
-        raise ValueError(f"{path}: damaged or not a safetensors file ({error}); copy or train it again") from error
+        raise ValueError(
+            f"{path}: damaged or not a safetensors file ({error}); copy or train it again"
+        ) from error
     if "config" not in metadata or "class_names" not in metadata:
-        raise ValueError(f"{path}: lacks the config or class names that mrcnn_lite writes; load its tensors yourself")
+        raise ValueError(
+            f"{path}: lacks the config or class names that mrcnn_lite writes; load its tensors yourself"
+        )
     model = MaskRCNN(Config.from_dict(json.loads(metadata["config"])))
     model.load_state_dict(tensors)
     return model.eval(), json.loads(metadata["class_names"])

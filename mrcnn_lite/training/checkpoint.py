@@ -1,4 +1,5 @@
-"""Checkpoints: everything a run needs to go on, written so that a crash never costs the previous one."""
+"""Checkpoints: everything a run needs to go on, written so that a crash never costs the previous
+one."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint; only tensors and plain values are accepted, so that a file cannot run code.
+    """Read a checkpoint; only tensors and plain values are accepted, so that a file cannot run
+    code.
 
     Raises:
         FileNotFoundError: there is none; the message says what to do.
@@ -29,8 +31,12 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no checkpoint to resume from; run the same command without --resume")
+        raise FileNotFoundError(
+            f"{path}: no checkpoint to resume from; run the same command without --resume"
+        )
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
-        raise ValueError(f"{path}: damaged checkpoint ({type(error).__name__}); train again or use a copy") from error
+        raise ValueError(
+            f"{path}: damaged checkpoint ({type(error).__name__}); train again or use a copy"
+        ) from error

@@ -1,7 +1,8 @@
-"""Several processes, one model: each computes the gradients of its own images, all take the same step.
+"""Several processes, one model: each computes the gradients of its own images, all take the same
+step.
 
-Two processes of one thread train a small network faster than one process of two threads, because most of its
-operations are too small to split.
+Two processes of one thread train a small network faster than one process of two threads, because
+most of its operations are too small to split.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def world_size() -> int:
 
 
 def default_workers() -> int:
-    """Return how many CPU processes pay: one per core this process may use, at most 2; 1 where a GPU does the work."""
+    """Return how many CPU processes pay: one per core this process may use, at most 2; 1 where a
+    GPU does the work."""
     if torch.cuda.is_available() or not hasattr(os, "sched_getaffinity"):
         return 1
     return min(2, len(os.sched_getaffinity(0)))
@@ -71,7 +73,8 @@ def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None
     Under torchrun the processes exist already and this call joins them.
 
     Raises:
-        torch.multiprocessing.ProcessRaisedException: a process failed; its traceback is in the message.
+        torch.multiprocessing.ProcessRaisedException: a process failed; its traceback is in the
+        message.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         with _group("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])):
@@ -81,10 +84,14 @@ def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None
     else:
         with tempfile.TemporaryDirectory() as folder:
             meeting = (Path(folder) / "meeting").as_uri()
-            torch.multiprocessing.spawn(_worker, (workers, meeting, function, arguments), nprocs=workers)
+            torch.multiprocessing.spawn(
+                _worker, (workers, meeting, function, arguments), nprocs=workers
+            )
 
 
-def _worker(number: int, workers: int, meeting: str, function: Callable[..., None], arguments: tuple) -> None:
+def _worker(
+    number: int, workers: int, meeting: str, function: Callable[..., None], arguments: tuple
+) -> None:
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
     with _group(meeting, number, workers):
         function(*arguments)

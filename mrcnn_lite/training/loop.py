@@ -1,4 +1,5 @@
-"""The training loop: batch, losses, gradients, step; and around it the clock, the log and the checkpoints."""
+"""The training loop: batch, losses, gradients, step; and around it the clock, the log and the
+checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ from .schedule import learning_rate, make_optimizer
 
 LOG_EVERY = 10  # steps
 SAVE_EVERY = 60.0  # seconds
-STEP_SEEDS = 1_000_003  # a prime far above any number of processes: every (step, process) gets its own seed
+STEP_SEEDS = (
+    1_000_003  # a prime far above any number of processes: every (step, process) gets its own seed
+)
 
 Batch = tuple[list[Tensor], list[dict[str, Any]]]
 
@@ -29,8 +32,8 @@ Batch = tuple[list[Tensor], list[dict[str, Any]]]
 class TrainingRun:
     """A model on its way: weights, their running average, optimiser and position.
 
-    Every random number of a step comes from (seed, step, process), so a run that is stopped and resumed continues as
-    if nothing had happened.
+    Every random number of a step comes from (seed, step, process), so a run that is stopped and
+    resumed continues as if nothing had happened.
 
     Args:
         config: the network and its training. class_names: index 0 is "background". seed: of the whole run.
@@ -41,7 +44,9 @@ class TrainingRun:
         self.config, self.class_names, self.seed = config, class_names, seed
         self.model = MaskRCNN(config).to(memory_format=torch.channels_last).train()
         self.optimizer = make_optimizer(self.model, config.training)
-        self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.average = {
+            name: value.detach().clone() for name, value in self.model.state_dict().items()
+        }
         self.generator = torch.Generator()
         self.model.keys = random_keys(self.generator)
         self.steps, self.seconds = 0, 0.0
@@ -50,7 +55,8 @@ class TrainingRun:
         """Take one step of gradient descent.
 
         Args:
-            batch: images and targets of this process. progress: share of the run that is done, 0..1.
+            batch: images and targets of this process. progress: share of the run that is done,
+                0..1.
 
         Returns:
             The five losses and their sum, averaged over the processes.
@@ -84,15 +90,19 @@ class TrainingRun:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Follow the weights slowly; the average is as good as weights trained with a falling rate."""
+        """Follow the weights slowly; the average is as good as weights trained with a falling
+        rate."""
         # Early on the first, random weights must be forgotten fast, hence the ramp.
         decay = min(self.config.training.ema_decay, (1 + self.steps) / (10 + self.steps))
         current = self.model.state_dict()
-        pairs = [(mean, current[name]) for name, mean in self.average.items() if mean.is_floating_point()]
+        pairs = [
+            (mean, current[name]) for name, mean in self.average.items() if mean.is_floating_point()
+        ]
         torch._foreach_lerp_([mean for mean, _ in pairs], [value for _, value in pairs], 1 - decay)
 
     def save(self, folder: Path) -> None:
-        """Write `last.safetensors` (the averaged weights, for use) and `last.checkpoint` (all of it, to go on)."""
+        """Write `last.safetensors` (the averaged weights, for use) and `last.checkpoint` (all of
+        it, to go on)."""
         save_weights(self.model, folder / "last.safetensors", self.class_names, self.average)
         save_checkpoint(
             folder / "last.checkpoint",
@@ -112,11 +122,17 @@ class TrainingRun:
         """Go on where `save` left off.
 
         Raises:
-            FileNotFoundError, ValueError: no checkpoint, a damaged one, or one of another network or data set.
+            FileNotFoundError, ValueError: no checkpoint, a damaged one, or one of another network
+            or data set.
         """
         state = load_checkpoint(folder / "last.checkpoint")
-        if Config.from_dict(state["config"]) != self.config or state["class_names"] != self.class_names:
-            raise ValueError(f"{folder / 'last.checkpoint'}: other settings or classes; resume with the same ones")
+        if (
+            Config.from_dict(state["config"]) != self.config
+            or state["class_names"] != self.class_names
+        ):
+            raise ValueError(
+                f"{folder / 'last.checkpoint'}: other settings or classes; resume with the same ones"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = state["average"]
@@ -151,7 +167,9 @@ def train(
     source, start, saved = batches(run.steps), time.perf_counter() - run.seconds, run.seconds
     while True:
         run.seconds = from_first(time.perf_counter() - start)
-        progress = max(run.steps / steps if steps else 0.0, run.seconds / seconds if seconds else 0.0)
+        progress = max(
+            run.steps / steps if steps else 0.0, run.seconds / seconds if seconds else 0.0
+        )
         if progress >= 1:
             break
         report = run.step(next(source), progress)
@@ -160,7 +178,11 @@ def train(
         if on_step:
             on_step(run.steps, progress, report)
         if run.steps % LOG_EVERY == 0 or run.steps == 1:
-            line = {"step": run.steps, "seconds": round(run.seconds, 3), **{k: round(v, 6) for k, v in report.items()}}
+            line = {
+                "step": run.steps,
+                "seconds": round(run.seconds, 3),
+                **{k: round(v, 6) for k, v in report.items()},
+            }
             with open(folder / "metrics.jsonl", "a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
         if run.seconds - saved > SAVE_EVERY:
@@ -171,17 +193,13 @@ def train(
 
 
 def _drop_log_after(path: Path, steps: int | None) -> None:
-    """Keep the log's lines up to `steps`: what a crash wrote after the checkpoint will be written again."""
+    """Keep the log's lines up to `steps`: what a crash wrote after the checkpoint will be written
+    again."""
     if steps is None or not path.exists():
         return
     lines = [line for line in path.read_text("utf-8").splitlines() if line.endswith("}")]
     kept = [line for line in lines if json.loads(line)["step"] <= steps]
     path.write_text("".join(line + "\n" for line in kept), "utf-8")
-
-
-def images_per_second(run: TrainingRun) -> float:
-    """Return the pace of a run so far, over all processes."""
-    return run.steps * run.config.training.batch_size / max(run.seconds, 1e-9)
 
 
 def images_per_process(config: Config) -> int:
@@ -191,5 +209,7 @@ def images_per_process(config: Config) -> int:
         ValueError: the batch cannot be shared evenly.
     """
     if config.training.batch_size % world_size():
-        raise ValueError(f"batch_size {config.training.batch_size} does not divide by {world_size()} processes")
+        raise ValueError(
+            f"batch_size {config.training.batch_size} does not divide by {world_size()} processes"
+        )
     return config.training.batch_size // world_size()

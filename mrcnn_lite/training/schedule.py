@@ -10,15 +10,18 @@ from ..config import TrainingConfig
 def learning_rate(step: int, progress: float, config: TrainingConfig) -> float:
     """Return the learning rate of a step.
 
-    The warm-up counts steps, because it protects the first few updates; the decay follows the progress of the run, so
-    that a run of 300 seconds ends at zero on a slow machine as on a fast one.
+    The warm-up counts steps, because it protects the first few updates; the decay follows the
+    progress of the run, so that a run of 300 seconds ends at zero on a slow machine as on a fast
+    one.
 
     Args:
         step: steps done. progress: share of the run that is done, 0..1.
         config: learning_rate, warmup_steps, decay_fraction.
     """
     warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    left = min(1.0, max(0.0, 1.0 - progress) / max(config.decay_fraction, 1e-9))  # 1 on the plateau, 0 at the end
+    left = min(
+        1.0, max(0.0, 1.0 - progress) / max(config.decay_fraction, 1e-9)
+    )  # 1 on the plateau, 0 at the end
     return config.learning_rate * warmup * 0.5 * (1 - math.cos(math.pi * left))
 
 

@@ -1,0 +1,145 @@
+"""The command line: `python -m mrcnn_lite train | evaluate | predict`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from .config import PRESETS
+from .evaluation.coco import evaluate
+from .models import load_weights
+from .training import (
+    TrainingRun,
+    default_workers,
+    fit_config,
+    launch,
+    open_data,
+    train,
+    training_batches,
+)
+from .training.distributed import rank
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; a user's mistake ends in one sentence on stderr and exit status 2."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        print(f"mrcnn_lite {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; go on with --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the three commands."""
+    parser = argparse.ArgumentParser(prog="python -m mrcnn_lite", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    sub = commands.add_parser("train", help="train a network from scratch")
+    sub.add_argument("--preset", choices=sorted(PRESETS), default="lite")
+    sub.add_argument("--data", required=True, help="shapes, or the path of a COCO JSON file")
+    sub.add_argument("--out", type=Path, required=True, help="folder for weights, log, checkpoint")
+    length = sub.add_mutually_exclusive_group(required=True)
+    length.add_argument("--seconds", type=float, help="length of the run by the clock")
+    length.add_argument("--steps", type=int, help="length of the run in steps")
+    sub.add_argument("--resume", action="store_true", help="go on from --out")
+    sub.add_argument("--hold-out", type=_places, help="COCO images to leave out: 3,8,12,16")
+    sub.add_argument("--workers", type=int, default=0, help="processes; 0 chooses")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.set_defaults(run=run_train)
+
+    sub = commands.add_parser("evaluate", help="COCO average precision of trained weights")
+    sub.add_argument("--weights", type=Path, required=True)
+    sub.add_argument("--data", required=True, help="shapes (held-out ones), or a COCO JSON file")
+    sub.add_argument("--images", type=int, default=200, help="how many held-out shapes")
+    sub.add_argument("--only", type=_places, help="COCO images to evaluate: 3,8,12,16")
+    sub.add_argument("--json", type=Path, help="also write the figures here")
+    sub.set_defaults(run=run_evaluate)
+
+    sub = commands.add_parser("predict", help="draw detections on pictures")
+    sub.add_argument("--weights", type=Path, required=True)
+    sub.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    sub.add_argument("--out", type=Path, required=True, help="folder for the drawn pictures")
+    sub.add_argument("--score", type=float, default=0.5, help="draw detections from this score on")
+    sub.set_defaults(run=run_predict)
+    return parser
+
+
+def _places(text: str) -> list[int]:
+    """Read "3,8,12" as places."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of places like 3,8,12") from None
+
+
+def run_train(options: argparse.Namespace) -> None:
+    """Train in as many processes as pay."""
+    launch(_train_process, options.workers or default_workers(), options)
+
+
+def _train_process(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    dataset = open_data(options.data, exclude=options.hold_out)
+    config = fit_config(PRESETS[options.preset](), dataset)
+    run = TrainingRun(config, dataset.class_names, options.seed)
+    if options.resume:
+        run.load(options.out)
+    batches = training_batches(config, dataset, run.seed)
+    with tqdm(total=100, disable=rank() != 0, unit="%", bar_format=_BAR) as bar:
+
+        def show(step: int, progress: float, report: dict[str, float]) -> None:
+            bar.update(min(100.0, 100 * progress) - bar.n)
+            bar.set_postfix_str(f"step {step}, loss {report['loss']:.3f}", refresh=False)
+
+        train(run, batches, options.out, options.steps, options.seconds, show)
+    if rank() == 0:
+        pace = run.steps * config.training.batch_size / max(run.seconds, 1e-9)
+        print(f"{run.steps} steps in {run.seconds:.0f} s, {pace:.1f} images/s; {options.out}")
+
+
+_BAR = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Print box and mask AP."""
+    from tqdm import tqdm
+
+    model, class_names = load_weights(options.weights)
+    dataset = open_data(options.data, held_out=True, places=options.only, images=options.images)
+    if dataset.class_names != class_names:
+        raise ValueError(f"the weights know {class_names}, the data {dataset.class_names}")
+    figures = evaluate(model, dataset, progress=lambda batches: tqdm(batches, unit="batch"))
+    names = list(figures["mask"])
+    print(f"{figures['images']} images  " + "  ".join(f"{name:>5}" for name in names))
+    for kind in ("mask", "box"):
+        values = "  ".join(f"{figures[kind][name]:5.3f}" for name in names)
+        print(f"{kind:<{len(str(figures['images'])) + 7}}  {values}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    """Write one PNG per picture with boxes, classes, scores and masks."""
+    from .datasets.pictures import read_picture
+    from .viz.instances import paint_instances
+
+    model, class_names = load_weights(options.weights)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for path in options.images:
+        image = read_picture(path) / 255  # [3, H, W] in 0..1
+        with torch.inference_mode():
+            found = model([image])[0]
+        target = options.out / f"{path.stem}.png"
+        paint_instances(image, found, class_names, score_threshold=options.score).save(target)
+        count = int((found["scores"] >= options.score).sum())
+        print(f"{path.name}: {count} objects with a score of {options.score} or more; {target}")

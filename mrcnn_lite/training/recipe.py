@@ -1,0 +1,88 @@
+"""From a data set to batches: what the network must know about the data, and how training pictures
+are varied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+from ..config import Config
+from ..datasets import CocoDataset, Shapes
+from ..datasets.batches import loader
+from ..datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
+from .distributed import rank, world_size
+from .loop import Batch, images_per_process
+
+SHAPES = "shapes"
+TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no picture
+HELD_OUT_IMAGES = 200
+CACHE_BYTES = 512 * 2**20  # photographs kept decoded: a small set is read thousands of times
+OBJECT_SIZE = 44.0  # pixels; the middle of the lite network's anchors, where most objects should be
+
+
+def open_data(
+    data: str,
+    held_out: bool = False,
+    places: Sequence[int] | None = None,
+    exclude: Sequence[int] | None = None,
+    images: int = HELD_OUT_IMAGES,
+) -> Shapes | CocoDataset:
+    """Open what `--data` names.
+
+    Args:
+        data: "shapes", or the path of a COCO JSON file.
+        held_out: of shapes, the pictures that training never draws.
+        places, exclude: of a COCO file, the images to take or to leave, by place in order of id.
+        images: how many held-out shapes.
+
+    Raises:
+        ValueError: places or exclude given for shapes, or a fault in the file.
+    """
+    if data != SHAPES:
+        return CocoDataset(Path(data), places=places, exclude=exclude, cache_bytes=CACHE_BYTES)
+    if places is not None or exclude is not None:
+        raise ValueError("shapes are drawn, not stored: places and exclude belong to COCO files")
+    return Shapes(images, HELD_OUT_SEED) if held_out else Shapes(None, TRAIN_SEED)
+
+
+def fit_config(config: Config, dataset: Shapes | CocoDataset) -> Config:
+    """Give a config the data's number of classes and, for photographs, the size to look at them.
+
+    The lite network's anchors end at 52 pixels. Photographs are therefore shrunk until their
+    median object measures `OBJECT_SIZE`: one number read from the data instead of a guess.
+    """
+    config = replace(config, num_classes=len(dataset.class_names))
+    if isinstance(dataset, Shapes) or not config.training.crop_size:
+        return config
+    ratios = []  # object size / shorter side of its image
+    for index in range(len(dataset)):
+        image, target = dataset[index]
+        ratios += (target["area"].sqrt() / min(image.shape[-2:])).tolist()
+    if not ratios:
+        raise ValueError("the data set holds no object; there is nothing to learn")
+    step, low, high = config.image.size_divisible, config.training.crop_size, config.image.max_size
+    shorter = round(OBJECT_SIZE / median(ratios) / step) * step
+    return config.with_(image={"min_size": min(max(shorter, low), high)})
+
+
+def training_batches(
+    config: Config, dataset: Shapes | CocoDataset, seed: int
+) -> Callable[[int], Iterator[Batch]]:
+    """Return a function that gives this process's batches from any step on.
+
+    Shapes are never repeated, so they need no variation; photographs are scaled, cropped, turned,
+    flipped and tinted by chance.
+    """
+    training, transform = config.training, None
+    if not isinstance(dataset, Shapes):
+        transform = RandomDihedral(flip_y=False, transpose=False)
+        if training.crop_size:
+            low, high = (config.image.min_size * scale for scale in training.scale_range)
+            crop = RandomScaleCrop(training.crop_size, (max(low, training.crop_size), high))
+            transform = Compose([crop, RandomDihedral(), ColourJitter()])
+    count = images_per_process(config)
+    return lambda start: loader(
+        dataset, count, seed, transform, rank=rank(), world_size=world_size(), start=start
+    )
