@@ -222,7 +222,7 @@ def crop_and_resize(
     boxes = target["boxes"]
     near = (boxes[:, 0] < x2) & (boxes[:, 2] > x1) & (boxes[:, 1] < y2) & (boxes[:, 3] > y1)
     near = near.nonzero()[:, 0]
-    masks = target["masks"][near[:, None, None], rows[:, None], columns]  # [G, *size], one gather
+    masks = target["masks"][near[:, None, None], rows[:, None], columns]  # [G, H, W], one gather
     area = masks.sum((1, 2)).to(torch.float32)  # [G]
     zoom = size[0] * size[1] / ((y2 - y1) * (x2 - x1))
     keep = (area >= max(1, min_pixels)) & (area >= min_share * zoom * target["area"][near])

@@ -1,0 +1,131 @@
+"""Writing a data set as PNG files and one COCO annotation file."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mrcnn_lite.datasets.masks import polygons_to_mask
+from mrcnn_lite.datasets.rle import encode_rle
+
+FORMS = ("polygon", "compressed", "uncompressed")
+_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, column): right, down, left, up
+
+
+def write_coco(
+    dataset: Sequence,
+    folder: str | Path,
+    forms: Sequence[str] = FORMS,
+    category_ids: Sequence[int] | None = None,
+) -> Path:
+    """Write every sample of a data set.
+
+    Args:
+        dataset: Finite sequence of (image, target) with ``class_names``.
+        folder: Receives ``instances.json`` and ``images/``; made when it does not exist.
+        forms: How masks are written, in turn. A mask with a hole and a crowd region are always
+            run-length encoded, since polygons cannot say them.
+        category_ids: Id of class 1, 2, …; default 1, 2, …
+
+    Returns:
+        The path of the annotation file.
+
+    Raises:
+        ValueError: When a form or the number of ids is wrong.
+    """
+    folder = Path(folder)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    names = dataset.class_names[1:]
+    ids = list(range(1, len(names) + 1)) if category_ids is None else list(category_ids)
+    if len(ids) != len(names) or not forms or set(forms) - set(FORMS):
+        raise ValueError(f"{len(ids)} category_ids for {len(names)} classes, forms {list(forms)}")
+    images, annotations = [], []
+    for index in range(len(dataset)):
+        image, target = dataset[index]
+        name = f"{index:06d}.png"
+        _write_png(image.numpy(), folder / "images" / name)
+        images.append(
+            {"id": index, "file_name": name, "height": image.shape[1], "width": image.shape[2]}
+        )
+        for row, mask in enumerate(target["masks"].numpy()):
+            x1, y1, x2, y2 = (round(value) for value in target["boxes"][row].tolist())
+            crowd = int(target["iscrowd"][row])
+            form = "uncompressed" if crowd else forms[len(annotations) % len(forms)]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": index,
+                    "category_id": ids[int(target["labels"][row]) - 1],
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": int(mask.sum()),
+                    "iscrowd": crowd,
+                    "segmentation": _write_mask(mask, form),
+                }
+            )
+    categories = [{"id": i, "name": name} for i, name in zip(ids, names, strict=True)]
+    data = {"images": images, "annotations": annotations, "categories": categories}
+    path = folder / "instances.json"
+    rows = ",\n".join(
+        f'"{key}": [\n' + ",\n".join(json.dumps(row) for row in value) + "\n]"
+        for key, value in data.items()
+    )
+    path.write_text("{\n" + rows + "\n}\n", encoding="utf-8")
+    return path
+
+
+def trace_outline(mask: np.ndarray) -> list[float]:
+    """Walk around a mask along the edges of its pixels.
+
+    Args:
+        mask: ``bool or uint8[H, W]`` with at least one pixel; only the part that holds the first
+            pixel of the first row is traced, without its holes.
+
+    Returns:
+        The corners x, y, x, y, … clockwise, in whole pixels.
+    """
+    inside = np.pad(np.asarray(mask, dtype=bool), 1)
+    row, column = np.argwhere(inside)[0]
+    start = (int(row), int(column))
+    place, heading = start, 0  # on the top left corner of the first pixel, going right
+    corners: list[float] = []
+    while True:
+        row, column = place[0] + _STEPS[heading][0], place[1] + _STEPS[heading][1]
+        # The two pixels ahead; the mask is always on the right of the walk.
+        left, right = _pixels_ahead(row, column, heading)
+        place = (row, column)
+        turn = -1 if inside[left] and inside[right] else 0 if inside[right] else 1
+        if turn:
+            corners += [float(column - 1), float(row - 1)]
+            heading = (heading + turn) % 4
+        if place == start and heading == 0:
+            return corners
+
+
+def _pixels_ahead(row: int, column: int, heading: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The pixels ahead to the left and to the right of a walker on a pixel corner."""
+    ahead = {
+        0: ((row - 1, column), (row, column)),
+        1: ((row, column), (row, column - 1)),
+        2: ((row, column - 1), (row - 1, column - 1)),
+        3: ((row - 1, column - 1), (row - 1, column)),
+    }
+    return ahead[heading]
+
+
+def _write_mask(mask: np.ndarray, form: str) -> list | dict:
+    if form == "polygon":
+        outlines, rest = [], mask != 0
+        while rest.any():
+            outlines.append(trace_outline(rest))
+            rest = rest & (polygons_to_mask(outlines[-1:], *mask.shape) == 0)
+        if (polygons_to_mask(outlines, *mask.shape) == (mask != 0)).all():
+            return outlines
+    return encode_rle(mask, compress=form != "uncompressed")
+
+
+def _write_png(image: np.ndarray, path: Path) -> None:
+    from PIL import Image
+
+    pixels = (image * 255).round().astype(np.uint8).transpose(1, 2, 0)  # [H, W, C]
+    Image.fromarray(pixels).save(path, optimize=True)
