@@ -5,7 +5,9 @@ and with wrong answers that people really write, so that a mistake can be named.
 folder lists its exercises in `EXERCISES`; `find` looks through all of them.
 """
 
+import functools
 import importlib
+import itertools
 import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -40,6 +42,29 @@ class Mistake:
 
     words: str
     function: Callable[..., Any]
+
+
+def combine(
+    variant: Callable[..., Any], slips: Sequence[tuple[str, dict[str, Any]]], most: int = 3
+) -> tuple[Mistake, ...]:
+    """Mistakes alone and together, for people rarely make only one.
+
+    Args:
+        variant: the operator with a keyword for each thing that can go wrong.
+        slips: (words, keywords of `variant`), one per thing that can go wrong.
+        most: how many may come together.
+
+    Returns:
+        Single mistakes first, then pairs, and so on; none that sets one keyword twice.
+    """
+    mistakes = []
+    for count in range(1, most + 1):
+        for group in itertools.combinations(slips, count):
+            keywords = {key: value for _, change in group for key, value in change.items()}
+            if len(keywords) == sum(len(change) for _, change in group):
+                words = "\n   and: ".join(words for words, _ in group)
+                mistakes.append(Mistake(words, functools.partial(variant, **keywords)))
+    return tuple(mistakes)
 
 
 def find(name: str) -> Exercise:
@@ -101,14 +126,15 @@ def _outcome(function: Callable[..., Any], case: Sequence[Any]) -> Any:
     """What the function returns, or the exception it raises."""
     try:
         return function(*_fresh(case))
-    except Exception as error:  # noqa: BLE001 - the learner's code may raise anything
+    except Exception as error:  # the learner's code may raise anything
         return error
 
 
 def _describe_value(answer: Any, right: Tensor) -> str:
     """In what way one answer is not the right one."""
     if isinstance(answer, Exception):
-        return f"your function raised {type(answer).__name__}: {answer}"
+        words = str(answer).strip().rstrip(".").split("\n")[0]
+        return f"your function raised {type(answer).__name__}: {words}"
     numbers = as_numbers(answer)
     if numbers is None:
         return f"your function returned a {type(answer).__name__}, not numbers"
@@ -131,6 +157,7 @@ class FunctionGrader:
     describe: Callable[..., str]  # a case in words
     mistakes: tuple[Mistake, ...]
     praise: str
+    tiers: tuple[int, ...] = ()  # where the cases become harder; help is for the first hard tier
 
     def __call__(self, function: Any) -> Verdict:
         """Judge the learner's function; never raises because of it."""
@@ -158,15 +185,17 @@ class FunctionGrader:
             f"First wrong case: {self.describe(*cases[first])};\n"
             f"{_describe_value(answers[first], as_numbers(truths[first]))}."
         )
+        upto = min((tier for tier in self.tiers if tier > first), default=len(cases))
+        seen = list(zip(cases, answers))[:upto]
         for mistake in self.mistakes:
-            if all(self._alike(mistake, case, got) for case, got in zip(cases, answers)):
+            if all(self._alike(mistake, case, got) for case, got in seen):
                 return f"Not right yet: {score}\nLikely: {mistake.words}\n{example}"
         return f"Not right yet: {score}\n{example}"
 
     @staticmethod
     def _alike(mistake: Mistake, case: Sequence[Any], answer: Any) -> bool:
-        """Whether this mistake gives this answer; two errors of one kind are alike."""
+        """Whether this mistake gives this answer; an error is like any other error."""
         made = _outcome(mistake.function, case)
         if isinstance(answer, Exception) or isinstance(made, Exception):
-            return type(answer) is type(made)
+            return isinstance(answer, Exception) and isinstance(made, Exception)
         return same(made, answer)

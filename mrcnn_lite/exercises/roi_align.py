@@ -1,0 +1,240 @@
+"""The exercises of notebook 03: a bilinear sample, and RoIAlign for many boxes."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, Verdict, combine
+from mrcnn_lite.ops import bilinear, roi_align
+
+POINTS = 120
+BATCHES, BOXES = 60, 5  # 300 RoIs
+
+
+def _right_bilinear(features: Tensor, y: float, x: float) -> Tensor:
+    at = [torch.tensor(number, dtype=features.dtype) for number in (y, x)]
+    return bilinear(features[None], *at)[0]
+
+
+def _bilinear_variant(
+    features: Tensor,
+    y: float,
+    x: float,
+    swap: bool = False,
+    cross: bool = False,
+    mirror: bool = False,
+    base: Any = math.floor,
+    nearest: bool = False,
+    clamp: bool = True,
+    shift: float = 0.0,
+) -> Tensor:
+    """One bilinear sample with a switch for everything that people get wrong."""
+    y, x = (x, y) if swap else (y, x)
+    y, x = y - shift, x - shift
+    height, width = features.shape
+    if nearest:
+        return features[min(round(y), height - 1), min(round(x), width - 1)]
+    top, left = base(y), base(x)
+    v, u = y - top, x - left
+    v, u = (u, v) if cross else (v, u)
+    v, u = (1 - v, 1 - u) if mirror else (v, u)
+    bottom, right = top + 1, left + 1
+    if clamp:
+        bottom, right = min(bottom, height - 1), min(right, width - 1)
+    upper = (1 - u) * features[top, left] + u * features[top, right]
+    lower = (1 - u) * features[bottom, left] + u * features[bottom, right]
+    return (1 - v) * upper + v * lower
+
+
+def _points() -> Iterator[tuple[Any, ...]]:
+    """Random points of random maps; every fifth lies exactly on the last row or column."""
+    generator = torch.Generator().manual_seed(303)
+    for k in range(POINTS):
+        height, width = (int(n) for n in torch.randint(3, 8, (2,), generator=generator))
+        features = torch.randn(height, width, generator=generator)
+        y, x = torch.rand(2, generator=generator).tolist()
+        y, x = round(y * (height - 1), 3), round(x * (width - 1), 3)
+        if k % 5 == 4:
+            y, x = (float(height - 1), x) if k % 2 else (y, float(width - 1))
+        yield features, y, x
+
+
+POINT_SLIPS = (
+    ("y and x are swapped: y chooses the row, x the column.", {"swap": True}),
+    ("u and v are swapped: u is the part to the right, v the part downwards.", {"cross": True}),
+    ("the weights are mirrored: the nearer corner must get the larger weight.", {"mirror": True}),
+    (
+        "the upper left corner is found by rounding; floor never jumps to the next cell.",
+        {"base": round},
+    ),
+    ("this is the value of the nearest element; mix all four corners.", {"nearest": True}),
+    (
+        "on the last row or column there is no next element: clamp the index to the map.",
+        {"clamp": False},
+    ),
+    ("everything is shifted by half an element: element 0 lies at 0 here.", {"shift": 0.5}),
+)
+
+
+def _right_align(
+    features: Tensor, boxes: Tensor, size: int, scale: float, ratio: int, aligned: bool
+) -> Tensor:
+    options = {"sampling_ratio": ratio, "aligned": aligned}
+    return roi_align(features[None], [boxes], size, scale, **options)  # [R, C, P, P]
+
+
+def _align_variant(
+    features: Tensor,
+    boxes: Tensor,
+    size: int,
+    scale: float,
+    ratio: int,
+    aligned: bool,
+    shift: Any = lambda aligned: 0.5 if aligned else 0.0,
+    least: float | None = None,
+    inclusive: float = 0.0,
+    rounded: bool = False,
+    place: str = "centres",
+    reduce: str = "mean",
+    transpose: bool = False,
+    unscaled: bool = False,
+) -> Tensor:
+    """RoIAlign with a switch for everything that people get wrong."""
+    corners = boxes * (1 if unscaled else scale) - shift(aligned)  # [R, 4]
+    corners = corners.round() if rounded else corners
+    start = corners[:, :2]  # [R, 2] x, y
+    extent = corners[:, 2:] - start + inclusive  # [R, 2]
+    smallest = (0.0 if aligned else 1.0) if least is None else least
+    extent = torch.maximum(extent, torch.tensor(smallest))
+    count = 1 if place == "one" else ratio
+    inside = (torch.arange(count) + (0.0 if place == "left" else 0.5)) / count  # [S]
+    at = (torch.arange(size)[:, None] + inside) / size  # [P, S]
+    if place == "edge":
+        at = torch.linspace(0, 1, size * count).reshape(size, count)  # [P, S]
+    weights = []
+    for axis, length in ((1, features.shape[1]), (0, features.shape[2])):
+        position = start[:, axis, None, None] + at * extent[:, axis, None, None]  # [R, P, S]
+        position = position.clamp(0, length - 1)
+        weights.append((1 - (position[..., None] - torch.arange(length)).abs()).clamp(min=0))
+    values = torch.einsum("rpsh,chw,rqtw->rcpqst", weights[0], features, weights[1])
+    values = values.flatten(-2)  # [R, C, P, P, N]
+    reduced = {"mean": values.mean(-1), "sum": values.sum(-1), "max": values.amax(-1)}[reduce]
+    return reduced.transpose(2, 3) if transpose else reduced
+
+
+def _batches() -> Iterator[tuple[Any, ...]]:
+    """Random maps with five boxes each, all samples inside the map; some boxes are tiny."""
+    generator = torch.Generator().manual_seed(304)
+
+    def draw(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (), generator=generator))
+
+    for k in range(BATCHES):
+        height, width, stride = draw(6, 11), draw(6, 11), (4, 8, 16)[draw(0, 3)]
+        limit = torch.tensor([width - 1.0, height - 1.0]) - 1.0
+        corner = 0.5 + torch.rand(BOXES, 2, generator=generator) * (limit - 0.5)  # [R, 2]
+        room = limit + 0.9 - corner
+        extent = torch.rand(BOXES, 2, generator=generator) * room  # [R, 2]
+        if k % 4 == 0:
+            extent[0] = 0.3
+        boxes = torch.cat([corner, corner + extent], 1) * stride  # [R, 4]
+        features = torch.randn(3, height, width, generator=generator)  # [C, h, w]
+        yield features, boxes, draw(1, 5), 1 / stride, draw(1, 4), k % 2 == 1
+
+
+SLIPS = (
+    ("`aligned` is ignored: with True the RoI moves by half a cell.", {"shift": lambda _: 0.0}),
+    (
+        "the half cell is always taken off; with aligned=False it stays.",
+        {"shift": lambda _: 0.5},
+    ),
+    (
+        "the half cell goes the wrong way: with aligned=True it is taken off.",
+        {"shift": lambda aligned: -0.5 if aligned else 0.0},
+    ),
+    ("the corners are image px; multiply them by the scale.", {"unscaled": True}),
+    ("the corners are rounded. RoIAlign rounds nothing.", {"rounded": True}),
+    ("the RoI is one cell too long: RoIAlign has no end - start + 1.", {"inclusive": 1.0}),
+    (
+        "with aligned=False a RoI is at least one cell long; a tiny box is enlarged.",
+        {"least": 0.0},
+    ),
+    ("the RoI is never smaller than one cell only when aligned is False.", {"least": 1.0}),
+    (
+        "the samples sit at the start of their parts; they belong in the middle, + 0.5.",
+        {"place": "left"},
+    ),
+    (
+        "the samples run from edge to edge of the RoI; they belong in the middle of their parts.",
+        {"place": "edge"},
+    ),
+    ("sampling_ratio is ignored: S x S samples per bin, not one.", {"place": "one"}),
+    ("this is the sum of the samples; the output is their mean.", {"reduce": "sum"}),
+    ("this is the maximum of the samples; the output is their mean.", {"reduce": "max"}),
+    ("rows and columns of the output are swapped: first y, then x.", {"transpose": True}),
+)
+
+
+def _describe_batch(
+    features: Tensor, boxes: Tensor, size: int, scale: float, ratio: int, aligned: bool
+) -> str:
+    shape = " x ".join(str(side) for side in features.shape)
+    return (
+        f"features {shape}, {len(boxes)} boxes, size {size}, stride {1 / scale:.0f}, "
+        f"ratio {ratio}, aligned={aligned}"
+    )
+
+
+def _grade_bilinear(answer: Any) -> Verdict:
+    return FunctionGrader(
+        right=_right_bilinear,
+        cases=_points,
+        describe=lambda features, y, x: (
+            f"map {features.shape[0]} x {features.shape[1]}, y = {y}, x = {x}"
+        ),
+        mistakes=combine(_bilinear_variant, POINT_SLIPS),
+        praise="{n} points agree, the last row and column included.",
+    )(answer)
+
+
+def _grade_align(answer: Any) -> Verdict:
+    return FunctionGrader(
+        right=_right_align,
+        cases=_batches,
+        describe=_describe_batch,
+        mistakes=combine(_align_variant, SLIPS, most=2),
+        praise=f"{BATCHES * BOXES} RoIs agree, both values of aligned, sampling ratios 1 to 3.",
+    )(answer)
+
+
+EXERCISES = (
+    Exercise(
+        "03-bilinear",
+        _grade_bilinear,
+        (
+            "floor(y) and floor(x) give the corner above and to the left; what is left over is "
+            "v and u.",
+            "The four weights are (1-v)(1-u), (1-v)u, v(1-u), vu; the four corners are the rows "
+            "top and top + 1 and the columns left and left + 1.",
+            "If y lies exactly on the last row, v is 0, but top + 1 does not exist: use "
+            "min(top + 1, height - 1).",
+        ),
+    ),
+    Exercise(
+        "03-roi-align",
+        _grade_align,
+        (
+            "First the positions: a tensor y of shape [R, P, S] and one for x. Everything after "
+            "that is one bilinear sample at many places.",
+            "y = start + (p + (s + 0.5) / ratio) * length / size, with p = 0 .. size - 1 and "
+            "s = 0 .. ratio - 1.",
+            "Index the features with y[:, :, :, None, None] and x[:, None, None, :, :]; they "
+            "broadcast to [R, P, S, P, S]. The mean runs over both S.",
+            "aligned=False: a RoI is at least one cell long in each direction. aligned=True: take "
+            "0.5 off all corners, and no least length.",
+        ),
+    ),
+)
