@@ -1,0 +1,146 @@
+"""Exercise of notebook 08: build the mask branch, for masks of 14, 28 or 56 cells."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mrcnn_lite.exercises.registry import Exercise, Verdict, not_yet
+
+POOLED = 14
+CONVS = 4
+CASES = ((6, 3, 28), (6, 3, 56), (4, 1, 14), (8, 2, 28))  # channels, num_classes, mask_size
+
+
+def expected_weights(channels: int, num_classes: int, mask_size: int, **other: int) -> int:
+    """Weights and biases of a branch; `other` counts a branch with one thing wrong.
+
+    Args:
+        channels: of the pooled features and of every layer.
+        num_classes: masks per RoI.
+        mask_size: 14, 28 or 56.
+        **other: `convs`, `kernel` of the deconvolutions, `deconvs`, `logits_kernel`.
+
+    Returns:
+        The number of parameters.
+    """
+    square = channels * channels
+    deconvs = other.get("deconvs", {14: 0, 28: 1, 56: 2}[mask_size])
+    convs = other.get("convs", CONVS) * (9 * square + channels)
+    upsampling = deconvs * (other.get("kernel", 2) ** 2 * square + channels)
+    return convs + upsampling + (other.get("logits_kernel", 1) ** 2 * channels + 1) * num_classes
+
+
+MISTAKES = (
+    ("the deconvolutions have kernel 4. The paper's have kernel 2 and stride 2.", {"kernel": 4}),
+    ("the deconvolutions have kernel 3. The paper's have kernel 2 and stride 2.", {"kernel": 3}),
+    ("the resolution is doubled without weights. Use nn.ConvTranspose2d.", {"deconvs": 0}),
+    ("the last convolution has kernel 3. The logits come from a 1x1 one.", {"logits_kernel": 3}),
+    *(
+        (f"there are {n} convolutions of 3x3. The branch has four.", {"convs": n})
+        for n in (0, 1, 2, 3, 5, 6)
+    ),
+)
+
+
+def grade(build: Any) -> Verdict:
+    """Judge `build(channels, num_classes, mask_size) -> nn.Module`; never raises because of it.
+
+    Args:
+        build: the learner's function.
+
+    Returns:
+        The verdict.
+    """
+    if build is None:
+        return not_yet("the function")
+    if isinstance(build, nn.Module) or not callable(build):
+        return Verdict(False, "Hand over the function itself, without calling it.")
+    for case in CASES:
+        words = _fault(build, case)
+        if words == "":
+            return not_yet("the function")
+        if words is not None:
+            channels, num_classes, size = case
+            what = f"{channels} channels, {num_classes} classes, mask size {size}"
+            return Verdict(False, f"Not right yet, for {what}:\n{words}")
+    praise = "shapes, weights and logits are right for masks of 14, 28 and 56 cells."
+    return Verdict(True, f"Passed: {praise}")
+
+
+def _fault(build: Callable[..., Any], case: tuple[int, int, int]) -> str | None:
+    """What is wrong with the branch for one case; "" for an empty function, None for nothing."""
+    channels, num_classes, size = case
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5, channels, POOLED, POOLED, generator=generator)  # [K, C, P, P]
+    try:
+        branch = build(*case)
+        if branch is None:
+            return ""
+        if not isinstance(branch, nn.Module):
+            return f"your function returned a {type(branch).__name__}, not an nn.Module."
+        with torch.no_grad():
+            out = branch.eval()(x)
+            straight = branch(x) + branch(-x) - 2 * branch(0 * x)
+    except NotImplementedError:
+        return ""
+    except Exception as error:
+        return f"your code raised {type(error).__name__}: {error}"
+    return (
+        _wrong_shape(out, (5, num_classes, size, size))
+        or _wrong_count(sum(p.numel() for p in branch.parameters()), case)
+        or _wrong_values(out, straight)
+    )
+
+
+def _wrong_shape(out: Any, wanted: tuple[int, ...]) -> str | None:
+    if isinstance(out, Tensor) and tuple(out.shape) == wanted:
+        return None
+    if not isinstance(out, Tensor):
+        return f"the branch returned a {type(out).__name__}, not a tensor."
+    words = f"the output has shape {list(out.shape)}, it should have {list(wanted)}."
+    if out.ndim != 4:
+        return words
+    if out.shape[-1] != wanted[-1] and out.shape[-1] % 7:
+        return f"{words}\nLikely: a 3x3 convolution without padding=1 loses a cell on each side."
+    if out.shape[-1] != wanted[-1]:
+        return f"{words}\nLikely: one deconvolution too many or too few; each doubles the cells."
+    return f"{words}\nLikely: the last layer needs one channel per class."
+
+
+def _wrong_count(count: int, case: tuple[int, int, int]) -> str | None:
+    right = expected_weights(*case)
+    if count == right:
+        return None
+    words = f"the branch has {count} weights, it should have {right}."
+    for mistake, other in MISTAKES:
+        if count == expected_weights(*case, **other):
+            return f"{words}\nLikely: {mistake}"
+    return words
+
+
+def _wrong_values(out: Tensor, straight: Tensor) -> str | None:
+    if out.min() >= 0 and out.max() <= 1:
+        return "all outputs lie in 0..1.\nLikely: a sigmoid at the end. The loss wants logits."
+    if out.min() >= 0:
+        return "no output is negative.\nLikely: a ReLU at the end. Logits may have either sign."
+    if straight.abs().max() < 1e-4:
+        return "f(x) + f(-x) = 2 f(0) holds.\nLikely: there is no ReLU, so all layers are as one."
+    return None
+
+
+EXERCISES = (
+    Exercise(
+        "08-mask-head",
+        grade,
+        (
+            "Keep a list of layers: four times (conv, ReLU), then (deconv, ReLU) until the cells "
+            "suffice, then the logits; nn.Sequential(*layers) makes it one module.",
+            "A 3x3 convolution keeps 14 cells with padding=1; "
+            "nn.ConvTranspose2d(c, c, 2, stride=2) makes 28 of them.",
+            "How many deconvolutions? 14 needs none, 28 one, 56 two: a while loop that doubles "
+            "`cells` until it is mask_size says it without a table.",
+        ),
+    ),
+)
