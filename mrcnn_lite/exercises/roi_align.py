@@ -1,7 +1,8 @@
 """The exercises of notebook 03: a bilinear sample, and RoIAlign for many boxes."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,30 +20,33 @@ def _right_bilinear(features: Tensor, y: float, x: float) -> Tensor:
     return bilinear(features[None], *at)[0]
 
 
-def _bilinear_variant(
-    features: Tensor,
-    y: float,
-    x: float,
-    swap: bool = False,
-    cross: bool = False,
-    mirror: bool = False,
-    base: Any = math.floor,
-    nearest: bool = False,
-    clamp: bool = True,
-    shift: float = 0.0,
-) -> Tensor:
-    """One bilinear sample with a switch for everything that people get wrong."""
-    y, x = (x, y) if swap else (y, x)
-    y, x = y - shift, x - shift
+@dataclass(frozen=True)
+class _PointWay:
+    """A switch for everything that people get wrong; the defaults are right."""
+
+    swap: bool = False
+    cross: bool = False
+    mirror: bool = False
+    base: Callable[[float], int] = math.floor
+    nearest: bool = False
+    clamp: bool = True
+    shift: float = 0.0
+
+
+def _bilinear_variant(features: Tensor, y: float, x: float, **changes: Any) -> Tensor:
+    """One bilinear sample as somebody with these `_PointWay` switches would write it."""
+    way = _PointWay(**changes)
+    y, x = (x, y) if way.swap else (y, x)
+    y, x = y - way.shift, x - way.shift
     height, width = features.shape
-    if nearest:
+    if way.nearest:
         return features[min(round(y), height - 1), min(round(x), width - 1)]
-    top, left = base(y), base(x)
+    top, left = way.base(y), way.base(x)
     v, u = y - top, x - left
-    v, u = (u, v) if cross else (v, u)
-    v, u = (1 - v, 1 - u) if mirror else (v, u)
+    v, u = (u, v) if way.cross else (v, u)
+    v, u = (1 - v, 1 - u) if way.mirror else (v, u)
     bottom, right = top + 1, left + 1
-    if clamp:
+    if way.clamp:
         bottom, right = min(bottom, height - 1), min(right, width - 1)
     upper = (1 - u) * features[top, left] + u * features[top, right]
     lower = (1 - u) * features[bottom, left] + u * features[bottom, right]
@@ -86,6 +90,28 @@ def _right_align(
     return roi_align(features[None], [boxes], size, scale, **options)  # [R, C, P, P]
 
 
+@dataclass(frozen=True)
+class _AlignWay:
+    """A switch for everything that people get wrong; the defaults are right."""
+
+    shift: Callable[[bool], float] = lambda aligned: 0.5 if aligned else 0.0
+    least: float | None = None
+    inclusive: float = 0.0
+    rounded: bool = False
+    place: str = "centres"
+    reduce: str = "mean"
+    transpose: bool = False
+    unscaled: bool = False
+
+    def positions(self, size: int, ratio: int) -> Tensor:
+        """Where the samples lie in a RoI of length 1, Tensor[P, S]."""
+        count = 1 if self.place == "one" else ratio
+        if self.place == "edge":
+            return torch.linspace(0, 1, size * count).reshape(size, count)  # [P, S]
+        inside = (torch.arange(count) + (0.0 if self.place == "left" else 0.5)) / count  # [S]
+        return (torch.arange(size)[:, None] + inside) / size  # [P, S]
+
+
 def _align_variant(
     features: Tensor,
     boxes: Tensor,
@@ -93,27 +119,17 @@ def _align_variant(
     scale: float,
     ratio: int,
     aligned: bool,
-    shift: Any = lambda aligned: 0.5 if aligned else 0.0,
-    least: float | None = None,
-    inclusive: float = 0.0,
-    rounded: bool = False,
-    place: str = "centres",
-    reduce: str = "mean",
-    transpose: bool = False,
-    unscaled: bool = False,
+    **changes: Any,
 ) -> Tensor:
-    """RoIAlign with a switch for everything that people get wrong."""
-    corners = boxes * (1 if unscaled else scale) - shift(aligned)  # [R, 4]
-    corners = corners.round() if rounded else corners
-    start = corners[:, :2]  # [R, 2] x, y
-    extent = corners[:, 2:] - start + inclusive  # [R, 2]
-    smallest = (0.0 if aligned else 1.0) if least is None else least
+    """RoIAlign as somebody with these `_AlignWay` switches would write it."""
+    way = _AlignWay(**changes)
+    corners = boxes * (1 if way.unscaled else scale) - way.shift(aligned)  # [R, 4]
+    corners = corners.round() if way.rounded else corners
+    start = corners[:, :2]  # [R, 2]
+    extent = corners[:, 2:] - start + way.inclusive  # [R, 2]
+    smallest = (0.0 if aligned else 1.0) if way.least is None else way.least
     extent = torch.maximum(extent, torch.tensor(smallest))
-    count = 1 if place == "one" else ratio
-    inside = (torch.arange(count) + (0.0 if place == "left" else 0.5)) / count  # [S]
-    at = (torch.arange(size)[:, None] + inside) / size  # [P, S]
-    if place == "edge":
-        at = torch.linspace(0, 1, size * count).reshape(size, count)  # [P, S]
+    at = way.positions(size, ratio)
     weights = []
     for axis, length in ((1, features.shape[1]), (0, features.shape[2])):
         position = start[:, axis, None, None] + at * extent[:, axis, None, None]  # [R, P, S]
@@ -121,8 +137,8 @@ def _align_variant(
         weights.append((1 - (position[..., None] - torch.arange(length)).abs()).clamp(min=0))
     values = torch.einsum("rpsh,chw,rqtw->rcpqst", weights[0], features, weights[1])
     values = values.flatten(-2)  # [R, C, P, P, N]
-    reduced = {"mean": values.mean(-1), "sum": values.sum(-1), "max": values.amax(-1)}[reduce]
-    return reduced.transpose(2, 3) if transpose else reduced
+    reduced = {"mean": values.mean(-1), "sum": values.sum(-1), "max": values.amax(-1)}[way.reduce]
+    return reduced.transpose(2, 3) if way.transpose else reduced
 
 
 def _batches() -> Iterator[tuple[Any, ...]]:

@@ -1,7 +1,8 @@
 """The exercises of notebook 01: RoIPool, and a map that tells its bins from disjoint ones."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,43 +35,46 @@ def _overlapping(i: int, step: float) -> tuple[int, int]:
     return math.floor(i * step), math.ceil((i + 1) * step)
 
 
-def _variant(
-    features: Tensor,
-    box: Sequence[float],
-    size: int,
-    scale: float,
-    rounding: Any = _half_away,
-    inclusive: int = 1,
-    least: int = 1,
-    edges: Any = _overlapping,
-    clamp: str = "bins",
-    empty: float | None = 0.0,
-    mean: bool = False,
-    swap: bool = False,
-    unscaled: bool = False,
-) -> Tensor:
-    """RoIPool with a switch for everything that people get wrong."""
-    corners = [rounding(number * (1 if unscaled else scale)) for number in box]
-    x1, y1, x2, y2 = [corners[i] for i in ((1, 0, 3, 2) if swap else (0, 1, 2, 3))]
+@dataclass(frozen=True)
+class _Way:
+    """A switch for everything that people get wrong; the defaults are right."""
 
-    def ranges(first: int, last: int, limit: int) -> list[tuple[int, int]]:
-        if clamp == "box":
+    rounding: Callable[[float], int] = _half_away
+    inclusive: int = 1
+    least: int = 1
+    edges: Callable[[int, float], tuple[int, int]] = _overlapping
+    clamp: str = "bins"
+    empty: float | None = 0.0
+    mean: bool = False
+    swap: bool = False
+    unscaled: bool = False
+
+    def ranges(self, first: int, last: int, size: int, limit: int) -> list[tuple[int, int]]:
+        if self.clamp == "box":
             first, last = (min(max(number, 0), limit - 1) for number in (first, last))
-        step = max(last - first + inclusive, least) / size
-        cut = [edges(i, step) for i in range(size)]
+        step = max(last - first + self.inclusive, self.least) / size
+        cut = [self.edges(i, step) for i in range(size)]
         cut = [(start + first, end + first) for start, end in cut]
-        if clamp != "bins":
+        if self.clamp != "bins":
             return cut
         return [(min(max(a, 0), limit), min(max(b, 0), limit)) for a, b in cut]
 
+
+def _variant(
+    features: Tensor, box: Sequence[float], size: int, scale: float, **changes: Any
+) -> Tensor:
+    """RoIPool as somebody with these `_Way` switches would write it."""
+    way = _Way(**changes)
+    corners = [way.rounding(number * (1 if way.unscaled else scale)) for number in box]
+    x1, y1, x2, y2 = [corners[i] for i in ((1, 0, 3, 2) if way.swap else (0, 1, 2, 3))]
     out = torch.empty(size, size)
-    for i, (top, bottom) in enumerate(ranges(y1, y2, features.shape[0])):
-        for j, (left, right) in enumerate(ranges(x1, x2, features.shape[1])):
+    for i, (top, bottom) in enumerate(way.ranges(y1, y2, size, features.shape[0])):
+        for j, (left, right) in enumerate(way.ranges(x1, x2, size, features.shape[1])):
             window = features[top:bottom, left:right]
-            if window.numel() == 0 and empty is not None:
-                out[i, j] = empty
+            if window.numel() == 0 and way.empty is not None:
+                out[i, j] = way.empty
             else:
-                out[i, j] = window.mean() if mean else window.max()
+                out[i, j] = window.mean() if way.mean else window.max()
     return out
 
 

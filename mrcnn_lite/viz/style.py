@@ -85,7 +85,9 @@ def ink_on(value: float) -> str:
     return "white" if value < 0.55 else BLACK
 
 
-def figure(rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 3.5, **grid: Any):
+def figure(
+    rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 3.5, **grid: Any
+) -> tuple[Figure, Any]:
     """A figure in the course's look, with its axes.
 
     Args:
@@ -100,7 +102,9 @@ def figure(rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 
     return fig, fig.subplots(rows, columns, **grid)
 
 
-def mosaic(plan: list[list[str]], width: float = 7.0, height: float = 3.5, **grid: Any):
+def mosaic(
+    plan: list[list[str]], width: float = 7.0, height: float = 3.5, **grid: Any
+) -> tuple[Figure, Any]:
     """A figure whose axes are laid out by names.
 
     Args:
