@@ -1,14 +1,14 @@
 """Reading a COCO annotation file and checking it, so that nothing later meets a surprise."""
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from mrcnn_lite.datasets.rle import check_rle
+from mrcnn_lite.datasets.rle import MAX_PIXELS, check_rle
 
 SECTIONS = ("images", "annotations", "categories")
 FAULTS_SHOWN = 5  # in one error
+LARGEST = 1e9  # of a coordinate; NaN is not below it either
 
 
 def read_annotations(path: str | Path) -> dict:
@@ -94,6 +94,9 @@ def _find_image_faults(image: dict) -> Iterator[str]:
     for side in ("height", "width"):
         if not _is_integer(image.get(side)) or image[side] < 1:
             yield f"{where}: {side} = {image.get(side)!r} is not a positive number of pixels"
+            return
+    if image["height"] * image["width"] > MAX_PIXELS:
+        yield f"{where}: {image['height']} x {image['width']} is over {MAX_PIXELS} pixels; scale it"
 
 
 def _find_annotation_faults(row: dict, images: dict, categories: set) -> Iterator[str]:
@@ -121,7 +124,7 @@ def _find_box_faults(box: object) -> Iterator[str]:
 def _find_outline_faults(outline: object, image: dict) -> Iterator[str]:
     height, width = image["height"], image["width"]
     if isinstance(outline, dict):
-        if list(outline.get("size") or []) != [height, width]:
+        if outline.get("size") != [height, width]:
             yield f"segmentation size = {_short(outline.get('size'))}, image [{height}, {width}]"
             return
         try:
@@ -156,7 +159,7 @@ def _is_integer(value: object) -> bool:
 
 def _is_numbers(values: object) -> bool:
     return isinstance(values, list) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
         for value in values
     )
 

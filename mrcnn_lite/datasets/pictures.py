@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MAX_PIXELS = 50_000_000  # a 1 MB file can claim a picture that fills the memory
+from mrcnn_lite.datasets.rle import MAX_PIXELS
+
 FORMATS = ("PNG", "JPEG")  # Pillow's other decoders have had most of its security holes
 
 

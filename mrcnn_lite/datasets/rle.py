@@ -12,7 +12,7 @@ their memory when the runs do not add up.
 
 import numpy as np
 
-MAX_PIXELS = 50_000_000  # per mask, the limit for pictures too
+MAX_PIXELS = 50_000_000  # of a mask or picture; a small file can claim one that fills the memory
 _MAX_GROUPS = 7  # 35 bits hold every run of 50 million pixels, with its sign
 
 
