@@ -21,9 +21,10 @@ import sitecustomize  # noqa: E402, F401
 
 def kind(nodeid: str) -> str:
     """The line of the summary to which a test belongs."""
-    if ".ipynb" in nodeid:
+    path = nodeid.split("::")[0]
+    if path.endswith(".ipynb"):
         return "notebooks"
-    return "browser" if "test_browser" in nodeid else "unit tests"
+    return "browser" if path.endswith("test_browser.py") else "unit tests"
 
 
 def pytest_collection_modifyitems(items: list) -> None:

@@ -1,7 +1,7 @@
 """Execute the notebooks without a browser; `course.py run` and `course.py refresh` call this.
 
 run      writes build/run/NAME.html and prints a table: notebook, seconds, result
-refresh  formats, executes and writes the notebook back, without anything that changes from run to run
+refresh  formats, executes and writes notebooks back, without what changes from run to run
 """
 
 import re
@@ -64,6 +64,7 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float, str]:
         timeout=CELL_SECONDS,
         kernel_name="python3",
         store_widget_state=False,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a kernel warns of its local sockets
         resources={"metadata": {"path": str(path.parent)}},
     )
     start, result = time.perf_counter(), "ok"
@@ -111,7 +112,7 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def to_html(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write a notebook as a page that needs no network: pictures in place of live widgets.
+    """Write a notebook as a page: pictures stand in for the widgets that need a kernel.
 
     Args:
         notebook: an executed notebook.

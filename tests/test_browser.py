@@ -1,0 +1,193 @@
+"""Every widget in a real browser: JupyterLab as `course.py` starts it, moved with the keyboard.
+
+Each notebook is opened and run; then each control is focused and a key pressed, until the picture's
+bytes and the numbers' text have changed. No page error, no request to another machine.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from source_tree import NOTEBOOKS, ROOT
+
+import course
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+LONG_TRAINING = ("12_",)  # its cells train for minutes; nbval runs it, and its widget has a test
+PICTURES = ROOT / "build" / "browser"  # the page as it was last seen, for a failure
+PATIENCE = 120  # seconds for a start on a loaded machine
+KEYS = 12  # so many steps at most until picture and numbers have both changed
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="browser: Chromium is not installed"),
+]
+
+# All cells in the page, also those out of sight: their widgets are to be found.
+PAGE_SETTINGS = {"windowingMode": "none"}
+
+RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
+KERNEL_IS_THERE = """() => {
+    const panel = window.jupyterapp?.shell.currentWidget;
+    return panel?.sessionContext?.session?.kernel?.status === 'idle' && panel.content.model !== null
+}"""
+ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets
+    .flatMap(cell => cell.model.outputs?.toJSON() ?? [])
+    .filter(output => output.output_type === 'error').map(output => output.evalue)"""
+# What a reader sees of an explorer: a sum over the picture's bytes, and the words below it.
+SEEN = """async node => {
+    const image = node.querySelector('img');
+    const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
+    const sum = bytes.reduce((total, byte) => (total * 31 + byte) >>> 0, 7);
+    const words = [...node.querySelectorAll('.widget-html-content')].map(part => part.innerText);
+    return [bytes.length + ':' + sum, words.join(' ')];
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """JupyterLab on a copy of the notebooks, its first port taken; yields `(address, token)`."""
+    home = tmp_path_factory.mktemp("jupyter home")
+    shutil.copytree(ROOT / "notebooks", home / "course/notebooks")
+    (home / "course/data").symlink_to(ROOT / "data")
+    settings = home / "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps(PAGE_SETTINGS))
+    folders = {
+        f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
+    }
+    lab = {
+        f"JUPYTERLAB_{name}_DIR": str(home / name.lower()) for name in ("SETTINGS", "WORKSPACES")
+    }
+    environment = {**os.environ, **folders, **lab, "JUPYTER_TOKEN": "a-token-of-the-test"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = [
+            "--no-browser",
+            "--allow-root",  # continuous integration runs in a container
+            f"--ServerApp.root_dir={home / 'course'}",
+            f"--ServerApp.port={taken.getsockname()[1]}",
+            "--LabApp.expose_app_in_browser=True",
+        ]
+        command = [sys.executable, *course.lab_command(options)]
+        with (home / "log").open("w") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            yield address(process, home), environment["JUPYTER_TOKEN"]
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def address(process: subprocess.Popen, home: Path) -> str:
+    """Where the server listens, from the file that it writes when it does."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and process.poll() is None:
+        for path in (home / "runtime").glob("jpserver-*.json"):
+            return json.loads(path.read_text())["url"]
+        time.sleep(0.1)
+    pytest.fail(f"JupyterLab did not start:\n{(home / 'log').read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        with playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS]) as chromium:
+            yield chromium
+
+
+@pytest.fixture
+def page(browser):
+    """A page that fails its test on errors and on requests to other machines."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
+    errors, outside = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    local = ("http://127.0.0.1:", "http://localhost:", "blob:", "data:")
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith(local) else outside.append(request.url),
+    )
+    yield page
+    context.close()
+    assert not errors
+    assert not outside
+
+
+def open_and_run(page, server, name: str) -> None:
+    """Open a notebook in JupyterLab and run all its cells."""
+    url, token = server
+    page.goto(f"{url}lab/tree/notebooks/{name}?reset&token={token}")
+    try:
+        page.wait_for_function(KERNEL_IS_THERE)
+    finally:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=PICTURES / f"{name}.png")
+    page.evaluate(RUN_ALL)
+    page.wait_for_function(KERNEL_IS_THERE)
+
+
+def press(control) -> None:
+    """One keystroke that moves a slider, a list or a box, back where it stands at its end."""
+    control.focus()
+    if control.get_attribute("type") == "checkbox":
+        control.press("Space")
+    elif control.get_attribute("role") == "slider":
+        at_end = control.get_attribute("aria-valuenow") == control.get_attribute("aria-valuemax")
+        control.press("ArrowLeft" if at_end else "ArrowRight")
+    else:
+        last = control.evaluate("list => list.selectedIndex === list.options.length - 1")
+        control.press("ArrowUp" if last else "ArrowDown")
+
+
+def move(explorer, control) -> tuple[bool, bool]:
+    """Press keys until picture and words have changed; whether each did."""
+    picture, words = explorer.evaluate(SEEN)
+    changed = (False, False)
+    for _ in range(KEYS):
+        press(control)
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            now = explorer.evaluate(SEEN)
+            changed = (changed[0] or now[0] != picture, changed[1] or now[1] != words)
+            if all(changed):
+                return changed
+            time.sleep(0.03)
+    return changed
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in NOTEBOOKS if not p.name.startswith(LONG_TRAINING)], ids=lambda p: p.stem
+)
+def test_widgets_move(path, server, page):
+    open_and_run(page, server, path.name)
+    assert page.evaluate(ERRORS) == []
+    assert page.locator(".jp-Dialog, .jp-toast-button").count() == 0, "a pop-up"
+    explorers = page.locator(".jp-OutputArea-output:has(.jupyter-widgets):has(img)")
+    assert explorers.count() > 0, "no widget"
+    for explorer in explorers.all():
+        controls = explorer.locator("[role=slider], select, input[type=checkbox]")
+        assert controls.count() > 0, "nothing to move"
+        for control in controls.all():
+            picture, words = move(explorer, control)
+            label = control.evaluate("node => node.closest('.jupyter-widgets').innerText")
+            assert picture, f"the picture does not follow {label!r}"
+            assert words or control.get_attribute("role") != "slider", f"no numbers for {label!r}"
