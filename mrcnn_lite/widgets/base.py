@@ -104,7 +104,6 @@ class Explorer:
         self.width = width
         self.controls = {control.name: self._build(control) for control in controls}
         self.image = ipw.Image(format="png", layout={"width": f"{width}px", "max_width": "100%"})
-        self.image.tooltip = alt
         self.numbers = ipw.HTML()
         self.box = ipw.VBox([self._control_area(), self.image, self.numbers])
         self._held = False
