@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from mrcnn_lite.datasets.rle import MAX_PIXELS, check_rle
+from .rle import MAX_PIXELS, check_rle
 
 SECTIONS = ("images", "annotations", "categories")
 FAULTS_SHOWN = 5  # in one error

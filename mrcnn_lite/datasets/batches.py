@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Generator, Tensor
 
-from mrcnn_lite.datasets.transforms import Transform, without_crowds
+from .transforms import Transform, without_crowds
 
 LONG = 1_000_000  # a longer set is read from front to back: it is never read twice
 _MIX = 0x9E3779B97F4A7C15  # odd constant that spreads neighbouring seeds over 64 bits

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrcnn_lite.datasets.annotations import read_annotations
-from mrcnn_lite.datasets.masks import mask_boxes, polygons_to_mask
-from mrcnn_lite.datasets.pictures import read_picture
-from mrcnn_lite.datasets.rle import decode_rle
+from .annotations import read_annotations
+from .masks import mask_boxes, polygons_to_mask
+from .pictures import read_picture
+from .rle import decode_rle
 
 
 class CocoDataset:

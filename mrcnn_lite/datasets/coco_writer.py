@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mrcnn_lite.datasets.masks import polygons_to_mask
-from mrcnn_lite.datasets.rle import encode_rle
+from .masks import polygons_to_mask
+from .rle import encode_rle
 
 FORMS = ("polygon", "compressed", "uncompressed")
 _STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, column): right, down, left, up

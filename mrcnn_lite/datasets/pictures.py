@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrcnn_lite.datasets.rle import MAX_PIXELS
+from .rle import MAX_PIXELS
 
 FORMATS = ("PNG", "JPEG")  # Pillow's other decoders have had most of its security holes
 

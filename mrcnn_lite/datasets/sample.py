@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mrcnn_lite.datasets.coco_writer import write_coco
-from mrcnn_lite.datasets.masks import mask_boxes
-from mrcnn_lite.datasets.shapes import CLASS_NAMES, Shapes
+from .coco_writer import write_coco
+from .masks import mask_boxes
+from .shapes import CLASS_NAMES, Shapes
 
 SEED, SIZE = 2024, 112  # pixels; noise does not compress, and 128 would make 330 KB
 PICTURES = (0, 11, 17, 22, 29, 33, 42, 49)  # the last one has no object

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from mrcnn_lite.datasets.masks import mask_boxes
+from .masks import mask_boxes
 
 Sample = tuple[Tensor, dict]
 Transform = Callable[[Tensor, dict, Generator], Sample]
@@ -214,9 +214,7 @@ def crop_and_resize(
     x2, y2 = min(width, round(window[2])), min(height, round(window[3]))
     part = image[:, y1:y2, x1:x2]
     if tuple(part.shape[1:]) != tuple(size):
-        part = F.interpolate(part[None], size=size, mode="bilinear", antialias=True)[
-            0
-        ]  # [3, *size]
+        part = F.interpolate(part[None], size=size, mode="bilinear", antialias=True)[0]  # [C, H, W]
     rows = _pixels_under_centres(y1, y2, size[0])
     columns = _pixels_under_centres(x1, x2, size[1])
     boxes = target["boxes"]

@@ -91,7 +91,7 @@ def draw_instances(
     Returns:
         The figure.
     """
-    from mrcnn_lite.viz.style import figure
+    from .style import figure
 
     picture = paint_instances(image, instances, class_names, score_threshold)
     height = width * picture.shape[0] / picture.shape[1] + (0.35 if title else 0)
@@ -215,7 +215,7 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 
 def _hex(row: int) -> str:
-    from mrcnn_lite.viz.style import colour
+    from .style import colour
 
     return colour(row)
 
