@@ -235,3 +235,26 @@ def ratio_picture(features: ArrayLike, panels: list[Samples], notes: list[str]) 
         ax.set_title(note, fontsize=style.NORMAL)
         ax.set(xlabel="", ylabel="")
     return fig
+
+
+def slide_picture(shifts: ArrayLike, pooled: ArrayLike, aligned: ArrayLike) -> Figure:
+    """The first output of both operators while the box slides.
+
+    Args:
+        shifts: how far the box has moved, `[N]` px.
+        pooled: RoIPool's first output, `[N]`.
+        aligned: RoIAlign's first output, `[N]`.
+
+    Returns:
+        The figure.
+    """
+    fig, ax = style.figure(width=6.4, height=2.8)
+    ax.plot(shifts, pooled, color=style.VERMILION, linestyle=(0, (4, 2)), drawstyle="steps-post")
+    ax.plot(shifts, aligned, color=style.BLUE)
+    last = np.asarray(shifts)[-1]
+    ends = (("RoIPool", pooled, style.VERMILION), ("RoIAlign", aligned, style.BLUE))
+    for name, values, colour in ends:
+        at = (float(last), float(np.asarray(values)[-1]))
+        ax.annotate(name, at, (5, 0), textcoords="offset points", va="center", color=colour)
+    ax.set(xlabel="box moved to the right and down (px)", ylabel="first output")
+    return fig

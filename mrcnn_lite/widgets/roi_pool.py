@@ -152,7 +152,7 @@ class _Board:
         shade[..., 3] = np.clip(0.13 * (counts - 1), 0, 0.5) * overlap
         self.shade.set_data(shade)
         for text, count in zip(self.counts, counts.flat):
-            text.set(text=f"x{count}", visible=bool(overlap and count > 1))
+            text.set(text=f"×{count}", visible=bool(overlap and count > 1))
         self.table.write(output)
         return self.stage.png()
 
