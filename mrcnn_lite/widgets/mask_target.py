@@ -18,6 +18,7 @@ from mrcnn_lite.widgets.base import Explorer, choice, slider, toggle
 
 POOLED = 14  # what RoIAlign gives the mask branch
 FOREGROUND_IOU = 0.5  # a proposal is positive from here on
+ROUNDING = 1e-4  # a cell this near to 0 or 1 is meant to be 0 or 1
 DOG_LIKENESS = 0.8  # how much the stand-in network takes the cat for a dog
 
 
@@ -62,7 +63,20 @@ def target_floor(target: Tensor) -> float:
     Returns:
         The mean binary entropy in nats.
     """
+    target = target.clamp(0, 1)  # sums of weights may end a rounding error above 1
     return (torch.special.entr(target) + torch.special.entr(1 - target)).mean().item()
+
+
+def fractions(target: Tensor) -> Tensor:
+    """The cells of a target through which the outline runs.
+
+    Args:
+        target: any shape, in 0..1.
+
+    Returns:
+        bool, same shape.
+    """
+    return (target > ROUNDING) & (target < 1 - ROUNDING)
 
 
 class MaskTarget:
@@ -111,7 +125,7 @@ class MaskTarget:
 
     def _numbers(self, lesson: Lesson) -> str:
         size = self.mask_size
-        fractional = ((lesson.target > 0) & (lesson.target < 1)).float().mean().item()
+        fractional = fractions(lesson.target).float().mean().item()
         corners = ", ".join(f"{value:.0f}" for value in self.box.tolist())
         positive = lesson.iou >= FOREGROUND_IOU
         verdict = "a positive" if positive else "no positive: it never reaches the mask branch"
