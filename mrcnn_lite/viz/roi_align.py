@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from mrcnn_lite.ops.bilinear import corners
@@ -141,7 +141,7 @@ def draw_arrows(ax: Axes, cell: Cell, x: float, y: float) -> None:
         ax.plot(*place, "o", ms=8, color=colour, mec=style.BLACK, zorder=5)
 
 
-def draw_weights(ax: Axes, cell: Cell) -> tuple[list[Rectangle], list[Text]]:
+def draw_weights(ax: Axes, cell: Cell) -> tuple[list[Rectangle], list[Artist]]:
     """Bilinear weights as areas: each corner owns the rectangle opposite to it.
 
     Args:
@@ -149,23 +149,23 @@ def draw_weights(ax: Axes, cell: Cell) -> tuple[list[Rectangle], list[Text]]:
         cell: from `cell_of`.
 
     Returns:
-        The four rectangles and the four labels of the corners, for `move_weights`.
+        The four rectangles; the corners' labels, their dots and the sample, for `move_weights`.
     """
     ax.set(xlim=(-0.42, 1.42), ylim=(1.3, -0.3), aspect="equal")
     ax.axis("off")
-    patches, labels = [], []
+    patches, labels, dots = [], [], []
     for (x, y), colour in zip(((0, 0), (1, 0), (0, 1), (1, 1)), CORNERS):
         patch = Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="white", alpha=0.75)
         patches.append(ax.add_patch(patch))
-        ax.plot(x, y, "o", ms=9, color=colour, mec=style.BLACK, zorder=5)
+        dots += ax.plot(x, y, "o", ms=9, color=colour, mec=style.BLACK, zorder=5)
         below = {"va": "bottom" if y == 0 else "top", "fontsize": style.SMALL}
         labels.append(write(ax, x, y - 0.06 if y == 0 else y + 0.06, "", **below))
-    labels.append(ax.plot(0, 0, ms=9, **POINTS)[0])
+    labels += dots + ax.plot(0, 0, ms=9, **POINTS)
     move_weights(patches, labels, cell)
     return patches, labels
 
 
-def move_weights(patches: list[Rectangle], labels: list, cell: Cell) -> None:
+def move_weights(patches: list[Rectangle], labels: list[Artist], cell: Cell) -> None:
     """Show another sample's weights.
 
     Args:
@@ -177,6 +177,7 @@ def move_weights(patches: list[Rectangle], labels: list, cell: Cell) -> None:
     names = [(row, column) for row in cell.rows for column in cell.columns]
     for patch, place in zip(patches, places):
         patch.set_bounds(*place)
+        patch.set_visible(cell.inside)
     for label, name, weight, value in zip(labels, names, cell.weights, cell.values):
         label.set_text(f"f{name} = {value:.4f}\nweight {weight:.4f}")
     labels[-1].set_data([u], [v])

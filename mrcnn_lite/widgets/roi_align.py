@@ -146,7 +146,9 @@ class _Board:
         ratios = {"width_ratios": (2.5, 1, 1), "height_ratios": (1.5, 1)}
         fig, axes = style.mosaic(plan, width=8.0, height=4.5, **ratios)
         left = axes["map"]
-        draw_points(left, array, margin=1.05)
+        draw_points(left, array)
+        height, width = array.shape
+        left.set(xlim=(-0.75, width + 0.9), ylim=(height + 0.9, -0.75))  # room to leave the map
         patches, labels = draw_weights(axes["weights"], cell_of(array, 0.5, 0.5))
         axes["weights"].set_title("weights of the chosen sample", fontsize=style.NORMAL)
         add = self._begin(fig)
@@ -210,10 +212,10 @@ def roi_align_explorer(features: Tensor | None = None, **settings: float) -> Exp
     state = RoIAlignState(features)
     height, width = (side * STRIDE for side in state.features.shape[-2:])
     controls = [
-        slider("x1", "left x1 (px)", 0, width),
-        slider("x2", "right x2 (px)", 0, width),
-        slider("y1", "top y1 (px)", 0, height),
-        slider("y2", "bottom y2 (px)", 0, height),
+        slider("x1", "left x1 (px)", 0, width + STRIDE),
+        slider("x2", "right x2 (px)", 0, width + STRIDE),
+        slider("y1", "top y1 (px)", 0, height + STRIDE),
+        slider("y2", "bottom y2 (px)", 0, height + STRIDE),
         slider("sampling_ratio", "sampling ratio (0: adaptive)", 0, FINEST),
         slider("size", "output size", 1, LARGEST),
         slider("bin", "chosen bin", 1, LARGEST**2),

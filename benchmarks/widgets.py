@@ -1,0 +1,97 @@
+"""How long an explorer takes from a changed state to the new picture and numbers.
+
+    python benchmarks/widgets.py [--moves 60] [--json FILE]
+
+Every control of every explorer is moved through its values, one at a time and all in turn, as a
+reader does; one measurement is one `set`: the state, the drawing, the PNG, the text. The limit is
+150 ms at the median.
+"""
+
+import argparse
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ipywidgets as ipw
+
+from mrcnn_lite.widgets.base import Explorer
+from mrcnn_lite.widgets.roi_align import roi_align_explorer
+from mrcnn_lite.widgets.roi_pool import roi_pool_explorer
+
+LIMIT_MS = 150
+EXPLORERS: dict[str, Callable[[], Explorer]] = {
+    "roi_pool": roi_pool_explorer,
+    "roi_align": roi_align_explorer,
+}
+
+
+def values(control: ipw.ValueWidget) -> list[Any]:
+    """Up to nine values of a control, from one end to the other."""
+    if isinstance(control, ipw.Checkbox):
+        return [True, False]
+    if isinstance(control, ipw.Dropdown):
+        return [value for _, value in control._options_full]
+    span = control.max - control.min
+    kind = int if isinstance(control, ipw.IntSlider) else float
+    return [kind(control.min + span * part / 8) for part in range(9)]
+
+
+def moves(explorer: Explorer) -> Iterator[tuple[str, Any]]:
+    """Changes without end: through all controls, always to another value."""
+    places = {name: itertools.cycle(values(c)) for name, c in explorer.controls.items()}
+    for name in itertools.cycle(places):
+        value = next(places[name])
+        yield name, value if value != explorer.controls[name].value else next(places[name])
+
+
+def measure(make: Callable[[], Explorer], count: int) -> dict[str, float]:
+    """Times of one explorer in ms: first picture, median and 95th percentile of a move.
+
+    Args:
+        make: builds the explorer.
+        count: how many moves.
+
+    Returns:
+        The three times and the size of the picture in bytes.
+    """
+    begin = time.perf_counter()
+    explorer = make()
+    first = time.perf_counter() - begin
+    times = []
+    for name, value in itertools.islice(moves(explorer), count):
+        begin = time.perf_counter()
+        explorer.set(**{name: value})
+        times.append(time.perf_counter() - begin)
+    return {
+        "first_ms": 1e3 * first,
+        "median_ms": 1e3 * statistics.median(times),
+        "p95_ms": 1e3 * statistics.quantiles(times, n=20)[-1],
+        "png_bytes": len(explorer.png),
+    }
+
+
+def main() -> None:
+    """Print one line per explorer."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--moves", type=int, default=120)
+    parser.add_argument("--json", help="write the figures to this file")
+    options = parser.parse_args()
+    results = {name: measure(make, options.moves) for name, make in EXPLORERS.items()}
+    print(f"{'explorer':12}  first ms  median ms  95 % ms  PNG bytes")
+    for name, r in results.items():
+        print(
+            f"{name:12}  {r['first_ms']:8.0f}  {r['median_ms']:9.1f}  {r['p95_ms']:7.1f}"
+            f"  {r['png_bytes']:9,}"
+        )
+    slow = [name for name, r in results.items() if r["median_ms"] > LIMIT_MS]
+    print(f"all medians within {LIMIT_MS} ms: {'no, ' + ', '.join(slow) if slow else 'yes'}")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The RoIPool and RoIAlign explorers, without a browser: state to picture and numbers."""
+
+import re
+
+import pytest
+import torch
+
+from mrcnn_lite import ops
+from mrcnn_lite.widgets.base import Explorer, choice, slider, toggle
+from mrcnn_lite.widgets.roi_align import RoIAlignState, roi_align_explorer
+from mrcnn_lite.widgets.roi_pool import RoIPoolState, roi_pool_explorer
+
+PNG = b"\x89PNG\r\n\x1a\n"
+POOL = [[1.6871, 0.4676], [2.0242, 2.3571]]
+ALIGN = [[-0.8546, 0.3236], [0.2177, 0.0546]]
+
+
+def numbers_after(word: str, text: str, count: int) -> list[float]:
+    return [float(n) for n in re.findall(r"-?\d+\.\d+", text.split(word)[-1])[:count]]
+
+
+def flat(rows: list[list[float]]) -> list[float]:
+    return [number for row in rows for number in row]
+
+
+def test_they_start_with_the_article():
+    png, text = RoIPoolState().render()
+    assert png.startswith(PNG)
+    assert numbers_after("output:", text, 4) == flat(POOL)
+    assert "160 x 160 px, IoU with the proposal 0.5077" in text
+    png, text = RoIAlignState().render()
+    assert png.startswith(PNG)
+    assert numbers_after("RoIAlign:", text, 4) == flat(ALIGN)
+    assert numbers_after("RoIPool:", text, 4) == flat(POOL)
+    assert "sum = -0.8546" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("x1", 20), ("y1", 30), ("x2", 90), ("y2", 180), ("size", 3), ("stride", 16)],
+)
+def test_pool_follows_every_control(name, value):
+    explorer = roi_pool_explorer()
+    png, text = explorer.png, explorer.text
+    explorer.controls[name].value = value
+    assert explorer.png != png
+    assert explorer.text != text
+    assert getattr(explorer.state, name) == value
+
+
+def test_pool_overlap_is_drawn_or_not():
+    explorer = roi_pool_explorer()
+    before = explorer.png
+    explorer.set(overlap=False)
+    assert explorer.png != before
+    explorer.set(overlap=True)
+    assert explorer.png == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("x1", 20), ("y1", 30), ("x2", 90), ("y2", 180), ("size", 3), ("bin", 3), ("aligned", True)]
+    + [("sampling_ratio", ratio) for ratio in (0, 2, 3, 4, 5, 6, 7, 8)],
+)
+def test_align_follows_every_control(name, value):
+    explorer = roi_align_explorer()
+    png, text = explorer.png, explorer.text
+    explorer.controls[name].value = value
+    assert explorer.png != png
+    assert explorer.text != text
+
+
+def test_align_walks_through_the_samples():
+    explorer = roi_align_explorer(sampling_ratio=2)
+    texts = [explorer.set(point=point).text for point in (1, 2, 3, 4, 5)]
+    assert len(set(texts)) == 4, "the fifth is the first again"
+    before = explorer.png
+    assert explorer.set(pool_window=False).png != before
+
+
+def test_numbers_are_those_of_the_operators():
+    generator = torch.Generator().manual_seed(4)
+    pool, align = RoIPoolState(), RoIAlignState()
+    for _ in range(25):
+        corners = torch.randint(0, 193, (4,), generator=generator).tolist()
+        for state in (pool, align):
+            state.x1, state.y1, state.x2, state.y2 = corners
+        box = [torch.tensor([corners], dtype=torch.float32)]
+        align.aligned = not align.aligned
+        align.sampling_ratio = (align.sampling_ratio + 1) % 9
+        right = ops.roi_pool(pool.features, box, 2, 1 / 32)
+        assert numbers_after("output:", pool.render()[1], 4) == pytest.approx(
+            right.flatten().tolist(), abs=6e-5
+        )
+        right = ops.roi_align(
+            align.features, box, 2, 1 / 32, align.sampling_ratio, aligned=align.aligned
+        )
+        assert numbers_after("RoIAlign:", align.render()[1], 4) == pytest.approx(
+            right.flatten().tolist(), abs=6e-5
+        )
+
+
+def test_a_finer_stride_shows_the_same_map():
+    state = RoIPoolState()
+    for stride in (4, 8, 16, 32):
+        state.stride = stride
+        parts = 32 // stride
+        assert torch.equal(state.map()[:, :, ::parts, ::parts], state.features)
+        assert state.render()[0].startswith(PNG)
+
+
+def test_own_maps():
+    assert "4.0000" in roi_pool_explorer(torch.full((1, 1, 6, 6), 4.0)).text
+    assert "sum = 4.0000" in roi_align_explorer(torch.full((1, 1, 7, 9), 4.0)).text
+    with pytest.raises(ValueError, match=r"\[1, 1, 6, 6\]"):
+        roi_pool_explorer(torch.zeros(6, 6))
+    with pytest.raises(ValueError, match=r"\[1, 1, h, w\]"):
+        roi_align_explorer(torch.zeros(6, 6))
+
+
+@pytest.mark.parametrize("make", [roi_pool_explorer, roi_align_explorer])
+def test_shown_as_one_bundle(make):
+    explorer = make()
+    data, metadata = explorer._repr_mimebundle_()
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
+    assert explorer.text in data["text/plain"]
+    assert metadata["image/png"]["alt"] == explorer.alt
+
+
+@pytest.mark.parametrize("make", [roi_pool_explorer, roi_align_explorer])
+def test_controls_are_labelled_and_the_text_is_announced(make):
+    explorer = make()
+    assert all(control.description for control in explorer.controls.values())
+    assert 'role="status"' in explorer.numbers.value
+    assert explorer.image.layout.width
+
+
+class Counter:
+    """A state that counts its pictures."""
+
+    def __init__(self):
+        self.a, self.b, self.c, self.pictures = 1, False, "x", 0
+
+    def render(self) -> tuple[bytes, str]:
+        self.pictures += 1
+        return PNG, f"a <{self.a}>"
+
+
+def test_base_layer():
+    controls = [slider("a", "A", 0, 5), toggle("b", "B"), choice("c", "C", ["x", "y"])]
+    explorer = Explorer(Counter(), controls, "words")
+    assert explorer.state.pictures == 1
+    explorer.set(a=3, b=True, c="y")
+    assert explorer.state.pictures == 2, "several changes, one picture"
+    assert (explorer.state.a, explorer.state.b, explorer.state.c) == (3, True, "y")
+    assert "a &lt;3&gt;" in explorer.numbers.value
+    with pytest.raises(ValueError, match="no control named 'z'"):
+        explorer.set(z=1)
