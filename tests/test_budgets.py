@@ -67,6 +67,7 @@ def test_public_names_are_documented_and_typed(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
 def test_shape_letters_are_declared(path):
+    """A name of several letters, such as `[K, channels]`, explains itself."""
     legend = ast.get_docstring(tree(PACKAGE / "__init__.py"))
     letters = set(re.findall(r"(?:^|\s{2,})([A-Za-z])  ", legend, flags=re.MULTILINE))
     assert {"B", "K", "C", "P"} <= letters
@@ -74,7 +75,7 @@ def test_shape_letters_are_declared(path):
     for token in comments:
         shape = SHAPE.match(token.string) if token.type == tokenize.COMMENT else None
         if shape:
-            used = re.findall(r"[A-Za-z]+", re.sub(r"_\w+", "", shape[1]))
+            used = re.findall(r"\b[A-Za-z]\b", re.sub(r"_\w+", "", shape[1]))
             unknown = set(used) - letters
             assert not unknown, f"line {token.start[0]}: {sorted(unknown)} in {token.string}"
 
