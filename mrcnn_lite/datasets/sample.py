@@ -17,24 +17,37 @@ from .masks import mask_boxes
 from .shapes import CLASS_NAMES, Shapes
 
 SEED, SIZE = 2024, 112  # pixels; noise does not compress, and 128 would make 330 KB
-PICTURES = (0, 11, 17, 22, 29, 33, 42, 49)  # the last one has no object
-CROWD = (22, (0, 1, 2))  # in this picture these three triangles become one crowd region
+COUNT = 8  # the last one is the first picture without objects
 CATEGORY_IDS = (1, 2, 4, 7, 9)
 
 
 class SampleShapes:
-    """The eight pictures as a data set."""
+    """The eight pictures as a data set; the first that can has its repeated class as a crowd."""
 
     class_names = CLASS_NAMES
 
     def __init__(self) -> None:
-        self.shapes = Shapes(None, SEED, SIZE)
+        drawn, empty, crowd = [], None, None
+        shapes = Shapes(None, SEED, SIZE)
+        for image, target in map(shapes.__getitem__, range(1000)):
+            labels = target["labels"].tolist()
+            repeated = [row for row, label in enumerate(labels) if labels.count(label) > 1]
+            if not labels:
+                empty = empty or (image, target)
+            elif len(drawn) < COUNT - 1:
+                if crowd is None and repeated and len(labels) > 3:
+                    crowd = [row for row in repeated if labels[row] == labels[repeated[0]]]
+                    target = join_to_crowd(target, crowd)
+                drawn.append((image, target))
+            if empty and len(drawn) == COUNT - 1:
+                break
+        self.samples = [*drawn, empty]
 
     def __len__(self) -> int:
-        return len(PICTURES)
+        return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict]:
-        """Draw one of them.
+        """Give one of them.
 
         Args:
             index: 0 to 7.
@@ -42,13 +55,11 @@ class SampleShapes:
         Returns:
             Image and target, as every data set.
         """
-        image, target = self.shapes[PICTURES[index]]
-        if PICTURES[index] == CROWD[0]:
-            target = join_to_crowd(target, CROWD[1])
+        image, target = self.samples[index]
         return image, {**target, "image_id": index}
 
 
-def join_to_crowd(target: dict, members: tuple[int, ...]) -> dict:
+def join_to_crowd(target: dict, members: list[int]) -> dict:
     """Replace some objects of one class by a single crowd region, put last.
 
     Args:
@@ -59,7 +70,7 @@ def join_to_crowd(target: dict, members: tuple[int, ...]) -> dict:
         The new target.
     """
     others = [row for row in range(len(target["labels"])) if row not in members]
-    crowd = target["masks"][list(members)].amax(0, keepdim=True)  # [1, H, W]
+    crowd = target["masks"][members].amax(0, keepdim=True)  # [1, H, W]
     masks = torch.cat([target["masks"][others], crowd])  # [G, H, W]
     return {
         **target,
