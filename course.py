@@ -34,6 +34,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "course.stamp"  # written last: a set-up without it did not finish
 LOCK = ROOT / ".course.lock"
+TEMPORARY = ROOT / "build" / "set-up"  # where a killed pip leaves what it was unpacking
 CELL_SECONDS = 1200  # no cell takes as long, on a slow laptop either
 
 NBVAL = (
@@ -58,8 +59,8 @@ print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, GPU: {
 REASONS = (
     (
         r"No space left on device|Errno 28|Disk quota exceeded",
-        "The disk is full: the set-up needs about 10 GB free, in the course's folder and in the "
-        "folder for temporary files (choose another with TMPDIR); make room and run it again.",
+        f"The disk is full: the set-up needs about 10 GB free; make room in {ROOT} (and in pip's "
+        "cache) and run it again.",
     ),
     (
         r"Read-only file system|Permission denied|Errno 13|Errno 30",
@@ -134,6 +135,7 @@ def step(command: list, lock) -> str:
         text=True,
         errors="replace",
         pass_fds=files,
+        env={**os.environ, "TMPDIR": str(TEMPORARY)},
     )
     errors = process.communicate()[1]
     if process.returncode:
@@ -150,8 +152,8 @@ def make_venv(lock) -> None:
         )
     drop_half_installed()
     if PYTHON.exists():
-        pip = subprocess.run([str(PYTHON), "-m", "pip", "--version"], capture_output=True)
-        if pip.returncode == 0:
+        pip = subprocess.run([str(PYTHON), "-m", "pip", "show", "pip"], capture_output=True)
+        if pip.returncode == 0:  # it runs, and its own installation was finished
             return
     step([sys.executable, "-m", "venv", "--clear", VENV], lock)
 
@@ -185,6 +187,8 @@ def set_up() -> None:
         if is_set_up():
             return
         STAMP.unlink(missing_ok=True)
+        shutil.rmtree(TEMPORARY, ignore_errors=True)
+        TEMPORARY.mkdir(parents=True)
         say(f"Set-up 1/3: {VENV}")
         make_venv(lock)
         say("Set-up 2/3: packages (the first time several GB, most of it PyTorch)")
@@ -195,6 +199,7 @@ def set_up() -> None:
         overrides = VENV / "share/jupyter/lab/settings/overrides.json"
         overrides.parent.mkdir(parents=True, exist_ok=True)
         overrides.write_text(json.dumps(LAB_SETTINGS, indent=2))
+        shutil.rmtree(TEMPORARY, ignore_errors=True)
         STAMP.write_text(fingerprint())
 
 
