@@ -29,7 +29,8 @@ class BackboneConfig:
     kind: str = "resnet"  # §3: "resnet", or "small" for two CPU cores
     depth: int = 50  # §3: ResNet depth: 18, 34, 50, 101, 152
     widths: tuple[int, ...] = (32, 48, 64, 96)  # channels at strides 4, 8, 16, 32 ("small" only)
-    norm: str = "frozen_batch"  # §3.1 keeps batch norm frozen; "group" trains from scratch with tiny batches
+    blocks: tuple[int, ...] = (1, 1, 1, 1)  # residual blocks at each stride ("small" only)
+    norm: str = "frozen_batch"  # §3.1 freezes it; "group" trains from scratch
     trainable_layers: int = 3  # tv: stages that train, counted from the top (0..5)
     fpn_channels: int = 256  # FPN §3: d = 256
     extra_level: bool = True  # FPN §4.1: P6, a stride-2 subsampling of P5, for the largest anchors
@@ -61,7 +62,9 @@ class BoxConfig:
     pooled_size: int = 7  # §3, Figure 4
     sampling_ratio: int = 2  # §3: four points per bin, i.e. 2 x 2
     aligned: bool = False  # tv: no half-pixel shift; its pretrained weights depend on that
-    head_channels: int = 1024  # Figure 4: two fully connected layers
+    convs: tuple[int, ...] = ()  # channels of 3 x 3 convolutions before the head's last layer
+    norm: str = "none"  # of those convolutions
+    head_channels: int = 1024  # Figure 4: two fully connected layers; one after convolutions
     foreground_iou: float = 0.5  # §3.1
     samples: int = 512  # §3.1: RoIs per image with FPN
     positive_fraction: float = 0.25  # §3.1: 1 : 3
@@ -156,8 +159,7 @@ class Config:
         return cls(**parts)
 
     def with_(self, **sections: dict[str, Any]) -> Config:
-        """Return a copy with some fields of some sections changed: `config.with_(mask={"rois":
-        8})`."""
+        """Return a copy with some fields changed: `config.with_(mask={"rois": 8})`."""
         changed = {
             name: replace(getattr(self, name), **values) for name, values in sections.items()
         }
@@ -165,8 +167,7 @@ class Config:
 
 
 def _as_tuple(value: Any) -> Any:
-    """JSON knows lists only; the config's sequences are tuples so that it stays frozen and
-    hashable."""
+    """Turn JSON's lists back into tuples, so that the config stays frozen and hashable."""
     return tuple(_as_tuple(v) for v in value) if isinstance(value, list) else value
 
 
@@ -177,12 +178,13 @@ def resnet50_fpn(num_classes: int = 91) -> Config:
 
 
 def lite(num_classes: int = 6) -> Config:
-    """Return the small network that two CPU cores train from scratch in minutes (0.7 M
-    parameters)."""
+    """Return the small network that two CPU cores train from scratch in minutes."""
     return Config(
         num_classes=num_classes,
         image=ImageConfig(128, 512, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
-        backbone=BackboneConfig(kind="small", norm="group", fpn_channels=48, extra_level=False),
+        backbone=BackboneConfig(
+            kind="small", blocks=(2, 2, 1, 1), norm="group", fpn_channels=48, extra_level=False
+        ),
         rpn=RPNConfig(
             anchor_sizes=((16,), (24,), (36,), (52,)),
             aspect_ratios=(1.0,),
@@ -192,7 +194,14 @@ def lite(num_classes: int = 6) -> Config:
             post_nms_train=64,
             post_nms_test=50,
         ),
-        box=BoxConfig(roi_levels=1, head_channels=128, samples=64, positive_fraction=0.5),
+        box=BoxConfig(
+            roi_levels=1,
+            convs=(48, 48),
+            norm="group",
+            head_channels=128,
+            samples=64,
+            positive_fraction=0.5,
+        ),
         mask=MaskConfig(
             channels=(32, 32, 32, 32),
             hidden=32,

@@ -1,5 +1,4 @@
-"""Anchors: the boxes that the RPN starts from (FR §3.1.1), one grid per pyramid level (FPN
-§4.1)."""
+"""Anchors: the boxes the RPN starts from (FR §3.1.1), one grid per level (FPN §4.1)."""
 
 from __future__ import annotations
 
@@ -57,7 +56,8 @@ class AnchorGenerator(nn.Module):
         """
         if len(features) != len(self.sizes):
             raise ValueError(
-                f"{len(features)} feature maps for {len(self.sizes)} anchor_sizes; give one per level"
+                f"{len(features)} feature maps for {len(self.sizes)} anchor_sizes; "
+                "give one tuple of sizes per level"
             )
         key = (*(f.shape[-2:] for f in features), image_size, features[0].device)
         if key not in self._cache:
@@ -71,8 +71,7 @@ class AnchorGenerator(nn.Module):
     def _level(
         self, feature: Tensor, sizes: tuple[int, ...], image_size: tuple[int, int]
     ) -> Tensor:
-        """Return one level's anchors, cell by cell in row order: Tensor[h * w * per_location,
-        4]."""
+        """Return one level's anchors, cell by cell in row order: Tensor[h * w * n, 4]."""
         h, w = feature.shape[-2:]
         ys = torch.arange(h, device=feature.device) * (image_size[0] // h)
         xs = torch.arange(w, device=feature.device) * (image_size[1] // w)

@@ -1,5 +1,4 @@
-"""Bodies: a ResNet of any depth (§3) and a small one for laptops; both give the maps C2..C5 at
-strides 4..32."""
+"""Bodies, giving the maps C2..C5 at strides 4..32: ResNet of any depth (§3), and a small one."""
 
 from __future__ import annotations
 
@@ -8,8 +7,7 @@ from torch import Tensor, nn
 
 from ..config import BackboneConfig
 
-# Blocks per stage and whether the block is the three-convolution bottleneck (ResNet paper, Table
-# 1).
+# Blocks per stage; whether the block is the bottleneck of three convolutions (ResNet, Table 1).
 RESNET_STAGES = {
     18: ((2, 2, 2, 2), False),
     34: ((3, 4, 6, 3), False),
@@ -86,8 +84,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1 x 1 down, 3 x 3, 1 x 1 up, around a shortcut; the stride sits on the 3 x 3 (torchvision's
-    v1.5)."""
+    """1 x 1 down, 3 x 3, 1 x 1 up, around a shortcut; the 3 x 3 carries the stride ("v1.5")."""
 
     expansion = 4
 
@@ -163,9 +160,9 @@ class ResNet(nn.Module):
 
 
 class SmallBackbone(nn.Module):
-    """A stem of two strided convolutions, then one residual block per stride 4, 8, 16, 32."""
+    """A stem of two strided convolutions, then residual blocks at strides 4, 8, 16, 32."""
 
-    def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96), norm: str = "group") -> None:
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], norm: str) -> None:
         super().__init__()
         half = widths[0] // 2
         self.stem = nn.Sequential(
@@ -177,15 +174,16 @@ class SmallBackbone(nn.Module):
             nn.ReLU(inplace=True),
         )
         inputs, stages = widths[0], []
-        for index, width in enumerate(widths):
-            stages.append(BasicBlock(inputs, width, 1 if index == 0 else 2, norm))
+        for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            layers = [BasicBlock(inputs, width, 1 if index == 0 else 2, norm)]
+            layers += [BasicBlock(width, width, 1, norm) for _ in range(count - 1)]
+            stages.append(nn.Sequential(*layers))
             inputs = width
         self.stages = nn.ModuleList(stages)
         self.out_channels = list(widths)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return one map per width at strides 4, 8, 16, ...: Tensor[B, widths[l], H / stride, W /
-        stride]."""
+        """Return one map per width at strides 4, 8, ...: Tensor[B, widths[l], h_l, w_l]."""
         x, maps = self.stem(x), []  # [B, C, H/4, W/4]
         for stage in self.stages:
             x = stage(x)
@@ -198,5 +196,5 @@ def make_body(config: BackboneConfig) -> ResNet | SmallBackbone:
     if config.kind == "resnet":
         return ResNet(config.depth, config.norm, config.trainable_layers)
     if config.kind == "small":
-        return SmallBackbone(config.widths, config.norm)
+        return SmallBackbone(config.widths, config.blocks, config.norm)
     raise ValueError(f"config.backbone.kind is {config.kind!r}; choose 'resnet' or 'small'")

@@ -77,6 +77,5 @@ def maskrcnn_lite(num_classes: int = 6) -> MaskRCNN:
 
 
 def maskrcnn_resnet50_fpn(num_classes: int = 91) -> MaskRCNN:
-    """Return the paper's R50-FPN network with torchvision's defaults and parameter names,
-    untrained."""
+    """Return the paper's R50-FPN, untrained, with torchvision's defaults and parameter names."""
     return MaskRCNN(resnet50_fpn(num_classes))

@@ -60,7 +60,7 @@ def match(
     labels = torch.where(best < background_iou, BACKGROUND, labels)
     if allow_low_quality:
         best_of_object = iou.amax(dim=2, keepdim=True)  # [B, G, 1]
-        # An object that overlaps no box at all has a best IoU of 0, which every far box would "reach".
+        # An object that overlaps no box has a best IoU of 0, which every far box would "reach".
         favourite = ((iou == best_of_object) & (best_of_object > 0)).any(dim=1)  # [B, A]
         labels = torch.where(favourite, 1, labels)
     return matched, labels
@@ -98,8 +98,7 @@ def sample(
 
 
 def _first(candidates: Tensor, order: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the `count` candidates with the smallest keys: index and validity, both Tensor[B,
-    count]."""
+    """Return the candidates with the smallest keys: index and validity, Tensor[B, count]."""
     key, index = order.masked_fill(~candidates, 2.0).topk(count, dim=1, largest=False)
     return index, key < 2.0
 

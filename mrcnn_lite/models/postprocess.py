@@ -1,5 +1,4 @@
-"""From the heads' numbers to detections: softmax, decode, threshold, NMS per class, the best 100
-(§3.1, inference)."""
+"""From numbers to detections: softmax, decode, threshold, NMS per class, the best 100 (§3.1)."""
 
 from __future__ import annotations
 
@@ -50,7 +49,7 @@ def select_masks(
     Args:
         mask_logits: Tensor[N, C, M, M]. labels: int64 Tensor[N]. class_agnostic: there is one
             channel for all.
-        competition: "sigmoid" judges the class's channel alone, "softmax" against the other classes.
+        competition: "sigmoid" judges the class's channel alone, "softmax" against the others.
 
     Returns:
         Tensor[N, M, M] in 0..1.

@@ -1,5 +1,4 @@
-"""From boxes to features of one size: RoIAlign on the level that fits each box (FPN §4.2, equation
-1)."""
+"""From boxes to features of one size: RoIAlign on the level that fits each box (FPN, eq. 1)."""
 
 from __future__ import annotations
 

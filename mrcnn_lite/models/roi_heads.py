@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..config import Config
 from ..ops import crop_masks, encode_boxes
 from .backbone import make_norm
-from .box_head import FastRCNNPredictor, TwoMLPHead
+from .box_head import FastRCNNPredictor, make_box_head
 from .losses import box_loss, class_loss, mask_loss
 from .mask_head import MaskHead, MaskPredictor
 from .matching import RandomKeys, gather_rows, match, sample
@@ -27,7 +27,7 @@ class RoIHeads(nn.Module):
         self.box_roi_pool = RoIFeatures(
             box.roi_levels, box.pooled_size, box.sampling_ratio, box.aligned
         )
-        self.box_head = TwoMLPHead(channels * box.pooled_size**2, box.head_channels)
+        self.box_head = make_box_head(channels, box)
         self.box_predictor = FastRCNNPredictor(box.head_channels, config.num_classes)
         self.mask_roi_pool = RoIFeatures(
             box.roi_levels, mask.pooled_size, mask.sampling_ratio, mask.aligned
@@ -71,7 +71,8 @@ class RoIHeads(nn.Module):
 
         pooled = self.box_roi_pool(features, list(boxes), padded_size)  # [K, C, P, P]
         logits, deltas = self.box_predictor(self.box_head(pooled))
-        # Only positives have a box to reach; the unit box stands in elsewhere, so that no logarithm sees a 0.
+        # Only positives have a box to reach; the unit box stands in elsewhere, because a
+        # padded row without size has no logarithm.
         stand_in = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
         gt_boxes = torch.where(positive[..., None], gather_rows(targets.boxes, matched), stand_in)
         from_boxes = torch.where(positive[..., None], boxes, stand_in)
@@ -90,8 +91,7 @@ class RoIHeads(nn.Module):
         padded_size: tuple[int, int],
         targets: Targets,
     ) -> dict[str, Tensor]:
-        """Loss of the mask branch on the positive RoIs only, at most `config.mask.rois` per
-        image."""
+        """Loss of the mask branch on the positive RoIs, at most `config.mask.rois` per image."""
         cfg = self.config.mask
         boxes, matched, labels = (part[:, : cfg.rois] for part in rois)
         rows = compact(labels.flatten() > 0)
@@ -164,6 +164,5 @@ class RoIHeads(nn.Module):
 
 
 def compact(valid: Tensor) -> Tensor | slice:
-    """Return the rows worth computing: on a CPU the valid ones, on a GPU all (asking would stop
-    the GPU's queue)."""
+    """Return the rows worth computing: the valid ones; on a GPU all, because asking would wait."""
     return valid.nonzero().flatten() if valid.device.type == "cpu" else slice(None)

@@ -16,8 +16,7 @@ INITIAL_STD = 0.01  # FR §3.1.3: new layers start from N(0, 0.01)
 
 
 class RPNHead(nn.Module):
-    """One 3 x 3 convolution, then objectness and box deltas of every anchor by two 1 x 1
-    convolutions."""
+    """One 3 x 3 convolution, then every anchor's objectness and deltas by 1 x 1 convolutions."""
 
     def __init__(self, channels: int, anchors_per_location: int) -> None:
         super().__init__()
@@ -32,13 +31,12 @@ class RPNHead(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return per level objectness logits Tensor[B, h * w * n] and deltas Tensor[B, h * w * n,
-        4], in anchor order."""
+        """Return per level, in anchor order, objectness logits [B, A_l] and deltas [B, A_l, 4]."""
         objectness, deltas = [], []
         for feature in features:
             x = self.conv(feature)  # [B, C, h, w]
             objectness.append(self.cls_logits(x).permute(0, 2, 3, 1).flatten(1))  # [B, A]
-            # The 4 numbers of an anchor are neighbours among the channels, so this reshape keeps them together.
+            # An anchor's 4 numbers are neighbours among the channels: the reshape keeps them.
             delta = self.bbox_pred(x).permute(0, 2, 3, 1)  # [B, h, w, 4 * n]
             deltas.append(delta.reshape(len(delta), -1, 4))  # [B, A, 4]
         return objectness, deltas
@@ -91,8 +89,7 @@ class RegionProposalNetwork(nn.Module):
         per_level: list[int],
         image_sizes: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Keep the best boxes: top-k per level, decode, clip, drop the tiny, NMS per level, top-k
-        per image."""
+        """Keep the best: top-k per level, decode, clip, drop the tiny, NMS, top-k per image."""
         cfg = self.config
         before = cfg.pre_nms_train if self.training else cfg.pre_nms_test
         after = cfg.post_nms_train if self.training else cfg.post_nms_test
@@ -132,7 +129,8 @@ class RegionProposalNetwork(nn.Module):
         index, valid = sample(labels, cfg.samples, cfg.positive_fraction, keys)  # [B, samples]
         positive = (labels.gather(1, index) > 0) & valid
         gt_boxes = gather_rows(targets.boxes, matched.gather(1, index))  # [B, samples, 4]
-        # Only positives have a box to reach; the others stand in for themselves, so that no logarithm sees a 0.
+        # Only positives have a box to reach; the others stand in for themselves, because a
+        # padded row without size has no logarithm.
         gt_boxes = torch.where(positive[..., None], gt_boxes, anchors[index])
         wanted = encode_boxes(gt_boxes, anchors[index])
         return {

@@ -1,5 +1,4 @@
-"""The objects of a batch as padded tensors: what the learner's list of dicts becomes inside the
-network."""
+"""The objects of a batch as padded tensors: what the list of dicts becomes inside."""
 
 from __future__ import annotations
 
@@ -70,11 +69,13 @@ def check_targets(
         count = len(boxes)
         if boxes.shape != (count, 4) or not boxes.is_floating_point():
             raise ValueError(
-                f"targets[{place}]['boxes'] is {boxes.dtype} {tuple(boxes.shape)}; give float [G, 4]"
+                f"targets[{place}]['boxes'] is {boxes.dtype} {tuple(boxes.shape)}; "
+                "give float [G, 4]"
             )
         if labels.shape != (count,) or labels.dtype != torch.int64:
             raise ValueError(
-                f"targets[{place}]['labels'] is {labels.dtype} {tuple(labels.shape)}; give int64 [{count}]"
+                f"targets[{place}]['labels'] is {labels.dtype} {tuple(labels.shape)}; "
+                f"give int64 [{count}]"
             )
         if masks.shape != (count, *image.shape[-2:]):
             expected = (count, *image.shape[-2:])
@@ -90,12 +91,14 @@ def _check_rows(place: int, boxes: Tensor, labels: Tensor, num_classes: int) -> 
         row = int(bad.nonzero()[0])
         value = boxes[row].tolist()
         raise ValueError(
-            f"targets[{place}]['boxes'][{row}] is {value}: x2 must exceed x1 and y2 exceed y1, all finite; drop the object"
+            f"targets[{place}]['boxes'][{row}] is {value}: x2 must exceed x1 and y2 exceed y1, "
+            "all finite; drop the object"
         )
     wrong = (labels < 1) | (labels >= num_classes)
     if wrong.any():
         row = int(wrong.nonzero()[0])
         raise ValueError(
-            f"targets[{place}]['labels'][{row}] is {int(labels[row])}; labels go from 1 to {num_classes - 1} "
-            f"(0 is the background; num_classes is {num_classes})"
+            f"targets[{place}]['labels'][{row}] is {int(labels[row])}; "
+            f"labels go from 1 to {num_classes - 1} (0 is the background, "
+            f"num_classes is {num_classes})"
         )

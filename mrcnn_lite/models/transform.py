@@ -1,5 +1,4 @@
-"""Pictures of any size in, one padded batch out, and predictions back to the pictures' own size
-(§3.1)."""
+"""Pictures of any size in, one padded batch out (§3.1)."""
 
 from __future__ import annotations
 
@@ -27,8 +26,7 @@ class ImageBatch:
 
 
 def resize_factor(size: tuple[int, int], config: ImageConfig) -> float:
-    """Return the factor that brings the shorter side to `min_size` unless the longer one would
-    pass `max_size`."""
+    """Return the factor to `min_size`, or less where the longer side would pass `max_size`."""
     return min(config.min_size / min(size), config.max_size / max(size))
 
 
@@ -64,8 +62,7 @@ def resize_sample(
 def batch_images(
     images: list[Tensor], targets: list[dict[str, Tensor]] | None, config: ImageConfig
 ) -> tuple[ImageBatch, list[dict[str, Tensor]] | None]:
-    """Resize, normalise and pad a list of images [3, H_b, W_b] in 0..1 and, in training, their
-    targets."""
+    """Resize, normalise and pad images [3, H_b, W_b] in 0..1 and, in training, their targets."""
     check_images(images)
     originals = [tuple(image.shape[-2:]) for image in images]
     wanted = targets if targets is not None else [None] * len(images)
@@ -100,9 +97,11 @@ def check_images(images: list[Tensor]) -> None:
         if not isinstance(image, Tensor) or not image.is_floating_point():
             found = image.dtype if isinstance(image, Tensor) else type(image).__name__
             raise TypeError(
-                f"images[{place}] is {found}; give a float Tensor[3, H, W] in 0..1 (uint8: divide by 255)"
+                f"images[{place}] is {found}; give a float Tensor[3, H, W] in 0..1 "
+                "(uint8: divide by 255)"
             )
         if image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(
-                f"images[{place}] has shape {tuple(image.shape)}; give [3, H, W], channels first, RGB"
+                f"images[{place}] has shape {tuple(image.shape)}; "
+                "give [3, H, W], channels first, RGB"
             )

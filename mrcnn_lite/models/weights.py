@@ -1,5 +1,4 @@
-"""Trained weights as safetensors: numbers, the config that shaped them and the names of their
-classes in one file."""
+"""Trained weights in one safetensors file: numbers, config and class names."""
 
 from __future__ import annotations
 
@@ -66,7 +65,8 @@ def load_weights(path: str | Path) -> tuple[MaskRCNN, list[str]]:
         ) from error
     if "config" not in metadata or "class_names" not in metadata:
         raise ValueError(
-            f"{path}: lacks the config or class names that mrcnn_lite writes; load its tensors yourself"
+            f"{path}: lacks the config or class names that mrcnn_lite writes; "
+            "load its tensors yourself"
         )
     model = MaskRCNN(Config.from_dict(json.loads(metadata["config"])))
     model.load_state_dict(tensors)

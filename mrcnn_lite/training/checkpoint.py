@@ -1,5 +1,4 @@
-"""Checkpoints: everything a run needs to go on, written so that a crash never costs the previous
-one."""
+"""Checkpoints: all that a run needs to go on; a crash never costs the previous one."""
 
 from __future__ import annotations
 

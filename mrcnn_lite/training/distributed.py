@@ -30,8 +30,7 @@ def world_size() -> int:
 
 
 def default_workers() -> int:
-    """Return how many CPU processes pay: one per core this process may use, at most 2; 1 where a
-    GPU does the work."""
+    """Return how many processes pay: one per free core, at most 2; one where a GPU works."""
     if torch.cuda.is_available() or not hasattr(os, "sched_getaffinity"):
         return 1
     return min(2, len(os.sched_getaffinity(0)))

@@ -1,5 +1,4 @@
-"""The training loop: batch, losses, gradients, step; and around it the clock, the log and the
-checkpoints."""
+"""The training loop: batch, losses, gradients, step; around it clock, log and checkpoints."""
 
 from __future__ import annotations
 
@@ -36,7 +35,9 @@ class TrainingRun:
     resumed continues as if nothing had happened.
 
     Args:
-        config: the network and its training. class_names: index 0 is "background". seed: of the whole run.
+        config: the network and its training.
+        class_names: one per class, index 0 is "background".
+        seed: of the whole run.
     """
 
     def __init__(self, config: Config, class_names: list[str], seed: int = 0) -> None:
@@ -90,8 +91,7 @@ class TrainingRun:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Follow the weights slowly; the average is as good as weights trained with a falling
-        rate."""
+        """Follow the weights slowly; the average is less noisy than any single step's."""
         # Early on the first, random weights must be forgotten fast, hence the ramp.
         decay = min(self.config.training.ema_decay, (1 + self.steps) / (10 + self.steps))
         current = self.model.state_dict()
@@ -101,8 +101,7 @@ class TrainingRun:
         torch._foreach_lerp_([mean for mean, _ in pairs], [value for _, value in pairs], 1 - decay)
 
     def save(self, folder: Path) -> None:
-        """Write `last.safetensors` (the averaged weights, for use) and `last.checkpoint` (all of
-        it, to go on)."""
+        """Write `last.safetensors` (averaged weights, for use) and `last.checkpoint` (to go on)."""
         save_weights(self.model, folder / "last.safetensors", self.class_names, self.average)
         save_checkpoint(
             folder / "last.checkpoint",
@@ -131,7 +130,8 @@ class TrainingRun:
             or state["class_names"] != self.class_names
         ):
             raise ValueError(
-                f"{folder / 'last.checkpoint'}: other settings or classes; resume with the same ones"
+                f"{folder / 'last.checkpoint'}: other settings or classes; "
+                "resume with the same ones"
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -193,8 +193,7 @@ def train(
 
 
 def _drop_log_after(path: Path, steps: int | None) -> None:
-    """Keep the log's lines up to `steps`: what a crash wrote after the checkpoint will be written
-    again."""
+    """Keep the log's lines up to `steps`; the later ones will be written again."""
     if steps is None or not path.exists():
         return
     lines = [line for line in path.read_text("utf-8").splitlines() if line.endswith("}")]

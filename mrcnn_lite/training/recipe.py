@@ -1,5 +1,4 @@
-"""From a data set to batches: what the network must know about the data, and how training pictures
-are varied."""
+"""From a data set to batches: what the network must know of it, and how pictures are varied."""
 
 from __future__ import annotations
 
