@@ -8,8 +8,10 @@ reader does; one measurement is one `set`: the state, the drawing, the PNG, the 
 """
 
 import argparse
+import importlib
 import itertools
 import json
+import pkgutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -17,15 +19,21 @@ from typing import Any
 
 import ipywidgets as ipw
 
+from mrcnn_lite import widgets
 from mrcnn_lite.widgets.base import Explorer
-from mrcnn_lite.widgets.roi_align import roi_align_explorer
-from mrcnn_lite.widgets.roi_pool import roi_pool_explorer
 
 LIMIT_MS = 150
-EXPLORERS: dict[str, Callable[[], Explorer]] = {
-    "roi_pool": roi_pool_explorer,
-    "roi_align": roi_align_explorer,
-}
+
+
+def explorers() -> dict[str, Callable[[], Explorer]]:
+    """Every `explore_…` function of `mrcnn_lite.widgets`."""
+    found = {}
+    for entry in pkgutil.iter_modules(widgets.__path__):
+        module = importlib.import_module(f"{widgets.__name__}.{entry.name}")
+        for name, value in vars(module).items():
+            if name.startswith("explore_") and value.__module__ == module.__name__:
+                found[name.removeprefix("explore_")] = value
+    return found
 
 
 def values(control: ipw.ValueWidget) -> list[Any]:
@@ -79,7 +87,7 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=120)
     parser.add_argument("--json", help="write the figures to this file")
     options = parser.parse_args()
-    results = {name: measure(make, options.moves) for name, make in EXPLORERS.items()}
+    results = {name: measure(make, options.moves) for name, make in explorers().items()}
     print(f"{'explorer':12}  first ms  median ms  95 % ms  PNG bytes")
     for name, r in results.items():
         print(

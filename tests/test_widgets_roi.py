@@ -7,8 +7,8 @@ import torch
 
 from mrcnn_lite import ops
 from mrcnn_lite.widgets.base import Explorer, choice, slider, toggle
-from mrcnn_lite.widgets.roi_align import RoIAlignState, roi_align_explorer
-from mrcnn_lite.widgets.roi_pool import RoIPoolState, roi_pool_explorer
+from mrcnn_lite.widgets.roi_align import RoIAlignState, explore_roi_align
+from mrcnn_lite.widgets.roi_pool import RoIPoolState, explore_roi_pool
 
 PNG = b"\x89PNG\r\n\x1a\n"
 POOL = [[1.6871, 0.4676], [2.0242, 2.3571]]
@@ -40,7 +40,7 @@ def test_they_start_with_the_article():
     [("x1", 20), ("y1", 30), ("x2", 90), ("y2", 180), ("size", 3), ("stride", 16)],
 )
 def test_pool_follows_every_control(name, value):
-    explorer = roi_pool_explorer()
+    explorer = explore_roi_pool()
     png, text = explorer.png, explorer.text
     explorer.controls[name].value = value
     assert explorer.png != png
@@ -49,7 +49,7 @@ def test_pool_follows_every_control(name, value):
 
 
 def test_pool_overlap_is_drawn_or_not():
-    explorer = roi_pool_explorer()
+    explorer = explore_roi_pool()
     before = explorer.png
     explorer.set(overlap=False)
     assert explorer.png != before
@@ -63,7 +63,7 @@ def test_pool_overlap_is_drawn_or_not():
     + [("sampling_ratio", ratio) for ratio in (0, 2, 3, 4, 5, 6, 7, 8)],
 )
 def test_align_follows_every_control(name, value):
-    explorer = roi_align_explorer()
+    explorer = explore_roi_align()
     png, text = explorer.png, explorer.text
     explorer.controls[name].value = value
     assert explorer.png != png
@@ -71,7 +71,7 @@ def test_align_follows_every_control(name, value):
 
 
 def test_align_walks_through_the_samples():
-    explorer = roi_align_explorer(sampling_ratio=2)
+    explorer = explore_roi_align(sampling_ratio=2)
     texts = [explorer.set(point=point).text for point in (1, 2, 3, 4, 5)]
     assert len(set(texts)) == 4, "the fifth is the first again"
     before = explorer.png
@@ -110,15 +110,15 @@ def test_a_finer_stride_shows_the_same_map():
 
 
 def test_own_maps():
-    assert "4.0000" in roi_pool_explorer(torch.full((1, 1, 6, 6), 4.0)).text
-    assert "sum = 4.0000" in roi_align_explorer(torch.full((1, 1, 7, 9), 4.0)).text
+    assert "4.0000" in explore_roi_pool(torch.full((1, 1, 6, 6), 4.0)).text
+    assert "sum = 4.0000" in explore_roi_align(torch.full((1, 1, 7, 9), 4.0)).text
     with pytest.raises(ValueError, match=r"\[1, 1, 6, 6\]"):
-        roi_pool_explorer(torch.zeros(6, 6))
+        explore_roi_pool(torch.zeros(6, 6))
     with pytest.raises(ValueError, match=r"\[1, 1, h, w\]"):
-        roi_align_explorer(torch.zeros(6, 6))
+        explore_roi_align(torch.zeros(6, 6))
 
 
-@pytest.mark.parametrize("make", [roi_pool_explorer, roi_align_explorer])
+@pytest.mark.parametrize("make", [explore_roi_pool, explore_roi_align])
 def test_shown_as_one_bundle(make):
     explorer = make()
     data, metadata = explorer._repr_mimebundle_()
@@ -127,7 +127,7 @@ def test_shown_as_one_bundle(make):
     assert metadata["image/png"]["alt"] == explorer.alt
 
 
-@pytest.mark.parametrize("make", [roi_pool_explorer, roi_align_explorer])
+@pytest.mark.parametrize("make", [explore_roi_pool, explore_roi_align])
 def test_controls_are_labelled_and_the_text_is_announced(make):
     explorer = make()
     assert all(control.description for control in explorer.controls.values())

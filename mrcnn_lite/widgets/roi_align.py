@@ -198,7 +198,7 @@ class _Board:
             move_box(self.window, np.array(windows.box) - 0.5)
 
 
-def roi_align_explorer(features: Tensor | None = None, **settings: float) -> Explorer:
+def explore_roi_align(features: Tensor | None = None, **settings: float) -> Explorer:
     """The RoIAlign explorer.
 
     Args:

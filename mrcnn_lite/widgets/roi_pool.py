@@ -166,7 +166,7 @@ class _Board:
         self.maxima.set_markersize(min(24.0, 0.8 * self.stride))
 
 
-def roi_pool_explorer(features: Tensor | None = None, **settings: float) -> Explorer:
+def explore_roi_pool(features: Tensor | None = None, **settings: float) -> Explorer:
     """The RoIPool explorer.
 
     Args:
