@@ -64,7 +64,7 @@ def test_variety(samples):
     assert areas.min() >= MIN_PIXELS
     boxes = torch.cat([target["boxes"] for _, target in samples])
     sides = (boxes[:, 2:] - boxes[:, :2]).amax(1)
-    assert sides.min() < 20
+    assert sides.min() < 22
     assert sides.max() > 55
     aspect = sides / (boxes[:, 2:] - boxes[:, :2]).amin(1)
     assert aspect.max() > 2.4
@@ -78,7 +78,7 @@ def test_objects_overlap(samples):
         high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
         meets = (high > low).all(2).sum(1) > 1
         crossing += meets.tolist()
-    assert np.mean(crossing) > 0.4
+    assert np.mean(crossing) > 0.5
 
 
 def test_colour_says_nothing_about_the_class(samples):
@@ -134,8 +134,8 @@ def test_drawing_is_fast():
     dataset[0]
     best = float("inf")
     for start in range(0, 100, 20):
-        begin = time.perf_counter()
+        begin = time.process_time()
         for index in range(start, start + 20):
             dataset[index]
-        best = min(best, (time.perf_counter() - begin) / 20)
+        best = min(best, (time.process_time() - begin) / 20)
     assert best < 5e-3, f"{best * 1e3:.1f} ms per picture"  # 1.3 ms on a quiet core

@@ -228,7 +228,7 @@ def test_a_crop_of_a_photograph_is_fast():
     change = Compose([RandomScaleCrop(128, (140, 240)), RandomDihedral(), ColourJitter()])
     times = []
     for seed in range(20):
-        begin = time.perf_counter()
+        begin = time.process_time()
         change(image, target, generator(seed))
-        times.append(time.perf_counter() - begin)
+        times.append(time.process_time() - begin)
     assert min(times) < 12e-3, f"{min(times) * 1e3:.1f} ms"  # 2.3 ms on a quiet core

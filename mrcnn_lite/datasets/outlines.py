@@ -7,12 +7,12 @@ within a pixel of the edge, where they matter, they are right to a few hundredth
 
 import numpy as np
 
-LONG_SIDE = (12.0, 60.0)  # pixels in a picture of 128; uniform
+LONG_SIDE = (20.0, 60.0)  # pixels in a picture of 128; uniform
 # Per class: the largest long side over short side, and the smallest long side in pixels. A star of
 # 12 pixels would have tips thinner than a pixel, and no class could be told from such a drawing.
 MAX_ASPECT = {"ellipse": 3.0, "rectangle": 3.0, "triangle": 2.0, "star": 1.4, "crescent": 1.6}
-MIN_SIDE = {"ellipse": 12.0, "rectangle": 12.0, "triangle": 18.0, "star": 20.0, "crescent": 18.0}
-SHORT_SIDE = 9.0  # pixels; anything thinner has too few inner pixels to be told apart
+MIN_SIDE = {"ellipse": 20.0, "rectangle": 20.0, "triangle": 22.0, "star": 24.0, "crescent": 24.0}
+SHORT_SIDE = 12.0  # pixels; anything thinner has too few inner pixels to be told apart
 
 
 def draw_outline(

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrcnn_lite.datasets.masks import mask_boxes
-from mrcnn_lite.datasets.outlines import draw_outline
+from .masks import mask_boxes
+from .outlines import draw_outline
 
 CLASS_NAMES = ["background", "ellipse", "rectangle", "triangle", "star", "crescent"]
 ENDLESS = 2**62  # length of a set that is never read twice
-MIN_PIXELS, MIN_SHARE = 40, 0.3  # an object keeps this many pixels, and this share of itself
+MIN_PIXELS, MIN_SHARE = 80, 0.5  # an object keeps this many pixels, and this share of itself
+NEAR_SHARE = 0.15  # of the objects are put near another one, so that more of them overlap
 EMPTY_SHARE = 0.04  # of all pictures
 NOISE = 0.05  # standard deviation of the pixel noise
 CONTRAST = 0.3  # RGB distance of an object from the background and from the other objects
@@ -154,7 +155,7 @@ def find_place(
     """Find a place where the object and all those below it stay visible, and write it down.
 
     Args:
-        random: Source of the places; four in ten are near an object that is already there.
+        random: Source of the places; some are near an object that is already there.
         inside: The object in its window, ``bool[N, N]``.
         owner: Owner of every pixel ``uint8[H, W]``; changed when a place is found.
         needs: Pixels that each earlier object must keep; extended when a place is found.
@@ -168,7 +169,7 @@ def find_place(
     visible = np.bincount(owner.ravel(), minlength=len(needs) + 1)
     for _ in range(PLACINGS):
         centre = random.integers(half // 2, size - half // 2, 2)
-        if needs and random.random() < 0.4:
+        if needs and random.random() < NEAR_SHARE:
             other = np.argwhere(owner == random.integers(1, len(needs) + 1))
             centre = other[random.integers(len(other))] + random.integers(-half, half + 1, 2) // 2
         top, left = (int(c) - half for c in centre)
