@@ -10,6 +10,7 @@ from mrcnn_lite.exercises.registry import Exercise, Verdict, not_yet
 
 POOLED = 14
 CONVS = 4
+WEIGHTINGS = 4  # one set of random weights could give positive logits by chance
 CASES = ((6, 3, 28), (6, 3, 56), (4, 1, 14), (8, 2, 28))  # channels, num_classes, mask_size
 
 
@@ -80,18 +81,29 @@ def _fault(build: Callable[..., Any], case: tuple[int, int, int]) -> str | None:
             return ""
         if not isinstance(branch, nn.Module):
             return f"your function returned a {type(branch).__name__}, not an nn.Module."
-        with torch.no_grad():
-            out = branch.eval()(x)
-            straight = branch(x) + branch(-x) - 2 * branch(0 * x)
+        out, bend = _answers(branch.eval(), x, generator)
     except NotImplementedError:
         return ""
     except Exception as error:
         return f"your code raised {type(error).__name__}: {error}"
     return (
-        _wrong_shape(out, (5, num_classes, size, size))
+        _wrong_shape(out[0] if isinstance(out, Tensor) else out, (5, num_classes, size, size))
         or _wrong_count(sum(p.numel() for p in branch.parameters()), case)
-        or _wrong_values(out, straight)
+        or _wrong_values(out, bend)
     )
+
+
+@torch.no_grad()
+def _answers(branch: nn.Module, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Logits for several sets of random weights, and how far the branch is from a straight line."""
+    outs, bends = [branch(x)], [torch.zeros(1)]
+    for _ in range(WEIGHTINGS if isinstance(outs[0], Tensor) else 0):
+        for weight in branch.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator))
+        outs.append(branch(x))
+        bend = outs[-1] + branch(-x) - 2 * branch(0 * x)
+        bends.append(bend.abs().max()[None] / outs[-1].abs().max().clamp(min=1e-12))
+    return outs[0] if len(outs) == 1 else torch.stack(outs), torch.cat(bends)
 
 
 def _wrong_shape(out: Any, wanted: tuple[int, ...]) -> str | None:
@@ -120,12 +132,13 @@ def _wrong_count(count: int, case: tuple[int, int, int]) -> str | None:
     return words
 
 
-def _wrong_values(out: Tensor, straight: Tensor) -> str | None:
+def _wrong_values(out: Tensor, bend: Tensor) -> str | None:
+    out = out[1:]
     if out.min() >= 0 and out.max() <= 1:
         return "all outputs lie in 0..1.\nLikely: a sigmoid at the end. The loss wants logits."
     if out.min() >= 0:
         return "no output is negative.\nLikely: a ReLU at the end. Logits may have either sign."
-    if straight.abs().max() < 1e-4:
+    if bend.max() < 1e-3:
         return "f(x) + f(-x) = 2 f(0) holds.\nLikely: there is no ReLU, so all layers are as one."
     return None
 

@@ -1,0 +1,222 @@
+"""Exercises of notebooks 08 to 10: solutions pass, known mistakes are named, stubs are not yet.
+
+Solutions are read out of the notebooks' folded blocks, stubs out of their code cells.
+"""
+
+import json
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+from source_tree import ROOT
+from torch import nn
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+from mrcnn_lite import ops
+from mrcnn_lite.exercises import check, hint, mask_head, mask_loss, paste
+from mrcnn_lite.exercises.registry import find
+
+FOLDED = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
+OURS = {
+    "08-mask-head": ("08_mask_branch", "my_mask_branch"),
+    "09-mask-targets": ("09_mask_loss", "my_mask_targets"),
+    "09-mask-loss": ("09_mask_loss", "my_mask_loss"),
+    "10-paste": ("10_masks_back_to_the_image", "my_paste"),
+}
+each = pytest.mark.parametrize("exercise", OURS)
+
+
+def run(source, name):
+    scope = {"torch": torch, "nn": nn, "F": F, "ops": ops, "check": lambda *answer: None}
+    exec(source, scope)
+    return scope[name]
+
+
+def sources(exercise, kind):
+    path = ROOT / "notebooks" / f"{OURS[exercise][0]}.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
+
+
+def solution(exercise):
+    name = OURS[exercise][1]
+    blocks = FOLDED.findall("\n".join(sources(exercise, "markdown")))
+    (block,) = [block for block in blocks if f"def {name}(" in block]
+    return run(block, name)
+
+
+def stub(exercise):
+    (cell,) = [s for s in sources(exercise, "code") if f'check("{exercise}"' in s]
+    return run(cell, OURS[exercise][1])
+
+
+@each
+def test_the_solution_passes(exercise):
+    verdict = find(exercise).grade(solution(exercise))
+    assert verdict.passed, verdict.words
+    assert verdict.words.startswith("Passed")
+
+
+def not_implemented(*inputs):
+    raise NotImplementedError
+
+
+@each
+def test_stubs_are_not_yet(exercise):
+    for empty in (stub(exercise), None, not_implemented):
+        verdict = find(exercise).grade(empty)
+        assert not verdict.passed
+        assert verdict.words.startswith("Not yet")
+
+
+@each
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda *inputs: 1 / 0, "ZeroDivisionError"),
+        (lambda *inputs: "a word", "str|not numbers|one number"),
+        (17, "the function itself"),
+    ],
+)
+def test_anything_gets_an_answer_in_words(exercise, answer, words):
+    verdict = find(exercise).grade(answer)
+    assert not verdict.passed
+    assert re.search(words, verdict.words)
+
+
+@each
+def test_check_and_hints(exercise, capsys):
+    check(exercise, None)
+    for number in (1, 2, 3, 99):
+        hint(exercise, number)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Not yet")
+    assert "Hint 1 of 3" in printed and "Hint 3 of 3" in printed
+
+
+def named_mistakes(exercise, mistakes):
+    for mistake in mistakes:
+        yield pytest.param(exercise, mistake, id=f"{exercise}: {mistake.words[:40]}")
+
+
+@pytest.mark.parametrize(
+    ("exercise", "mistake"),
+    [
+        *named_mistakes("09-mask-targets", mask_loss.TARGET_MISTAKES),
+        *named_mistakes("10-paste", paste.MISTAKES),
+    ],
+)
+def test_a_known_mistake_is_named(exercise, mistake):
+    verdict = find(exercise).grade(mistake.function)
+    assert not verdict.passed
+    assert f"Likely: {mistake.words}" in verdict.words
+
+
+def own(logits, labels):
+    return logits[torch.arange(len(labels)), labels]
+
+
+def guarded(loss):
+    return lambda x, t, y: loss(x, t, y) if len(y) else x.sum() * 0
+
+
+def all_channels(x, t, y):
+    wanted = torch.zeros_like(x)
+    wanted[torch.arange(len(y)), y] = t
+    return F.binary_cross_entropy_with_logits(x, wanted)
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda x, t, y: F.binary_cross_entropy_with_logits(own(x, y), t), "without positives"),
+        (
+            lambda x, t, y: (
+                F.binary_cross_entropy_with_logits(own(x, y), t) if len(y) else torch.tensor(0.0)
+            ),
+            "without positives",
+        ),
+        (guarded(all_channels), "all channels are compared"),
+        (
+            guarded(lambda x, t, y: F.binary_cross_entropy_with_logits(own(x, y - 1), t)),
+            "channel label - 1",
+        ),
+        (
+            guarded(lambda x, t, y: F.binary_cross_entropy_with_logits(x[:, 0], t)),
+            "channel 0 is compared",
+        ),
+        (
+            guarded(lambda x, t, y: F.binary_cross_entropy_with_logits(own(x, y).sigmoid(), t)),
+            "applied twice",
+        ),
+        (
+            guarded(
+                lambda x, t, y: F.binary_cross_entropy_with_logits(own(x, y), t, reduction="sum")
+            ),
+            "summed up",
+        ),
+    ],
+)
+def test_mistakes_in_the_loss_are_named(loss, words):
+    verdict = find("09-mask-loss").grade(loss)
+    assert not verdict.passed
+    assert words in verdict.words
+
+
+def test_a_loss_cut_off_from_the_logits_is_wrong():
+    verdict = find("09-mask-loss").grade(lambda x, t, y: own(x.detach(), y).sum() * 0 + 0.5)
+    assert not verdict.passed
+
+
+def branch(channels, num_classes, mask_size, **wrong):
+    """The right branch, or one with a single thing changed."""
+    convs, padding, kernel = (
+        wrong.get("convs", 4),
+        wrong.get("padding", 1),
+        wrong.get("kernel", 2),
+    )
+    act = nn.Identity if wrong.get("linear") else nn.ReLU
+    layers, cells = [], 14
+    for _ in range(convs):
+        layers += [nn.Conv2d(channels, channels, 3, padding=padding), act()]
+    while cells < mask_size * wrong.get("too_large", 1):
+        up = nn.ConvTranspose2d(channels, channels, kernel, 2, padding=(kernel - 2) // 2)
+        layers += [nn.Upsample(scale_factor=2) if wrong.get("upsample") else up, act()]
+        cells *= 2
+    layers += [nn.Conv2d(channels, num_classes + wrong.get("extra", 0), 1)]
+    return nn.Sequential(*layers, *wrong.get("end", ()))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"padding": 0}, "without padding=1"),
+        ({"too_large": 2}, "one deconvolution too many"),
+        ({"extra": 1}, "one channel per class"),
+        ({"convs": 3}, "there are 3 convolutions"),
+        ({"kernel": 4}, "kernel 4"),
+        ({"upsample": True}, "doubled without weights"),
+        ({"end": [nn.Sigmoid()]}, "a sigmoid at the end"),
+        ({"end": [nn.ReLU()]}, "a ReLU at the end"),
+        ({"linear": True}, "there is no ReLU"),
+    ],
+)
+def test_mistakes_in_the_branch_are_named(wrong, words):
+    torch.manual_seed(0)
+    verdict = find("08-mask-head").grade(lambda *sizes: branch(*sizes, **wrong))
+    assert not verdict.passed
+    assert words in verdict.words
+
+
+@pytest.mark.parametrize("case", mask_head.CASES)
+def test_the_expected_count_is_a_real_branch(case):
+    count = sum(p.numel() for p in branch(*case).parameters())
+    assert count == mask_head.expected_weights(*case)
+
+
+def test_the_right_paste_is_torchvisions():
+    grader = find("10-paste").grade
+    for mask, box, size in grader.cases():
+        theirs = paste_masks_in_image(mask[None, None], box[None], size)[0, 0]
+        torch.testing.assert_close(grader.right(mask, box, size), theirs, atol=1e-5, rtol=0)
