@@ -1,6 +1,6 @@
 """No connection leaves this machine: Python imports this at start where the folder is on its path.
 
-`tests/conftest.py` puts it there, so that it holds in the tests, in every notebook's kernel and in
+`conftest.py` puts it there, so that it holds in the tests, in every notebook's kernel and in
 all other processes that the tests start. Loopback and local sockets stay open: Jupyter needs them.
 """
 

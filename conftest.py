@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-NO_NETWORK = str(HERE / "no_network")
+NO_NETWORK = str(Path(__file__).parent / "tests" / "no_network")
 
 # For this process, and through the environment for all that it starts, notebook kernels included.
 sys.path.insert(0, NO_NETWORK)
