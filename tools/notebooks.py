@@ -4,6 +4,7 @@ run      writes build/run/NAME.html and prints a table: notebook, seconds, resul
 refresh  formats, executes and writes notebooks back, without what changes from run to run
 """
 
+import html
 import re
 import subprocess
 import sys
@@ -27,6 +28,8 @@ METADATA = {
 }
 KEPT_CELL_METADATA = {"tags", "jupyter"}  # the rest is time stamps and the state of a page
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"  # a random id, dead without its kernel
+
+NO_WORDS = "No description has been provided for this image"  # what nbconvert writes
 
 
 def chosen(names: Sequence[str]) -> list[Path]:
@@ -118,11 +121,20 @@ def to_html(notebook: nbformat.NotebookNode, path: Path) -> None:
         notebook: an executed notebook.
         path: the page.
     """
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop(LIVE_VIEW, None)
+    words = []
+    for output in (out for cell in notebook.cells for out in cell.get("outputs", [])):
+        data = output.get("data", {})
+        data.pop(LIVE_VIEW, None)
+        if "image/png" in data:
+            words.append(data.get("text/plain", NO_WORDS))
     exporter = HTMLExporter(require_js_url="", mermaid_js_url="")
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+    # nbconvert does not know a picture's words, and links lead to the notebooks' pages here.
+    pieces = page.split(f'alt="{NO_WORDS}"')
+    if len(pieces) == len(words) + 1:
+        described = [f'alt="{html.escape(text)}"{piece}' for text, piece in zip(words, pieces[1:])]
+        page = pieces[0] + "".join(described)
+    page = re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', page)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
 
