@@ -193,8 +193,21 @@ def draw_table(ax: Axes, values: ArrayLike, title: str = "", colours: Any = None
     for index, ((row, column), value) in enumerate(np.ndenumerate(array)):
         edge = style.GREY if colours is None else colours[index]
         draw_box(ax, (column + 0.04, row + 0.04, column + 0.96, row + 0.96), edge, linewidth=1.6)
-        texts.append(ax.text(column + 0.5, row + 0.5, f"{value:.4f}", ha="center", va="center"))
+        texts.append(ax.text(column + 0.5, row + 0.5, decimal(value), ha="center", va="center"))
     return texts
+
+
+def decimal(value: float, digits: int = 4) -> str:
+    """A number with fixed decimals, never a negative zero.
+
+    Args:
+        value: any number.
+        digits: after the point.
+
+    Returns:
+        The text.
+    """
+    return f"{round(float(value), digits) + 0.0:.{digits}f}"
 
 
 def rows_of(values: ArrayLike, indent: str = "  ") -> str:
@@ -207,5 +220,5 @@ def rows_of(values: ArrayLike, indent: str = "  ") -> str:
     Returns:
         One line per row.
     """
-    array = np.round(as_array(values), 4) + 0.0  # adding zero turns -0.0 into 0.0
-    return "\n".join(indent + "  ".join(f"{value:8.4f}" for value in row) for row in array)
+    lines = ["  ".join(f"{decimal(value):>8}" for value in row) for row in as_array(values)]
+    return "\n".join(indent + line for line in lines)

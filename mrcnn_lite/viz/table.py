@@ -6,7 +6,7 @@ from matplotlib.collections import LineCollection
 from numpy.typing import ArrayLike
 
 from mrcnn_lite.viz import style
-from mrcnn_lite.viz.grid import as_array
+from mrcnn_lite.viz.grid import as_array, decimal
 from mrcnn_lite.viz.stage import Stage
 
 
@@ -49,7 +49,7 @@ class LiveTable:
             text.set_visible(False)
         for text, ((row, column), value) in zip(self.texts, np.ndenumerate(array)):
             text.set(x=(column + 0.5) / size, y=(row + 0.5) / size, visible=True, fontsize=font)
-            text.set_text(f"{value + 0.0:.{digits}f}")
+            text.set_text(decimal(value, digits))
         row, column = divmod(marked or 0, size)
         x, y = np.array([0, 1, 1, 0, 0]) + column, np.array([0, 0, 1, 1, 0]) + row
         self.mark.set_data(x / size, y / size)

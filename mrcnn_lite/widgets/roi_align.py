@@ -216,7 +216,7 @@ def explore_roi_align(features: Tensor | None = None, **settings: float) -> Expl
         slider("x2", "right x2 (px)", 0, width + STRIDE),
         slider("y1", "top y1 (px)", 0, height + STRIDE),
         slider("y2", "bottom y2 (px)", 0, height + STRIDE),
-        slider("sampling_ratio", "sampling ratio (0: adaptive)", 0, FINEST),
+        slider("sampling_ratio", "sampling ratio", 0, FINEST),
         slider("size", "output size", 1, LARGEST),
         slider("bin", "chosen bin", 1, LARGEST**2),
         slider("point", "chosen sample", 1, FINEST**2),
