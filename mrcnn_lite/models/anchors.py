@@ -79,4 +79,4 @@ class AnchorGenerator(nn.Module):
         corners = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)  # [h * w, 1, 4]
         return (corners + cell_anchors(sizes, self.aspect_ratios).to(feature.device)).reshape(
             -1, 4
-        )  # [h * w * n, 4]
+        )  # [h * w * A, 4]

@@ -49,7 +49,7 @@ class FeaturePyramid(nn.Module):
         top_down = self.inner_blocks[-1](maps[-1])
         levels = [self.layer_blocks[-1](top_down)]
         for index in range(len(maps) - 2, -1, -1):
-            lateral = self.inner_blocks[index](maps[index])  # [B, d, h_l, w_l]
+            lateral = self.inner_blocks[index](maps[index])  # [B, C, h_l, w_l]
             top_down = lateral + F.interpolate(top_down, size=lateral.shape[-2:], mode="nearest")
             levels.insert(0, self.layer_blocks[index](top_down))
         if self.extra_level:

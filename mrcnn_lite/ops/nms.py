@@ -50,7 +50,7 @@ def nms_loop(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     for j in order:
         if all(iou[i][j] <= iou_threshold for i in keep):
             keep.append(j)
-    return torch.tensor(keep, dtype=torch.int64, device=boxes.device)  # [n]
+    return torch.tensor(keep, dtype=torch.int64, device=boxes.device)  # [N]
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -95,9 +95,9 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
         raise ValueError(f"idxs has {len(idxs)} rows and boxes has {len(boxes)}")
     keep = torch.zeros_like(scores, dtype=torch.bool)  # [N]
     for group in torch.unique(idxs):
-        rows = torch.nonzero(idxs == group)[:, 0]  # [n]
+        rows = torch.nonzero(idxs == group)[:, 0]  # [N]
         keep[rows[nms(boxes[rows], scores[rows], iou_threshold)]] = True
-    kept = torch.nonzero(keep)[:, 0]  # [n]
+    kept = torch.nonzero(keep)[:, 0]  # [N]
     return kept[torch.sort(scores[kept], descending=True, stable=True).indices]
 
 
@@ -143,8 +143,8 @@ def _nms_blocks(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     limit = _largest_at_most(iou_threshold, boxes.dtype)
     kept: list[Tensor] = []
     for first in range(0, len(boxes), BLOCK):
-        block = boxes[first : first + BLOCK]  # [n, 4]
-        free = torch.ones(len(block), dtype=torch.bool, device=boxes.device)  # [n]
+        block = boxes[first : first + BLOCK]  # [N, 4]
+        free = torch.ones(len(block), dtype=torch.bool, device=boxes.device)  # [N]
         for earlier in kept:
             free &= ~(box_iou(boxes[earlier], block) > limit).any(dim=0)
         keep = _solve(_conflicts(block, iou_threshold), free)
