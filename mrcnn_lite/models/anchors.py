@@ -71,7 +71,7 @@ class AnchorGenerator(nn.Module):
     def _level(
         self, feature: Tensor, sizes: tuple[int, ...], image_size: tuple[int, int]
     ) -> Tensor:
-        """Return one level's anchors, cell by cell in row order: Tensor[h * w * n, 4]."""
+        """Return one level's anchors, cell by cell in row order: Tensor[h * w * N, 4]."""
         h, w = feature.shape[-2:]
         ys = torch.arange(h, device=feature.device) * (image_size[0] // h)
         xs = torch.arange(w, device=feature.device) * (image_size[1] // w)
@@ -79,4 +79,4 @@ class AnchorGenerator(nn.Module):
         corners = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)  # [h * w, 1, 4]
         return (corners + cell_anchors(sizes, self.aspect_ratios).to(feature.device)).reshape(
             -1, 4
-        )  # [h * w * A, 4]
+        )  # [h * w * N, 4]

@@ -37,7 +37,7 @@ class RPNHead(nn.Module):
             x = self.conv(feature)  # [B, C, h, w]
             objectness.append(self.cls_logits(x).permute(0, 2, 3, 1).flatten(1))  # [B, A]
             # An anchor's 4 numbers are neighbours among the channels: the reshape keeps them.
-            delta = self.bbox_pred(x).permute(0, 2, 3, 1)  # [B, h, w, 4 * A]
+            delta = self.bbox_pred(x).permute(0, 2, 3, 1)  # [B, h, w, 4 * N]
             deltas.append(delta.reshape(len(delta), -1, 4))  # [B, A, 4]
         return objectness, deltas
 
