@@ -83,10 +83,11 @@ def corners(position: Tensor, n: int | Tensor) -> tuple[Tensor, Tensor, Tensor, 
         inside: Tensor[...] bool, False where the sample counts as 0. A NaN is not inside.
     """
     inside = (position >= -1) & (position <= n)
-    on_map = torch.clamp(position, min=0)
-    if isinstance(n, Tensor):
-        on_map = torch.minimum(on_map, (n - 1).to(on_map.dtype))
-    else:
-        on_map = on_map.clamp(max=n - 1)
-    low = on_map.detach().masked_fill(~inside, 0).long()  # truncation is floor: nothing is negative
-    return low, (low + 1).clamp(max=n - 1), on_map - low, inside
+    last = n - 1
+    on_map = position.clamp(min=0)
+    on_map = torch.minimum(on_map, last) if isinstance(last, Tensor) else on_map.clamp(max=last)
+    # Truncation is floor, since nothing is negative; a NaN becomes an index that exists.
+    low = on_map.detach().long().clamp_(min=0)  # [...]
+    high = low + 1
+    high = torch.minimum(high, last) if isinstance(last, Tensor) else high.clamp_(max=last)
+    return low, high, on_map - low, inside

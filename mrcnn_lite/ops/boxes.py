@@ -119,9 +119,7 @@ def encode_boxes(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.
     return torch.cat([shift, scale], dim=-1) * gt.new_tensor(weights)  # [..., 4]
 
 
-def decode_boxes(
-    deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)
-) -> Tensor:
+def decode_boxes(deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
     """Move boxes by predicted numbers; the inverse of `encode_boxes`.
 
     Args:

@@ -171,6 +171,31 @@ def check_image_index(image: Tensor, given: Tensor, count: int) -> None:
         )
 
 
+def check_index(index: Tensor, name: str, rows: int, count: int) -> None:
+    """Check a list of row numbers: int64, one for each of `rows`, from 0 to count - 1.
+
+    Args:
+        index: Tensor[K].
+        name: how the caller knows it.
+        rows: K.
+        count: rows of what the numbers point into.
+
+    Raises:
+        TypeError: not int64.
+        ValueError: another length, or a number out of range, with its row.
+    """
+    check_tensor(index, name, "[K]", floating=False)
+    if index.dtype != torch.int64:
+        raise TypeError(f"{name} must be int64, got {index.dtype}; call {name}.long()")
+    if len(index) != rows:
+        raise ValueError(f"{name} has {len(index)} rows, expected {rows}, one per box")
+    if reads_values(index) and rows and not 0 <= int(index.min()) <= int(index.max()) < count:
+        row = int(((index < 0) | (index >= count)).nonzero()[0])
+        raise ValueError(
+            f"{name}: row {row} is {int(index[row])}, but there are {count}: 0 to {count - 1}"
+        )
+
+
 def _from_list(input: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Join a list of boxes per image."""
     if not isinstance(boxes, (list, tuple)):

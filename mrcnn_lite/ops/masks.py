@@ -1,17 +1,30 @@
-"""Masks between image and RoI: cut one out for training, put one back for prediction."""
+"""Masks between image and RoI: cut one out for training, put one back for prediction.
+
+Both directions are bilinear sampling on a grid that is parallel to the axes, so both are a matrix
+for the rows times the mask times a matrix for the columns.
+"""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from mrcnn_lite.ops.checks import check_boxes, check_tensor
-from mrcnn_lite.ops.roi_align import roi_extent
-from mrcnn_lite.ops.taps import axis_taps, dense
+from mrcnn_lite.ops.backend import choose
+from mrcnn_lite.ops.bilinear import bilinear_loop, corners
+from mrcnn_lite.ops.checks import check_boxes, check_index, check_same_device, check_tensor
+from mrcnn_lite.ops.roi_align import roi_align_loop, roi_extent
+from mrcnn_lite.ops.taps import Taps, axis_taps, by_size, dense
+
+# Samples per bin up to which RoIs are cropped together: below, one call costs less than two.
+SMALL_BIN = 8
+# Masks whose weights are made at a time when pasting: bounds the memory.
+PASTE_CHUNK = 64
+RULES = ("torchvision", "pixel_centres")
 
 
 def crop_masks(
     masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool = False
 ) -> Tensor:
-    """Cut the matched object's mask out of the image and scale it to M x M.
+    """Cut the matched object's mask out of the image and scale it to M x M: the mask target.
 
     This is RoIAlign of the 0/1 mask with adaptive sampling (torchvision's
     `project_masks_on_boxes`), so cells on the outline hold fractions: soft targets.
@@ -21,18 +34,23 @@ def crop_masks(
         boxes: Tensor[K, 4], pixels.
         matched: Tensor[K] int64, which mask belongs to each box.
         size: M.
-        aligned: False is torchvision's rule, which moves the target by half a pixel; True is exact.
+        aligned: False is torchvision's rule, which moves the target by half a pixel: the target of
+            a symmetric disc is not symmetric. True is exact.
 
     Returns:
-        Tensor[K, M, M] in 0..1.
+        Tensor[K, M, M] in 0..1, of the boxes' dtype.
+
+    Raises:
+        TypeError, ValueError: a wrong shape, a box that is not finite, an index out of range.
     """
     check_tensor(masks, "masks", "[G, H, W]", floating=False)
     check_boxes(boxes, "boxes", "[K, 4]")
-    start, extent = roi_extent(boxes, 1.0, aligned)
-    h, w = masks.shape[-2:]
-    along_y = dense(axis_taps(start[:, 1], extent[:, 1], size, -1, h), h)  # [K, M, H]
-    along_x = dense(axis_taps(start[:, 0], extent[:, 0], size, -1, w), w)  # [K, M, W]
-    return along_y @ masks[matched].to(along_y.dtype) @ along_x.transpose(1, 2)  # [K, M, M]
+    check_index(matched, "matched", len(boxes), len(masks))
+    check_same_device(masks=masks, boxes=boxes, matched=matched)
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"size must be a positive int, got {size!r}")
+    form = choose("crop_masks", masks.device, _crop_loop, _crop_tensor)
+    return form(masks, boxes, matched, size, aligned)
 
 
 def paste_masks(
@@ -42,52 +60,145 @@ def paste_masks(
     rule: str = "torchvision",
     threshold: float | None = None,
 ) -> Tensor:
-    """Scale M x M masks to their boxes and put them into images of their own.
+    """Scale M x M masks to their boxes and put each into an image of its own.
 
     Args:
         masks: Tensor[N, M, M], probabilities.
         boxes: Tensor[N, 4], pixels.
         image_size: (H, W).
-        rule: "torchvision" or "pixel_centres".
+        rule: "torchvision" rounds the box to whole pixels, one larger, and stretches the mask over
+            them (28 x 28 pixels become 29 x 29). "pixel_centres" samples the mask at the centre
+            of every pixel, without rounding (detectron2's rule).
         threshold: if given, the result is bool: probability >= threshold.
 
     Returns:
-        Tensor[N, H, W], float or bool.
+        Tensor[N, H, W], float or bool; 0 or False away from the box.
+
+    Raises:
+        TypeError, ValueError: a wrong shape, a box that is not finite, an unknown rule.
     """
     check_tensor(masks, "masks", "[N, M, M]")
     check_boxes(boxes, "boxes", "[N, 4]")
-    weights = _RULES[rule]
+    if len(masks) != len(boxes):
+        raise ValueError(f"masks has {len(masks)} rows and boxes has {len(boxes)}")
+    check_same_device(masks=masks, boxes=boxes)
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+    form = choose("paste_masks", masks.device, _paste_loop, _paste_tensor)
+    return form(masks, boxes, image_size, rule, threshold)
+
+
+def _crop_loop(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool) -> Tensor:
+    """RoIAlign, one sample at a time."""
+    images = masks.to(boxes.dtype)[:, None]  # [G, 1, H, W]
+    return roi_align_loop(images, matched, boxes, (size, size), 1.0, -1, aligned)[:, 0]
+
+
+def _crop_tensor(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool) -> Tensor:
+    """Weighted sums of pixel rows first, then of columns; only the rows that are used are read."""
+    h, w = masks.shape[-2:]
+    pixel_rows = masks.to(boxes.dtype).reshape(-1, w)  # [G * H, W]
+    start, extent = roi_extent(boxes, 1.0, aligned)  # [K, 2] each
+
+    def crop(rows: Tensor) -> Tensor:
+        y = axis_taps(start[rows, 1], extent[rows, 1], size, -1, h)
+        x = axis_taps(start[rows, 0], extent[rows, 0], size, -1, w)
+        index = (matched[rows, None, None] * h + y.index).flatten(0, 1)  # [K * M, N]
+        weight = y.weight.flatten(0, 1)  # [K * M, N]
+        lines = F.embedding_bag(index, pixel_rows, mode="sum", per_sample_weights=weight)
+        # Mixed precision would round the targets to eight bits.
+        with torch.autocast(boxes.device.type, enabled=False):
+            return lines.view(-1, size, w) @ dense(x, w).transpose(1, 2)  # [K, M, M]
+
+    if not len(boxes) or not len(pixel_rows):
+        return boxes.new_zeros(len(boxes), size, size)  # [K, M, M]
+    return by_size(extent / size, SMALL_BIN, crop)
+
+
+def _paste_loop(
+    masks: Tensor,
+    boxes: Tensor,
+    image_size: tuple[int, int],
+    rule: str,
+    threshold: float | None,
+) -> Tensor:
+    """One pixel at a time, over the whole image."""
+    out = masks.new_zeros(len(masks), *image_size)  # [N, H, W]
+    padded = F.pad(masks, (1, 1, 1, 1))  # [N, M + 2, M + 2]
+    y, top, bottom = _positions(boxes[:, 1::2], masks.shape[-2], image_size[0], rule)
+    x, left, right = _positions(boxes[:, 0::2], masks.shape[-1], image_size[1], rule)
+    for n in range(len(masks)):
+        for i in range(top[n], bottom[n]):
+            for j in range(left[n], right[n]):
+                out[n, i, j] = bilinear_loop(padded[n : n + 1], float(y[n, i]), float(x[n, j]))[0]
+    return out if threshold is None else out >= threshold
+
+
+def _paste_tensor(
+    masks: Tensor,
+    boxes: Tensor,
+    image_size: tuple[int, int],
+    rule: str,
+    threshold: float | None,
+) -> Tensor:
+    """Two matrix products per mask, for the pixels of its window only."""
     dtype = masks.dtype if threshold is None else torch.bool
     out = torch.zeros(len(masks), *image_size, dtype=dtype, device=masks.device)  # [N, H, W]
-    for n, box in enumerate(boxes):
-        top, along_y = weights(box[1], box[3], masks.shape[-2], image_size[0])
-        left, along_x = weights(box[0], box[2], masks.shape[-1], image_size[1])
-        part = along_y @ masks[n] @ along_x.T  # [H, W] of the window
-        part = part if threshold is None else part >= threshold
-        out[n, top : top + part.shape[0], left : left + part.shape[1]] = part
+    for first in range(0, len(masks), PASTE_CHUNK):
+        part = slice(first, first + PASTE_CHUNK)
+        padded = F.pad(masks[part].to(boxes.dtype), (1, 1, 1, 1))  # [N, M + 2, M + 2]
+        y, top, bottom = _positions(boxes[part, 1::2], masks.shape[-2], image_size[0], rule)
+        x, left, right = _positions(boxes[part, 0::2], masks.shape[-1], image_size[1], rule)
+        along_y = _weights(y, padded.shape[1])  # [N, H, M + 2]
+        along_x = _weights(x, padded.shape[2])  # [N, W, M + 2]
+        for n, mask in enumerate(padded):
+            rows, columns = slice(top[n], bottom[n]), slice(left[n], right[n])
+            with torch.autocast(masks.device.type, enabled=False):
+                window = along_y[n, rows] @ mask @ along_x[n, columns].T  # [H, W] of the window
+            out[first + n, rows, columns] = window if threshold is None else window >= threshold
     return out
 
 
-def _centre_weights(low: Tensor, high: Tensor, m: int, n: int) -> tuple[int, Tensor]:
-    first, last = max(int(low.floor()), 0), min(int(high.ceil()), n)
-    pixel = torch.arange(first, max(last, first), device=low.device, dtype=low.dtype)
-    position = (pixel + 0.5 - low) / (high - low) * m - 0.5
-    return first, _hat(position, m)
+def _positions(sides: Tensor, m: int, n: int, rule: str) -> tuple[Tensor, list[int], list[int]]:
+    """Where each pixel of one axis lies on the mask, padded with one zero on either side.
+
+    Args:
+        sides: Tensor[N, 2], both ends of each box on this axis, pixels.
+        m: length of the mask, without the padding.
+        n: length of the image.
+        rule: one of RULES.
+
+    Returns:
+        position: Tensor[N, n], in elements of the padded mask.
+        first, last: the half-open range of pixels that each mask can reach.
+    """
+    low, high = sides[:, :1], sides[:, 1:]  # [N, 1] each
+    pixel = torch.arange(n, device=sides.device, dtype=sides.dtype) + 0.5  # [n]
+    if rule == "torchvision":
+        # The box grows by the padding, loses its fraction, and gains the pixel at its end
+        # (`TO_REMOVE` in the code), then the mask is stretched over what results.
+        half = (high - low) * 0.5 * ((m + 2) / m)
+        centre = (high + low) * 0.5
+        low, high = torch.trunc(centre - half), torch.trunc(centre + half) + 1
+        high = torch.maximum(high, low + 1)
+        scale = (m + 2) / (high - low)  # [N, 1]
+        # Rounded once, like the fused multiply-add of the C++ code: hence the detour by float64.
+        position = scale.double() * (pixel - low).double() - 0.5  # [N, n]
+        position = position.to(sides.dtype).clamp(0, m + 1)
+        first, last = low, high
+    else:
+        size = high - low
+        position = (pixel - low) / size * m + 0.5  # [N, n]
+        # Half a cell of the mask beyond the box its border still fades out. No size, no mask.
+        reach = size / (2 * m)
+        first, last = torch.floor(low - reach), torch.ceil(high + reach)
+        last = torch.where(size > 0, last, first)
+    first, last = first.clamp(0, n), last.clamp(0, n)
+    return position, first[:, 0].int().tolist(), torch.maximum(first, last)[:, 0].int().tolist()
 
 
-def _torchvision_weights(low: Tensor, high: Tensor, m: int, n: int) -> tuple[int, Tensor]:
-    centre, half = (low + high) * 0.5, (high - low) * 0.5 * (m + 2) / m
-    start, end = int(centre - half), int(centre + half)
-    size = max(end - start + 1, 1)
-    first, last = max(start, 0), min(end + 1, n)
-    pixel = torch.arange(first, max(last, first), device=low.device, dtype=low.dtype) - start
-    position = ((pixel + 0.5) * ((m + 2) / size) - 0.5).clamp(min=0, max=m + 1)
-    return first, _hat(position - 1, m)
-
-
-def _hat(position: Tensor, m: int) -> Tensor:
-    element = torch.arange(m, device=position.device, dtype=position.dtype)
-    return (1 - (position[:, None] - element).abs()).clamp(min=0)  # [N, M]
-
-
-_RULES = {"torchvision": _torchvision_weights, "pixel_centres": _centre_weights}
+def _weights(position: Tensor, m: int) -> Tensor:
+    """Bilinear weights of a mask's m elements at each position: Tensor[N, n, m]."""
+    low, high, fraction, _ = corners(position, m)  # [N, n] each
+    index = torch.stack([low, high], dim=2)  # [N, n, 2]
+    return dense(Taps(index, torch.stack([1 - fraction, fraction], dim=2)), m)

@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mrcnn_lite.ops.checks import as_pair, check_boxes
-from mrcnn_lite.ops.roi_align import roi_align
+from mrcnn_lite.ops.backend import choose
+from mrcnn_lite.ops.checks import as_pair, as_rois, check_boxes, check_tensor
+from mrcnn_lite.ops.roi_align import roi_align_loop, roi_extent
+from mrcnn_lite.ops.taps import Taps, axis_taps, by_size
+from mrcnn_lite.ops.weighted_rows import pixel_table, pool_rows
 
 # Added before the logarithm, as torchvision does, so that exact powers of two do not fall below.
 LEVEL_EPS = 1e-6
@@ -39,6 +43,7 @@ def assign_levels(
     size = torch.sqrt((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))  # [...]
     level = torch.floor(canonical_level + torch.log2(size / canonical_scale) + LEVEL_EPS)
     # A reversed box has no real size (NaN): it goes to the finest level, as empty boxes do.
+    # (torchvision leaves such rows zero.)
     return level.nan_to_num(nan=k_min).clamp(k_min, k_max).long() - k_min
 
 
@@ -78,22 +83,107 @@ def multiscale_roi_align(
         canonical_level: see `assign_levels`.
 
     Returns:
-        Tensor[K, C, P, P], in the order of the boxes.
+        Tensor[K, C, P, P], in the order of the boxes; differentiable in features and boxes.
+
+    Raises:
+        TypeError, ValueError: see `checks.as_rois`; or levels that do not fit together.
     """
     size = as_pair(output_size)
-    scales = pyramid_scales(features, image_size)
-    k_min, k_max = -int(math.log2(scales[0])), -int(math.log2(scales[-1]))
-    joined = torch.cat(list(boxes))  # [K, 4]
-    level = assign_levels(joined, k_min, k_max, canonical_scale, canonical_level)  # [K]
-    counts = torch.tensor([len(b) for b in boxes], device=joined.device)
-    image = torch.arange(len(boxes), device=joined.device).repeat_interleave(counts)  # [K]
-    rois = torch.cat([image[:, None].to(joined.dtype), joined], dim=1)  # [K, 5]
-    out = features[0].new_zeros(len(joined), features[0].shape[1], *size)  # [K, C, P, P]
-    for i, (feature, scale) in enumerate(zip(features, scales, strict=True)):
-        rows = torch.nonzero(level == i)[:, 0]
-        if len(rows):
-            pooled = roi_align(
-                feature, rois[rows], size, scale, sampling_ratio, aligned=aligned
-            )
-            out = out.index_put((rows,), pooled)
+    scales = _check_pyramid(features, image_size)
+    image, corners = as_rois(features[0], boxes)
+    k_min, k_max = -round(math.log2(scales[0])), -round(math.log2(scales[-1]))
+    level = assign_levels(corners.detach(), k_min, k_max, canonical_scale, canonical_level)  # [K]
+    form = choose("multiscale_roi_align", features[0].device, _multiscale_loop, _multiscale_tensor)
+    rois = Rois(image, level, corners)
+    return form(features, rois, scales, size, sampling_ratio, aligned)
+
+
+class Rois(NamedTuple):
+    """RoIs that know where they belong.
+
+    Attributes:
+        image: Tensor[K] int64.
+        level: Tensor[K] int64, 0 for the finest.
+        corners: Tensor[K, 4], pixels.
+    """
+
+    image: Tensor
+    level: Tensor
+    corners: Tensor
+
+
+def _multiscale_loop(
+    features: Sequence[Tensor],
+    rois: Rois,
+    scales: list[float],
+    size: tuple[int, int],
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """One level at a time."""
+    out = features[0].new_zeros(len(rois.image), features[0].shape[1], *size)  # [K, C, P, P]
+    for l, (feature, scale) in enumerate(zip(features, scales, strict=True)):
+        rows = torch.nonzero(rois.level == l)[:, 0]
+        image, corners = rois.image[rows], rois.corners[rows]
+        out[rows] = roi_align_loop(feature, image, corners, size, scale, sampling_ratio, aligned)
     return out
+
+
+def _multiscale_tensor(
+    features: Sequence[Tensor],
+    rois: Rois,
+    scales: list[float],
+    size: tuple[int, int],
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """All levels in one table of pixel rows; a RoI's level only decides where its rows begin."""
+    device = features[0].device
+    shapes = torch.tensor([f.shape[-2:] for f in features], device=device)  # [L, 2]
+    pixels = [f.shape[-2] * f.shape[-1] for f in features]
+    offset = torch.tensor([0, *pixels[:-1]], device=device).cumsum(0)  # [L]
+    h, w = shapes[rois.level].unbind(1)  # [K] each
+    start_row = rois.image * sum(pixels) + offset[rois.level]  # [K]
+    scale = rois.corners.new_tensor(scales)[rois.level, None]  # [K, 1]
+    start, extent = roi_extent(rois.corners, scale, aligned)  # [K, 2] each
+    table = _pyramid_table(features).to(rois.corners.dtype)  # [B * N, C]
+
+    def pool(rows: Tensor | slice) -> Tensor:
+        y = axis_taps(start[rows, 1], extent[rows, 1], size[0], sampling_ratio, h[rows])
+        x = axis_taps(start[rows, 0], extent[rows, 0], size[1], sampling_ratio, w[rows])
+        y_rows = start_row[rows, None, None] + y.index * w[rows, None, None]  # [K, P, N]
+        return pool_rows(table, Taps(y_rows, y.weight), x)  # [K, P, P, C]
+
+    if sampling_ratio > 0:
+        out = pool(slice(None))
+    else:
+        out = by_size(extent / extent.new_tensor(size[::-1]), 2, pool)
+    return out.permute(0, 3, 1, 2).to(features[0].dtype)  # [K, C, P, P]
+
+
+def _pyramid_table(features: Sequence[Tensor]) -> Tensor:
+    """The pixels of all levels of the first image, then of the second: Tensor[B * N, C]."""
+    if len(features) == 1:
+        return pixel_table(features[0])
+    rows = torch.cat([f.flatten(2).transpose(1, 2) for f in features], dim=1)  # [B, N, C]
+    return rows.flatten(0, 1).contiguous()  # [B * N, C]
+
+
+def _check_pyramid(features: Sequence[Tensor], image_size: tuple[int, int]) -> list[float]:
+    """Check that the levels belong together and return their scales."""
+    if isinstance(features, Tensor) or not features:
+        raise TypeError("features must be a list of maps, finest first, with at least one level")
+    for l, feature in enumerate(features):
+        check_tensor(feature, f"features[{l}]", "[B, C, h, w]")
+        if feature.shape[:2] != features[0].shape[:2] or feature.dtype != features[0].dtype:
+            raise ValueError(
+                f"features[{l}] is {feature.dtype} {list(feature.shape)}; batch size, channels and "
+                f"dtype must be those of features[0], {features[0].dtype} {list(features[0].shape)}"
+            )
+    scales = pyramid_scales(features, image_size)
+    if scales != sorted(scales, reverse=True) or scales[0] / scales[-1] > 2 ** (len(scales) - 1):
+        raise ValueError(
+            f"features must come finest first and halve from level to level; against image_size "
+            f"{tuple(image_size)} their scales are {scales}"
+        )
+    return scales

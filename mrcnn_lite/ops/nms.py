@@ -11,8 +11,8 @@ one solution: keep[0] is true because nothing is better than box 0, and keep[j] 
 keep[i] with i before j, so each value follows from those before it. Iterating the equation from any
 start makes at least one more box final in each round (the first that was not), so it ends at that
 solution; in practice after as many rounds as the longest chain "a suppresses b, which would have
-suppressed c, ...", which is three to eight. Each round is one matrix-vector product, for many images
-at once, with no loop over boxes.
+suppressed c, ..." is long, which is three to eight. Each round is one matrix-vector product, for
+many images at once, with no loop over boxes.
 """
 
 import math

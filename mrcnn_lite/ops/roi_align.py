@@ -11,13 +11,13 @@ boxes move by half an element; then boxes may also be smaller than one element.
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
 from mrcnn_lite.ops.bilinear import bilinear_loop
 from mrcnn_lite.ops.checks import as_pair, as_rois
-from mrcnn_lite.ops.taps import axis_taps, dense
+from mrcnn_lite.ops.taps import Taps, axis_taps, by_size
+from mrcnn_lite.ops.weighted_rows import pixel_table, pool_rows
 
 
 def roi_align(
@@ -73,7 +73,9 @@ def roi_align_loop(
     """
     out = input.new_zeros(len(corners), input.shape[1], *size)  # [K, C, P, P]
     start, extent = roi_extent(corners, spatial_scale, aligned)
-    for k, ((x, y), (width, height)) in enumerate(zip(start.tolist(), extent.tolist(), strict=True)):
+    for k, ((x, y), (width, height)) in enumerate(
+        zip(start.tolist(), extent.tolist(), strict=True)
+    ):
         bin_h, bin_w = height / size[0], width / size[1]
         rows = sampling_ratio if sampling_ratio > 0 else math.ceil(bin_h)
         columns = sampling_ratio if sampling_ratio > 0 else math.ceil(bin_w)
@@ -88,12 +90,14 @@ def roi_align_loop(
     return out
 
 
-def roi_extent(corners: Tensor, spatial_scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
+def roi_extent(
+    corners: Tensor, spatial_scale: float | Tensor, aligned: bool
+) -> tuple[Tensor, Tensor]:
     """Where each RoI begins on the map and how large it is there.
 
     Args:
         corners: Tensor[K, 4], pixels.
-        spatial_scale: elements of the map per pixel.
+        spatial_scale: elements of the map per pixel, or Tensor[K, 1].
         aligned: whether boxes move by half an element; if not, a RoI is at least one element.
 
     Returns:
@@ -114,9 +118,19 @@ def _roi_align_tensor(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
-    start, extent = roi_extent(corners, spatial_scale, aligned)
+    """One weighted sum of pixel rows per bin: see `weighted_rows`."""
     h, w = input.shape[-2:]
-    along_y = dense(axis_taps(start[:, 1], extent[:, 1], size[0], sampling_ratio, h), h)
-    along_x = dense(axis_taps(start[:, 0], extent[:, 0], size[1], sampling_ratio, w), w)
-    features = input.to(along_y.dtype)[image]  # [K, C, h, w]
-    return torch.einsum("kyh,kchw,kxw->kcyx", along_y, features, along_x).to(input.dtype)
+    start, extent = roi_extent(corners, spatial_scale, aligned)
+    table = pixel_table(input).to(corners.dtype)  # [B * h * w, C]
+
+    def pool(rows: Tensor | slice) -> Tensor:
+        y = axis_taps(start[rows, 1], extent[rows, 1], size[0], sampling_ratio, h)
+        x = axis_taps(start[rows, 0], extent[rows, 0], size[1], sampling_ratio, w)
+        y_rows = (image[rows, None, None] * h + y.index) * w  # [K, P, N]
+        return pool_rows(table, Taps(y_rows, y.weight), x)  # [K, P, P, C]
+
+    if sampling_ratio > 0:
+        out = pool(slice(None))
+    else:
+        out = by_size(extent / extent.new_tensor(size[::-1]), 2, pool)
+    return out.permute(0, 3, 1, 2).to(input.dtype)  # [K, C, P, P]

@@ -10,10 +10,12 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
 from mrcnn_lite.ops.checks import as_pair, as_rois
+from mrcnn_lite.ops.weighted_rows import pixel_table
 
 
 def roi_pool(
@@ -84,4 +86,37 @@ def _windows_loop(first: int, last: int, bins: int, n: int) -> list[tuple[int, i
     return [(min(max(a + first, 0), n), min(max(b + first, 0), n)) for a, b in ends]
 
 
-_roi_pool_windows = roi_pool_loop
+def _roi_pool_windows(
+    input: Tensor, image: Tensor, corners: Tensor, size: tuple[int, int], spatial_scale: float
+) -> Tensor:
+    """All bins at once: each is a bag of pixel rows, and `embedding_bag` takes the maximum.
+
+    A window is a product of an interval of rows and one of columns, so the list of its pixels
+    follows from four numbers per bin.
+    """
+    h, w = input.shape[-2:]
+    bins = len(corners) * size[0] * size[1]
+    rounded = round_half_away(corners.detach() * spatial_scale).long()  # [K, 4]
+    top, tall = _windows(rounded[:, 1], rounded[:, 3], size[0], h)  # [K, P] each
+    left, wide = _windows(rounded[:, 0], rounded[:, 2], size[1], w)  # [K, P] each
+    count = (tall[:, :, None] * wide[:, None]).view(-1)  # [N] of N = K * P * P bins
+    end = count.cumsum(0)  # [N]
+    start = end - count
+    first = (image[:, None] * h + top)[:, :, None] * w + left[:, None]  # [K, P, P]
+    bag = torch.arange(bins, device=input.device).repeat_interleave(count)
+    step = torch.arange(len(bag), device=input.device) - start[bag]
+    width = wide[:, None].expand(-1, size[0], -1).reshape(-1)[bag]
+    pixel = first.view(-1)[bag] + torch.div(step, width, rounding_mode="floor") * w + step % width
+    table = pixel_table(input).to(corners.dtype)  # [B * h * w, C]
+    out = F.embedding_bag(pixel, table, offsets=start, mode="max")  # [N, C]
+    out = out.view(len(corners), *size, input.shape[1])  # [K, P, P, C]
+    return out.permute(0, 3, 1, 2).to(input.dtype)  # [K, C, P, P]
+
+
+def _windows(first: Tensor, last: Tensor, bins: int, n: int) -> tuple[Tensor, Tensor]:
+    """Where each bin begins and how long it is, on an axis of n elements: Tensor[K, P] each."""
+    step = (last - first + 1).clamp(min=1).double()[:, None] / bins  # [K, 1]
+    i = torch.arange(bins, device=first.device)  # [P]
+    start = (torch.floor(i * step).long() + first[:, None]).clamp(0, n)  # [K, P]
+    end = (torch.ceil((i + 1) * step).long() + first[:, None]).clamp(0, n)  # [K, P]
+    return start, (end - start).clamp(min=0)

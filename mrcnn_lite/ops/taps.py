@@ -3,17 +3,19 @@
 RoIAlign averages samples that are bilinear values. Bilinear weights are products of a weight along
 y and a weight along x, the rule "0 outside the map" is a product of two conditions, and the mean
 over S x S samples is a mean of means: so the whole operation is separable. Everything that is
-specific to RoIAlign happens on one axis, here; what remains is multiplication.
+special about RoIAlign happens on one axis, in this file; what remains is multiplication.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mrcnn_lite.ops.bilinear import corners
+from mrcnn_lite.ops.checks import reads_values
 
-# Adaptive sampling takes about one sample per element; no sensible box needs more per bin.
+# Adaptive sampling takes about one sample per element of the map; no map has bins this large.
 MAX_SAMPLES = 4096
 
 
@@ -22,16 +24,14 @@ class Taps(NamedTuple):
 
     Attributes:
         index: Tensor[K, P, N] int64, elements of the axis.
-        weight: Tensor[K, P, N], their weights, the mean over samples included.
+        weight: Tensor[K, P, N], their weights; the mean over the samples is included.
     """
 
     index: Tensor
     weight: Tensor
 
 
-def axis_taps(
-    start: Tensor, extent: Tensor, bins: int, samples: int, n: int | Tensor
-) -> Taps:
+def axis_taps(start: Tensor, extent: Tensor, bins: int, samples: int, n: int | Tensor) -> Taps:
     """Elements and weights that RoIAlign uses along one axis.
 
     Args:
@@ -42,36 +42,35 @@ def axis_taps(
         n: length of the axis, or Tensor[K] when the RoIs lie on different maps.
 
     Returns:
-        Taps with N = 2 S: every sample reads two neighbours.
+        Taps with N = 2 S, since every sample reads two neighbours, or fewer where samples share
+        neighbours. The weights are differentiable in `start` and `extent`.
+
+    Raises:
+        ValueError: adaptive sampling of an absurdly large box.
     """
     bin_size = extent / bins  # [K]
-    if samples > 0:
-        count, most = samples, samples
-    else:
-        count = torch.ceil(bin_size.detach())[:, None]  # [K, 1]
-        most = int(count.max().clamp(min=1)) if len(count) else 1
-        if most > MAX_SAMPLES:
-            row = int(count.argmax())
-            raise ValueError(
-                f"boxes: row {row} covers {extent[row].item():g} elements of the map; adaptive "
-                f"sampling would take {most} samples per bin and axis. Clip the boxes to the "
-                f"image, or give sampling_ratio"
-            )
+    count, most = _sample_counts(bin_size, samples)
     bin_index = torch.arange(bins, device=start.device, dtype=start.dtype)  # [P]
     sample = torch.arange(most, device=start.device, dtype=start.dtype)  # [S]
-    # The same order of operations as the C++ kernels, for the same rounding in float32.
+    if samples <= 0:
+        used = sample < count  # [K, S]
+        count = count.clamp(min=1)  # [K, 1]
+        sample = torch.minimum(sample, count - 1)  # [K, S]; spare samples repeat the last one
+    # The same order of operations as the C++ kernels, so that float32 rounds the same way.
     first = start[:, None] + bin_index * bin_size[:, None]  # [K, P]
     within = (sample + 0.5) * bin_size[:, None] / count  # [K, S]
     position = first[:, :, None] + within[:, None, :]  # [K, P, S]
     length = n[:, None, None] if isinstance(n, Tensor) else n
     low, high, fraction, inside = corners(position, length)  # [K, P, S] each
     if samples <= 0:
-        used = sample < count  # [K, S]
-        inside = inside & used[:, None, :]
-        count = count.clamp(min=1)[:, :, None]  # [K, 1, 1]
+        inside, count = inside & used[:, None], count[:, :, None]  # [K, P, S], [K, 1, 1]
     share = inside.to(start.dtype) / count  # [K, P, S]
-    after = torch.where(inside, fraction, 0.0) * share
-    return Taps(torch.cat([low, high], dim=2), torch.cat([share - after, after], dim=2))
+    after = fraction * share  # [K, P, S]
+    taps = Taps(torch.cat([low, high], dim=2), torch.cat([share - after, after], dim=2))
+    if most == 1 or not reads_values(start):
+        return taps
+    # Samples of a bin stand in order, or in reversed order in a reversed box.
+    return _merge(taps, torch.minimum(low[:, :, :1], low[:, :, -1:]), length)
 
 
 def dense(taps: Taps, n: int) -> Tensor:
@@ -82,7 +81,60 @@ def dense(taps: Taps, n: int) -> Tensor:
         n: length of the axis.
 
     Returns:
-        Tensor[K, P, n].
+        Tensor[K, P, n]; the product of such a matrix with the axis pools it.
     """
     matrix = taps.weight.new_zeros(*taps.weight.shape[:2], n)  # [K, P, n]
     return matrix.scatter_add(2, taps.index, taps.weight)
+
+
+def by_size(bin_size: Tensor, finest: int, pool: Callable[[Tensor], Tensor]) -> Tensor:
+    """Pool RoIs together that need about as many samples; the largest decides for its group.
+
+    Args:
+        bin_size: Tensor[K, 2], elements.
+        finest: bins up to this size are not told apart.
+        pool: takes rows, Tensor[N] int64, and gives Tensor[N, ...].
+
+    Returns:
+        Tensor[K, ...], what `pool` gave, in the order of the RoIs.
+    """
+    doublings = bin_size.detach().amax(dim=1).clamp(min=finest).log2().ceil()  # [K]
+    groups = [torch.nonzero(doublings == d)[:, 0] for d in doublings.unique()]
+    if len(groups) < 2:
+        return pool(torch.arange(len(bin_size), device=bin_size.device))
+    pooled = torch.cat([pool(rows) for rows in groups])  # [K, ...]
+    return pooled[torch.argsort(torch.cat(groups))]
+
+
+def _sample_counts(bin_size: Tensor, samples: int) -> tuple[int | Tensor, int]:
+    """Samples per bin of each RoI (one number or Tensor[K, 1]), and the largest."""
+    if samples > 0:
+        return samples, samples
+    count = torch.ceil(bin_size.detach())[:, None]  # [K, 1]
+    most = int(count.max().clamp(min=1)) if len(count) else 1
+    if most > MAX_SAMPLES:
+        raise ValueError(
+            f"boxes: row {int(count.argmax())} is so large that adaptive sampling would take "
+            f"{most} samples per bin and axis; clip boxes to the image or give a sampling_ratio"
+        )
+    return count, most
+
+
+def _merge(taps: Taps, first: Tensor, n: int | Tensor) -> Taps:
+    """Add up the weights of elements that several samples of a bin read.
+
+    Samples less than one element apart share neighbours: two samples then read three elements, not
+    four, and adaptive sampling about half as many. The elements of a bin become a window without
+    gaps, beginning with `first`, Tensor[K, P, 1]; nothing changes where that window would be longer
+    than the list it replaces.
+    """
+    place = taps.index - first  # [K, P, N]
+    window = int(place.max()) + 1 if len(place) else 1
+    if window >= taps.index.shape[2]:
+        return taps
+    weight = taps.weight.new_zeros(*place.shape[:2], window)  # [K, P, N]
+    weight = weight.scatter_add(2, place, taps.weight)
+    index = first + torch.arange(window, device=first.device)  # [K, P, N]
+    last = n - 1
+    index = torch.minimum(index, last) if isinstance(last, Tensor) else index.clamp_(max=last)
+    return Taps(index, weight)
