@@ -135,7 +135,7 @@ def test_reference_model_has_torchvisions_parameters():
     theirs = pytest.importorskip("torchvision").models.detection.maskrcnn_resnet50_fpn(
         weights=None, weights_backbone=None
     )
-    # Built without weights torchvision's batch norms are trainable and count their batches; ours are frozen.
+    # Built without weights, torchvision's batch norms train and count their batches; ours do not.
     wanted = {
         k: v.shape for k, v in theirs.state_dict().items() if not k.endswith("num_batches_tracked")
     }
