@@ -1,8 +1,16 @@
 """Exercises that answer in words: `check` runs your function, `hint` helps, none gives it away."""
 
+import textwrap
 from typing import Any
 
 from mrcnn_lite.exercises.registry import find
+
+WIDTH = 79  # columns of the page
+
+
+def _say(words: str) -> None:
+    for line in words.splitlines():
+        print(textwrap.fill(line, WIDTH, subsequent_indent="    "))
 
 
 def check(name: str, answer: Any) -> None:
@@ -15,7 +23,7 @@ def check(name: str, answer: Any) -> None:
     Raises:
         ValueError: if there is no exercise of that name; never because of the answer.
     """
-    print(find(name).grade(answer).words)
+    _say(find(name).grade(answer).words)
 
 
 def hint(name: str, number: int = 1) -> None:
@@ -30,4 +38,4 @@ def hint(name: str, number: int = 1) -> None:
     """
     hints = find(name).hints
     place = min(max(number, 1), len(hints))
-    print(f"Hint {place} of {len(hints)}: {hints[place - 1]}")
+    _say(f"Hint {place} of {len(hints)}: {hints[place - 1]}")
