@@ -181,7 +181,7 @@ def _positions(sides: Tensor, m: int, n: int, rule: str) -> tuple[Tensor, list[i
         centre = (high + low) * 0.5
         low, high = torch.trunc(centre - half), torch.trunc(centre + half) + 1
         high = torch.maximum(high, low + 1)
-        scale = (m + 2) / (high - low)  # [N, 1]
+        scale = torch.full_like(low, m + 2) / (high - low)  # [N, 1]; (m + 2) / t rounds twice
         # Rounded once, like the fused multiply-add of the C++ code: hence the detour by float64.
         position = scale.double() * (pixel - low).double() - 0.5  # [N, n]
         position = position.to(sides.dtype).clamp(0, m + 1)

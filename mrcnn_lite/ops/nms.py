@@ -31,6 +31,8 @@ from mrcnn_lite.ops.checks import (
 
 # Boxes compared with each other at a time: bounds the memory of `nms` at 10,000s of boxes.
 BLOCK = 1024
+# Pairs of boxes that `batched_nms` compares at once, padding included.
+MAX_PAIRS = 1 << 22
 
 
 def nms_loop(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -93,11 +95,10 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     check_tensor(idxs, "idxs", "[N]", floating=False)
     if len(idxs) != len(boxes):
         raise ValueError(f"idxs has {len(idxs)} rows and boxes has {len(boxes)}")
-    keep = torch.zeros_like(scores, dtype=torch.bool)  # [N]
-    for group in torch.unique(idxs):
-        rows = torch.nonzero(idxs == group)[:, 0]  # [N]
-        keep[rows[nms(boxes[rows], scores[rows], iou_threshold)]] = True
-    kept = torch.nonzero(keep)[:, 0]  # [N]
+    check_same_device(boxes=boxes, idxs=idxs)
+    form = choose("batched_nms", boxes.device, _batched_loop, _batched_padded)
+    keep = form(boxes.detach(), scores.detach(), idxs, iou_threshold)  # [N]
+    kept = torch.nonzero(keep)[:, 0]  # [n]
     return kept[torch.sort(scores[kept], descending=True, stable=True).indices]
 
 
@@ -150,6 +151,33 @@ def _nms_blocks(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         keep = _solve(_conflicts(block, iou_threshold), free)
         kept.append(torch.nonzero(keep)[:, 0] + first)
     return order[torch.cat(kept)] if kept else order
+
+
+def _batched_loop(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
+    """One group at a time: Tensor[N] bool."""
+    keep = torch.zeros_like(scores, dtype=torch.bool)  # [N]
+    for group in torch.unique(idxs):
+        rows = torch.nonzero(idxs == group)[:, 0]  # [n]
+        keep[rows[nms(boxes[rows], scores[rows], iou_threshold)]] = True
+    return keep
+
+
+def _batched_padded(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
+    """All groups at once, each padded to the size of the largest: Tensor[N] bool."""
+    _, group, counts = torch.unique(idxs, return_inverse=True, return_counts=True)
+    longest = int(counts.max()) if len(counts) else 0
+    if len(counts) * longest**2 > MAX_PAIRS:
+        return _batched_loop(boxes, scores, idxs, iou_threshold)
+    order = torch.sort(scores, descending=True, stable=True).indices  # [N]
+    order = order[torch.sort(group[order], stable=True).indices]  # by group, then by score
+    group = group[order]  # [N]
+    place = torch.arange(len(boxes), device=boxes.device) - (counts.cumsum(0) - counts)[group]
+    padded = boxes.new_zeros(len(counts), longest, 4)
+    padded[group, place] = boxes[order]
+    valid = torch.zeros(padded.shape[:2], dtype=torch.bool, device=boxes.device)
+    valid[group, place] = True
+    keep = _solve(_conflicts(padded, iou_threshold), valid)
+    return torch.empty_like(scores, dtype=torch.bool).scatter_(0, order, keep[group, place])
 
 
 def _conflicts(boxes: Tensor, iou_threshold: float) -> Tensor:
