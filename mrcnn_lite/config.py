@@ -199,7 +199,7 @@ def lite(num_classes: int = 6) -> Config:
             convs=(48, 48),
             norm="group",
             head_channels=128,
-            samples=64,
+            samples=32,
             positive_fraction=0.5,
         ),
         mask=MaskConfig(

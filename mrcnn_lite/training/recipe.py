@@ -18,7 +18,7 @@ SHAPES = "shapes"
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no picture
 HELD_OUT_IMAGES = 200
 CACHE_BYTES = 512 * 2**20  # photographs kept decoded: a small set is read thousands of times
-OBJECT_SIZE = 44.0  # pixels; the middle of the lite network's anchors, where most objects should be
+OBJECT_SIZE = 32.0  # pixels (root of the area); the middle of the lite network's anchors
 
 
 def open_data(
