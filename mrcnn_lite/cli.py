@@ -130,6 +130,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 def run_predict(options: argparse.Namespace) -> None:
     """Write one PNG per picture with boxes, classes, scores and masks."""
+    from PIL import Image
+
     from .datasets.pictures import read_picture
     from .viz.instances import paint_instances
 
@@ -140,6 +142,7 @@ def run_predict(options: argparse.Namespace) -> None:
         with torch.inference_mode():
             found = model([image])[0]
         target = options.out / f"{path.stem}.png"
-        paint_instances(image, found, class_names, score_threshold=options.score).save(target)
+        painted = paint_instances(image, found, class_names, score_threshold=options.score)
+        Image.fromarray(painted).save(target)
         count = int((found["scores"] >= options.score).sum())
         print(f"{path.name}: {count} objects with a score of {options.score} or more; {target}")
