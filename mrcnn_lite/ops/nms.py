@@ -29,10 +29,11 @@ from mrcnn_lite.ops.checks import (
     check_threshold,
 )
 
-# Boxes compared with each other at a time: bounds the memory of `nms` at 10,000s of boxes.
-BLOCK = 1024
+# Boxes that are solved together, and boxes after them that are compared with those at a time. This
+# bounds the memory at tens of thousands of boxes, and each comparison stays in a core's cache.
+BLOCK, STRIP = 256, 1024
 # Pairs of boxes that `batched_nms` compares at once, padding included.
-MAX_PAIRS = 1 << 22
+MAX_PAIRS = 1 << 18
 
 
 def nms_loop(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -138,27 +139,30 @@ def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float)
 
 
 def _nms_blocks(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Blocks of sorted boxes: first what earlier kept boxes suppress, then within the block."""
+    """Blocks of sorted boxes: solve a block, then let what it kept strike out boxes after it."""
     order = torch.sort(scores.detach(), descending=True, stable=True).indices  # [N]
     boxes = boxes.detach()[order]
     limit = _largest_at_most(iou_threshold, boxes.dtype)
-    kept: list[Tensor] = []
-    for first in range(0, len(boxes), BLOCK):
-        block = boxes[first : first + BLOCK]  # [N, 4]
-        free = torch.ones(len(block), dtype=torch.bool, device=boxes.device)  # [N]
-        for earlier in kept:
-            free &= ~(box_iou(boxes[earlier], block) > limit).any(dim=0)
-        keep = _solve(_conflicts(block, iou_threshold), free)
-        kept.append(torch.nonzero(keep)[:, 0] + first)
+    kept, rest = [], torch.arange(len(boxes), device=boxes.device)
+    while len(rest):
+        block, rest = rest[:BLOCK], rest[BLOCK:]
+        free = torch.ones_like(block, dtype=torch.bool)  # [n]
+        block = block[_solve(_conflicts(boxes[block], iou_threshold), free)]
+        kept.append(block)
+        better = boxes[block]  # [n, 4]
+        rest = torch.cat(
+            [part[~(box_iou(better, boxes[part]) > limit).any(0)] for part in rest.split(STRIP)]
+        )
     return order[torch.cat(kept)] if kept else order
 
 
 def _batched_loop(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
     """One group at a time: Tensor[N] bool."""
+    solve = choose("nms", boxes.device, nms_loop, _nms_blocks)
     keep = torch.zeros_like(scores, dtype=torch.bool)  # [N]
     for group in torch.unique(idxs):
         rows = torch.nonzero(idxs == group)[:, 0]  # [n]
-        keep[rows[nms(boxes[rows], scores[rows], iou_threshold)]] = True
+        keep[rows[solve(boxes[rows], scores[rows], iou_threshold)]] = True
     return keep
 
 
