@@ -24,11 +24,11 @@ def small_resnet_config() -> Config:
             "samples": ALL,
             "positive_fraction": 1.0,
             "pre_nms_train": 300,
-            "post_nms_train": 200,
+            "post_nms_train": 40,
             "pre_nms_test": 100,
             "post_nms_test": 60,
         },
-        box={"samples": ALL, "positive_fraction": 1.0},
+        box={"samples": ALL, "positive_fraction": 1.0, "detections": 12},
         mask={"rois": ALL},
     )
 
@@ -46,11 +46,12 @@ def torchvision_twin() -> torch.nn.Module:
         rpn_batch_size_per_image=ALL,
         rpn_positive_fraction=1.0,
         rpn_pre_nms_top_n_train=300,
-        rpn_post_nms_top_n_train=200,
+        rpn_post_nms_top_n_train=40,
         rpn_pre_nms_top_n_test=100,
         rpn_post_nms_top_n_test=60,
         box_batch_size_per_image=ALL,
         box_positive_fraction=1.0,
+        box_detections_per_img=12,
     )
 
 

@@ -88,10 +88,21 @@ def test_damaged_checkpoint_is_named(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run():
     run = new_run()
-    before = [p.clone() for p in run.model.parameters()]
     image, target = SHAPES[3]
-    with pytest.raises(FloatingPointError, match="step 0: loss_"):
+    with pytest.raises(ValueError, match=r"images\[0\] holds NaN"):
         run.step(([image * math.nan], [target]), 0.0)
+    torch.nn.init.constant_(run.model.roi_heads.box_predictor.cls_score.bias, math.nan)
+    with pytest.raises(FloatingPointError, match="step 0: loss_classifier, loss not finite"):
+        run.step(([image], [target]), 0.0)
+
+
+def test_gradients_that_are_not_finite_stop_the_run():
+    run = new_run()
+    image, target = SHAPES[3]
+    run.model.roi_heads.box_predictor.cls_score.weight.register_hook(lambda g: g * math.inf)
+    before = [p.clone() for p in run.model.parameters()]
+    with pytest.raises(FloatingPointError, match="step 0: gradients not finite"):
+        run.step(([image], [target]), 0.0)
     assert all(torch.equal(a, b) for a, b in zip(before, run.model.parameters(), strict=True))
 
 
@@ -99,8 +110,6 @@ def _two_steps(folder: str) -> None:
     """Run in every process of the test below."""
     torch.set_num_threads(1)
     run = new_run(batch_size=4)
-    # The losses divide by the positives of the process's own images, so that only whole-batch
-    # averages compare; sampling is taken out by giving every image to the loss that has one.
     train(run, training_batches(run.config, SHAPES, 0), folder, steps=2)
 
 

@@ -32,9 +32,8 @@ class MaskRCNN(nn.Module):
             )
         self.rpn = RegionProposalNetwork(self.backbone.out_channels, config.rpn)
         self.roi_heads = RoIHeads(self.backbone.out_channels, config)
-        self.keys: RandomKeys = (
-            random_keys()
-        )  # replace it to fix which anchors and RoIs are sampled
+        # Replace it to fix which anchors and RoIs are sampled.
+        self.keys: RandomKeys = random_keys()
 
     def forward(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None

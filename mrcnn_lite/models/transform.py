@@ -105,3 +105,7 @@ def check_images(images: list[Tensor]) -> None:
                 f"images[{place}] has shape {tuple(image.shape)}; "
                 "give [3, H, W], channels first, RGB"
             )
+        if image.device.type == "cpu" and not image.isfinite().all():
+            raise ValueError(
+                f"images[{place}] holds NaN or infinite pixels; look at how it was read"
+            )

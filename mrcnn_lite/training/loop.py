@@ -63,7 +63,7 @@ class TrainingRun:
             The five losses and their sum, averaged over the processes.
 
         Raises:
-            FloatingPointError: a loss is NaN or infinite; the weights are left as they were.
+            FloatingPointError: a loss or gradient is not finite; the weights stay as they were.
         """
         training = self.config.training
         self.generator.manual_seed((self.seed * STEP_SEEDS + self.steps) * STEP_SEEDS + rank())
@@ -74,20 +74,25 @@ class TrainingRun:
         total = sum(losses.values())
         values = mean_over_processes(torch.stack([*losses.values(), total]).detach()).tolist()
         report = dict(zip([*losses, "loss"], values, strict=True))
-        if not all(math.isfinite(value) for value in values):
-            bad = [name for name, value in report.items() if not math.isfinite(value)]
-            raise FloatingPointError(
-                f"step {self.steps}: {', '.join(bad)} not finite at learning rate {rate:.2g}; "
-                f"lower the learning rate or lengthen the warm-up"
-            )
+        self._stop_unless_finite([name for name in report if not math.isfinite(report[name])], rate)
         self.optimizer.zero_grad()
         total.backward()
         average_gradients(self.model)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
+        parameters = self.model.parameters()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, training.gradient_clip)
+        self._stop_unless_finite([] if norm.isfinite() else ["gradients"], rate)
         self.optimizer.step()
         self.steps += 1
         self._update_average()
         return report | {"learning_rate": rate}
+
+    def _stop_unless_finite(self, bad: list[str], rate: float) -> None:
+        """Stop before NaN reaches the weights: from then on every number would be NaN."""
+        if bad:
+            raise FloatingPointError(
+                f"step {self.steps}: {', '.join(bad)} not finite at learning rate {rate:.2g}; "
+                "lower the learning rate or lengthen the warm-up"
+            )
 
     @torch.no_grad()
     def _update_average(self) -> None:
