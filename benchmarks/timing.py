@@ -1,0 +1,134 @@
+"""Fair timing of ours against a peer: alternately, in one process, and the median of the ratios.
+
+A laptop's clock changes with its temperature, and other programs come and go. Two programs that are
+timed one after the other meet different machines. Here every round calls the peer and ours directly
+after one another, so that both meet the same machine, and each round gives one ratio.
+"""
+
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+# Rounds that are not counted: they fill caches and let libraries choose their kernels.
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What an interleaved comparison found.
+
+    Attributes:
+        peer_ms: median time of the peer.
+        ours_ms: median time of ours.
+        ratio: median over the rounds of peer / ours; above 1 means that ours is faster.
+        low, high: first and third quartile of these ratios.
+        rounds: how many were counted.
+    """
+
+    peer_ms: float
+    ours_ms: float
+    ratio: float
+    low: float
+    high: float
+    rounds: int
+
+    def as_dict(self) -> dict[str, float]:
+        """The numbers, rounded for a results file."""
+        return {key: round(value, 4) for key, value in asdict(self).items()}
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Run once and say how long it took; waits for the GPU where there is one.
+
+    Args:
+        call: what to time.
+
+    Returns:
+        Seconds.
+    """
+    _synchronise()
+    start = time.perf_counter()
+    call()
+    _synchronise()
+    return time.perf_counter() - start
+
+
+def compare(
+    peer: Callable[[], object], ours: Callable[[], object], budget_s: float = 3.0
+) -> Comparison:
+    """Time two calls alternately; the one that goes first changes from round to round.
+
+    Args:
+        peer: the call to compare with.
+        ours: our call.
+        budget_s: time to spend; at least 5 rounds are run, at most 200.
+
+    Returns:
+        The comparison.
+    """
+    for _ in range(WARM_UP):
+        one_round = seconds(peer) + seconds(ours)
+    rounds = min(200, max(5, int(budget_s / one_round)))
+    times: list[tuple[float, float]] = []
+    for i in range(rounds):
+        if i % 2:
+            second = seconds(ours)
+            times.append((seconds(peer), second))
+        else:
+            times.append((seconds(peer), seconds(ours)))
+    ratios = [a / b for a, b in times]
+    quartiles = statistics.quantiles(ratios, n=4)
+    return Comparison(
+        peer_ms=statistics.median(a for a, _ in times) * 1000,
+        ours_ms=statistics.median(b for _, b in times) * 1000,
+        ratio=statistics.median(ratios),
+        low=quartiles[0],
+        high=quartiles[2],
+        rounds=rounds,
+    )
+
+
+def provenance(*packages: str) -> dict[str, str | int]:
+    """What a reader must know to judge a time: machine, threads, versions.
+
+    Args:
+        packages: distributions whose versions matter, torch aside.
+
+    Returns:
+        Names and values, in printing order.
+    """
+    facts: dict[str, str | int] = {
+        "processor": _processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    for package in packages:
+        try:
+            facts[package] = version(package)
+        except PackageNotFoundError:
+            facts[package] = "not installed"
+    if torch.cuda.is_available():
+        facts["gpu"] = torch.cuda.get_device_name()
+    return facts
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
