@@ -169,11 +169,11 @@ def _positions(sides: Tensor, m: int, n: int, rule: str) -> tuple[Tensor, list[i
         rule: one of RULES.
 
     Returns:
-        position: Tensor[N, n], in elements of the padded mask.
+        position: Tensor[N, pixels], in elements of the padded mask.
         first, last: the half-open range of pixels that each mask can reach.
     """
     low, high = sides[:, :1], sides[:, 1:]  # [N, 1] each
-    pixel = torch.arange(n, device=sides.device, dtype=sides.dtype) + 0.5  # [n]
+    pixel = torch.arange(n, device=sides.device, dtype=sides.dtype) + 0.5  # [pixels]
     if rule == "torchvision":
         # The box grows by the padding, loses its fraction, and gains the pixel at its end
         # (`TO_REMOVE` in the code), then the mask is stretched over what results.
@@ -183,12 +183,12 @@ def _positions(sides: Tensor, m: int, n: int, rule: str) -> tuple[Tensor, list[i
         high = torch.maximum(high, low + 1)
         scale = torch.full_like(low, m + 2) / (high - low)  # [N, 1]; (m + 2) / t rounds twice
         # Rounded once, like the fused multiply-add of the C++ code: hence the detour by float64.
-        position = scale.double() * (pixel - low).double() - 0.5  # [N, n]
+        position = scale.double() * (pixel - low).double() - 0.5  # [N, pixels]
         position = position.to(sides.dtype).clamp(0, m + 1)
         first, last = low, high
     else:
         size = high - low
-        position = (pixel - low) / size * m + 0.5  # [N, n]
+        position = (pixel - low) / size * m + 0.5  # [N, pixels]
         # Half a cell of the mask beyond the box its border still fades out. No size, no mask.
         reach = size / (2 * m)
         first, last = torch.floor(low - reach), torch.ceil(high + reach)
@@ -198,7 +198,7 @@ def _positions(sides: Tensor, m: int, n: int, rule: str) -> tuple[Tensor, list[i
 
 
 def _weights(position: Tensor, m: int) -> Tensor:
-    """Bilinear weights of a mask's m elements at each position: Tensor[N, n, m]."""
-    low, high, fraction, _ = corners(position, m)  # [N, n] each
-    index = torch.stack([low, high], dim=2)  # [N, n, 2]
+    """Bilinear weights of a mask's m elements at each position: Tensor[N, pixels, m]."""
+    low, high, fraction, _ = corners(position, m)  # [N, pixels] each
+    index = torch.stack([low, high], dim=2)  # [N, pixels, 2]
     return dense(Taps(index, torch.stack([1 - fraction, fraction], dim=2)), m)

@@ -45,7 +45,7 @@ def nms_loop(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         iou_threshold: boxes that overlap by more than this compete.
 
     Returns:
-        Tensor[n] int64: kept rows, best score first; the lower row first where scores are equal.
+        Tensor[kept] int64: kept rows, best score first; the lower row first where scores are equal.
     """
     order = torch.sort(scores, descending=True, stable=True).indices.tolist()
     iou = box_iou(boxes, boxes).tolist()  # [N, N]
@@ -65,7 +65,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         iou_threshold: boxes that overlap by more than this compete.
 
     Returns:
-        Tensor[n] int64: kept rows, best score first; the lower row first where scores are equal.
+        Tensor[kept] int64: kept rows, best score first; the lower row first where scores are equal.
 
     Raises:
         ValueError: a shape that does not fit, or a box or a score that is not finite.
@@ -87,7 +87,7 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
         iou_threshold: boxes of one group that overlap by more than this compete.
 
     Returns:
-        Tensor[n] int64: kept rows, best score first; the lower row first where scores are equal.
+        Tensor[kept] int64: kept rows, best score first; the lower row first where scores are equal.
 
     Raises:
         ValueError: a shape that does not fit, or a box or a score that is not finite.
@@ -99,7 +99,7 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     check_same_device(boxes=boxes, idxs=idxs)
     form = choose("batched_nms", boxes.device, _batched_loop, _batched_padded)
     keep = form(boxes.detach(), scores.detach(), idxs, iou_threshold)  # [N]
-    kept = torch.nonzero(keep)[:, 0]  # [n]
+    kept = torch.nonzero(keep)[:, 0]  # [N]
     return kept[torch.sort(scores[kept], descending=True, stable=True).indices]
 
 
@@ -146,10 +146,10 @@ def _nms_blocks(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     kept, rest = [], torch.arange(len(boxes), device=boxes.device)
     while len(rest):
         block, rest = rest[:BLOCK], rest[BLOCK:]
-        free = torch.ones_like(block, dtype=torch.bool)  # [n]
+        free = torch.ones_like(block, dtype=torch.bool)  # [N]
         block = block[_solve(_conflicts(boxes[block], iou_threshold), free)]
         kept.append(block)
-        better = boxes[block]  # [n, 4]
+        better = boxes[block]  # [N, 4]
         rest = torch.cat(
             [part[~(box_iou(better, boxes[part]) > limit).any(0)] for part in rest.split(STRIP)]
         )
@@ -161,7 +161,7 @@ def _batched_loop(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: fl
     solve = choose("nms", boxes.device, nms_loop, _nms_blocks)
     keep = torch.zeros_like(scores, dtype=torch.bool)  # [N]
     for group in torch.unique(idxs):
-        rows = torch.nonzero(idxs == group)[:, 0]  # [n]
+        rows = torch.nonzero(idxs == group)[:, 0]  # [N]
         keep[rows[solve(boxes[rows], scores[rows], iou_threshold)]] = True
     return keep
 

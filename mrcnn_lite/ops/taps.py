@@ -83,7 +83,7 @@ def dense(taps: Taps, n: int) -> Tensor:
     Returns:
         Tensor[K, P, n]; the product of such a matrix with the axis pools it.
     """
-    matrix = taps.weight.new_zeros(*taps.weight.shape[:2], n)  # [K, P, n]
+    matrix = taps.weight.new_zeros(*taps.weight.shape[:2], n)  # [K, P, N]
     return matrix.scatter_add(2, taps.index, taps.weight)
 
 

@@ -102,8 +102,8 @@ def _products(y: Taps, x: Taps, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Every tap along y with every tap along x.
 
     Returns:
-        index: Tensor[N, T] of N = K P P bins and T taps, table rows.
-        weight: Tensor[N, T].
+        index: Tensor[bins, taps] of K P P bins, table rows.
+        weight: Tensor[bins, taps].
     """
     k, bins_y, taps_y = y.index.shape
     bins_x, taps_x = x.index.shape[1:]
@@ -116,8 +116,8 @@ def _products(y: Taps, x: Taps, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     def along_x(t: Tensor) -> Tensor:
         return t[:, :, None].expand(-1, -1, taps_y, -1).reshape(k, 1, bins_x, taps)
 
-    index = along_y(y.index.to(dtype)) + along_x(x.index.to(dtype))  # [K, P, P, T]
-    weight = along_y(y.weight) * along_x(x.weight)  # [K, P, P, T]
+    index = along_y(y.index.to(dtype)) + along_x(x.index.to(dtype))  # [K, P, P, taps]
+    weight = along_y(y.weight) * along_x(x.weight)  # [K, P, P, taps]
     return index.view(-1, taps), weight.view(-1, taps)
 
 
@@ -126,20 +126,20 @@ def _transposed(grad: Tensor, index: Tensor, weight: Tensor, rows: int) -> Tenso
 
     Args:
         grad: Tensor[N, C], one row per bin.
-        index: Tensor[N, T], the table rows each bin read.
-        weight: Tensor[N, T].
+        index: Tensor[bins, taps], the table rows each bin read.
+        weight: Tensor[bins, taps].
         rows: rows of the table.
 
     Returns:
         Tensor[rows, C].
     """
     bins, taps = index.shape
-    flat = index.view(-1)  # [N * T]
+    flat = index.view(-1)  # [bins * taps]
     # Sorting shorter integers takes fewer passes.
     keys = flat.to(torch.int16) if rows <= INT16_MAX else flat
     keys, order = torch.sort(keys, stable=True)
-    owner = torch.arange(bins, device=flat.device, dtype=index.dtype)  # [N]
-    owner = owner[:, None].expand(-1, taps).reshape(-1).index_select(0, order)  # [N * T]
+    owner = torch.arange(bins, device=flat.device, dtype=index.dtype)  # [bins]
+    owner = owner[:, None].expand(-1, taps).reshape(-1).index_select(0, order)  # [bins * taps]
     return F.embedding_bag(
         owner,
         grad,
