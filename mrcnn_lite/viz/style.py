@@ -141,8 +141,23 @@ def encode_png(pixels: np.ndarray, level: int = 6) -> bytes:
     return out.getvalue()
 
 
+def few_colours(png: bytes) -> bytes:
+    """The same picture with 256 colours, which keeps notebooks small.
+
+    Args:
+        png: the bytes of a PNG file.
+
+    Returns:
+        The bytes of a smaller one.
+    """
+    out = io.BytesIO()
+    image = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    image.save(out, format="PNG", optimize=True)
+    return out.getvalue()
+
+
 def picture_png(fig: Figure) -> bytes:
-    """The figure as a PNG of 256 colours, which keeps notebooks small.
+    """The figure as a PNG of 256 colours.
 
     Args:
         fig: any matplotlib figure.
@@ -152,10 +167,7 @@ def picture_png(fig: Figure) -> bytes:
     """
     raw = io.BytesIO()
     fig.savefig(raw, dpi=FILE_DPI, facecolor="white", bbox_inches="tight", pad_inches=0.06)
-    out = io.BytesIO()
-    image = Image.open(raw).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    image.save(out, format="PNG", optimize=True)
-    return out.getvalue()
+    return few_colours(raw.getvalue())
 
 
 def show(fig: Figure, *, alt: str, text: str = "") -> None:

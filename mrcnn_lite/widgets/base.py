@@ -23,6 +23,8 @@ from typing import Any, Protocol
 
 import ipywidgets as ipw
 
+from mrcnn_lite.viz.style import few_colours
+
 LABEL_WIDTH = "150px"
 CONTROL_WIDTH = "390px"
 
@@ -172,6 +174,6 @@ class Explorer:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
         """The live view where it can live, else the picture, else the numbers."""
         bundle = self.box._repr_mimebundle_() or {}
-        bundle["image/png"] = base64.b64encode(self.png).decode("ascii")
+        bundle["image/png"] = base64.b64encode(few_colours(self.png)).decode("ascii")
         bundle["text/plain"] = f"{self.alt}\n{self.text}"
         return bundle, {"image/png": {"width": self.width, "alt": self.alt}}
