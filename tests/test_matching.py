@@ -1,0 +1,88 @@
+"""Matching and sampling: by hand, against torchvision, and as properties of random cases."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mrcnn_lite.models.matching import gather_rows, match, random_keys, sample
+from mrcnn_lite.ops import box_iou
+
+# One object, 10 pixels wide; boxes that overlap it by 1, 0.5, 1/3 and 0.
+OBJECT = torch.tensor([[[0.0, 0.0, 10.0, 10.0]]])
+BOXES = torch.tensor([[0.0, 0, 10, 10], [0.0, 0, 10, 5], [5.0, 0, 15, 10], [50.0, 50, 60, 60]])
+REAL = torch.tensor([[True]])
+
+
+def test_match_by_hand():
+    matched, labels = match(OBJECT, REAL, BOXES, 0.7, 0.4)
+    assert matched.tolist() == [[0, 0, 0, 0]]
+    assert labels.tolist() == [[1, -1, 0, 0]]  # IoU 1, 0.5, 1/3, 0
+
+
+def test_low_quality_match_rescues_an_object():
+    weak = BOXES[2:]
+    assert match(OBJECT, REAL, weak, 0.7, 0.3)[1].tolist() == [[-1, 0]]
+    assert match(OBJECT, REAL, weak, 0.7, 0.3, allow_low_quality=True)[1].tolist() == [[1, 0]]
+
+
+def test_an_object_out_of_reach_makes_no_positive():
+    far = BOXES[3:]
+    assert match(OBJECT, REAL, far, 0.7, 0.3, allow_low_quality=True)[1].tolist() == [[0]]
+
+
+def test_padding_matches_nothing():
+    _, labels = match(OBJECT, ~REAL, BOXES, 0.5, 0.5, allow_low_quality=True)
+    assert labels.tolist() == [[0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("low_quality", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+def test_match_equals_torchvision(seed, low_quality):
+    matcher = pytest.importorskip("torchvision").models.detection._utils.Matcher
+    generator = torch.Generator().manual_seed(seed)
+    corner = torch.rand(1, 5, 2, generator=generator) * 60
+    objects = torch.cat([corner, corner + 10 + torch.rand(1, 5, 2, generator=generator) * 30], 2)
+    corner = torch.rand(80, 2, generator=generator) * 60
+    boxes = torch.cat([corner, corner + 10 + torch.rand(80, 2, generator=generator) * 30], 1)
+    valid = torch.ones(1, 5, dtype=torch.bool)
+    matched, labels = match(objects, valid, boxes, 0.6, 0.3, low_quality)
+    theirs = matcher(0.6, 0.3, low_quality)(box_iou(objects[0], boxes))
+    wanted = torch.where(theirs >= 0, 1, torch.where(theirs == -1, 0, -1))
+    assert labels[0].tolist() == wanted.tolist()
+    positive = theirs >= 0
+    assert matched[0][positive].tolist() == theirs[positive].tolist()
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(
+    labels=st.lists(st.integers(-1, 2), min_size=1, max_size=40),
+    count=st.integers(1, 30),
+    fraction=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+    seed=st.integers(0, 1000),
+)
+def test_sample_properties(labels, count, fraction, seed):
+    labels = torch.tensor([labels])
+    keys = random_keys(torch.Generator().manual_seed(seed))
+    index, valid = sample(labels, count, fraction, keys)
+    chosen = index[0][valid[0]]
+    kinds = labels[0][chosen]
+    positives, background = int((labels > 0).sum()), int((labels == 0).sum())
+    assert len(set(chosen.tolist())) == len(chosen), "no box twice"
+    assert (kinds >= 0).all(), "no ignored box"
+    assert int((kinds > 0).sum()) == min(positives, int(count * fraction))
+    assert int((kinds == 0).sum()) == min(background, count - int((kinds > 0).sum()))
+    assert kinds.gt(0).int().diff().le(0).all(), "positives first"
+    assert valid.int().diff().le(0).all(), "padding last"
+
+
+def test_fixed_keys_fix_the_choice():
+    labels = torch.tensor([[1, 1, 0, 0, 0, 1]])
+    index, valid = sample(labels, 4, 0.5, lambda shape, device: torch.arange(6.0)[None] / 6)
+    assert index.tolist() == [[0, 1, 2, 3]]
+    assert valid.all()
+
+
+def test_gather_rows():
+    values = torch.arange(12).reshape(2, 3, 2)
+    assert gather_rows(values, torch.tensor([[2], [0]])).tolist() == [[[4, 5]], [[6, 7]]]
