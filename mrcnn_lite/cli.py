@@ -70,7 +70,24 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, required=True, help="folder for the drawn pictures")
     sub.add_argument("--score", type=float, default=0.5, help="draw detections from this score on")
     sub.set_defaults(run=run_predict)
+    for sub in commands.choices.values():
+        sub.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda")
     return parser
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device that `--device` names.
+
+    Raises:
+        ValueError: a GPU is asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"--device {name}: torch {torch.__version__} sees no GPU; use --device cpu"
+        )
+    return torch.device(name)
 
 
 def _places(text: str) -> list[int]:
@@ -91,7 +108,7 @@ def _train_process(options: argparse.Namespace) -> None:
 
     dataset = open_data(options.data, exclude=options.hold_out)
     config = fit_config(PRESETS[options.preset](), dataset)
-    run = TrainingRun(config, dataset.class_names, options.seed)
+    run = TrainingRun(config, dataset.class_names, options.seed, pick_device(options.device))
     if options.resume:
         run.load(options.out)
     batches = training_batches(config, dataset, run.seed)
@@ -115,6 +132,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     model, class_names = load_weights(options.weights)
+    model.to(pick_device(options.device))
     dataset = open_data(options.data, held_out=True, places=options.only, images=options.images)
     if dataset.class_names != class_names:
         raise ValueError(f"the weights know {class_names}, the data {dataset.class_names}")
@@ -136,11 +154,13 @@ def run_predict(options: argparse.Namespace) -> None:
     from .viz.instances import paint_instances
 
     model, class_names = load_weights(options.weights)
+    device = pick_device(options.device)
+    model.to(device)
     options.out.mkdir(parents=True, exist_ok=True)
     for path in options.images:
         image = read_picture(path) / 255  # [3, H, W] in 0..1
         with torch.inference_mode():
-            found = model([image])[0]
+            found = {key: v.cpu() for key, v in model([image.to(device)])[0].items()}
         target = options.out / f"{path.stem}.png"
         painted = paint_instances(image, found, class_names, score_threshold=options.score)
         Image.fromarray(painted).save(target)

@@ -249,3 +249,20 @@ def test_weights_round_trip(tmp_path):
         load_weights(tmp_path / "w.safetensors")
     with pytest.raises(FileNotFoundError, match="no such weights"):
         load_weights(tmp_path / "nothing.safetensors")
+
+
+@pytest.mark.parametrize("mask", [{"class_agnostic": True}, {"competition": "softmax"}])
+def test_the_mask_branchs_switches(mask):
+    """One mask for all classes, and masks that compete: both train and both detect."""
+    torch.manual_seed(0)
+    model = MaskRCNN(lite(4).with_(mask=mask))
+    images, targets = pictures()
+    images = [i.float() for i in images]
+    losses = model.train()(images, [{**t, "boxes": t["boxes"].float()} for t in targets])
+    sum(losses.values()).backward()
+    kinds = model.roi_heads.mask_predictor.mask_fcn_logits.weight
+    assert kinds.shape[0] == (1 if "class_agnostic" in mask else 4)
+    assert kinds.grad.abs().sum() > 0
+    with torch.no_grad():
+        found = model.eval()(images)
+    assert all(f["masks"].min() >= 0 and f["masks"].max() <= 1 for f in found if len(f["masks"]))

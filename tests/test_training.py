@@ -13,6 +13,7 @@ import torch
 from mrcnn_lite.cli import main
 from mrcnn_lite.config import TrainingConfig, lite
 from mrcnn_lite.datasets import Shapes
+from mrcnn_lite.evaluation.coco import evaluate
 from mrcnn_lite.models import load_weights
 from mrcnn_lite.training import TrainingRun, launch, train, training_batches
 from mrcnn_lite.training.checkpoint import load_checkpoint, save_checkpoint
@@ -141,10 +142,25 @@ def test_command_line_says_what_is_wrong(tmp_path, capsys):
     weights = str(tmp_path / "none.safetensors")
     assert main(["evaluate", "--weights", weights, "--data", "shapes"]) == 2
     assert "no such weights file" in capsys.readouterr().err
+    shape_run = ["train", "--data", "shapes", "--out", str(tmp_path), "--steps", "1"]
+    if not torch.cuda.is_available():
+        assert main([*shape_run, "--workers", "1", "--device", "cuda"]) == 2
+        assert "sees no GPU; use --device cpu" in capsys.readouterr().err
     out = str(tmp_path)
     command = ["train", "--data", "shapes", "--out", out, "--steps", "1", "--hold-out", "1,2"]
     assert main([*command, "--workers", "1"]) == 2
     assert "COCO" in capsys.readouterr().err
+
+
+def test_shipped_weights_keep_their_promise():
+    """data/README.md gives the figure on 200 pictures; 60 of them must be near it."""
+    path = Path(__file__).parents[1] / "data" / "weights" / "shapes_lite.safetensors"
+    assert path.stat().st_size < 8e6
+    model, names = load_weights(path)
+    assert names == SHAPES.class_names
+    figures = evaluate(model, Shapes(200, seed=2), limit=60)
+    assert figures["images"] == 60
+    assert figures["mask"]["AP"] > 0.7
 
 
 @pytest.mark.slow

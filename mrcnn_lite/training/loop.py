@@ -38,17 +38,25 @@ class TrainingRun:
         config: the network and its training.
         class_names: one per class, index 0 is "background".
         seed: of the whole run.
+        device: where the network lives; batches may come from the CPU.
     """
 
-    def __init__(self, config: Config, class_names: list[str], seed: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        class_names: list[str],
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+    ) -> None:
         torch.manual_seed(seed)  # the initial weights, equal in all processes
         self.config, self.class_names, self.seed = config, class_names, seed
-        self.model = MaskRCNN(config).to(memory_format=torch.channels_last).train()
+        self.device = torch.device(device)
+        self.model = MaskRCNN(config).to(self.device, memory_format=torch.channels_last).train()
         self.optimizer = make_optimizer(self.model, config.training)
         self.average = {
             name: value.detach().clone() for name, value in self.model.state_dict().items()
         }
-        self.generator = torch.Generator()
+        self.generator = torch.Generator(self.device)
         self.model.keys = random_keys(self.generator)
         self.steps, self.seconds = 0, 0.0
 
@@ -70,7 +78,12 @@ class TrainingRun:
         rate = learning_rate(self.steps, progress, training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = self.model(*batch)
+        images = [image.to(self.device) for image in batch[0]]
+        targets = [
+            {key: v.to(self.device) if isinstance(v, Tensor) else v for key, v in target.items()}
+            for target in batch[1]
+        ]
+        losses = self.model(images, targets)
         total = sum(losses.values())
         values = mean_over_processes(torch.stack([*losses.values(), total]).detach()).tolist()
         report = dict(zip([*losses, "loss"], values, strict=True))
@@ -140,7 +153,7 @@ class TrainingRun:
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.average = state["average"]
+        self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.steps, self.seconds, self.seed = state["steps"], state["seconds"], state["seed"]
 
 
