@@ -112,7 +112,8 @@ def _crop_tensor(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, align
 
     if not len(boxes) or not len(pixel_rows):
         return boxes.new_zeros(len(boxes), size, size)  # [K, M, M]
-    return by_size(extent / size, SMALL_BIN, crop)
+    # Rounding may leave a weighted mean of ones just above 1, which a cross entropy refuses.
+    return by_size(extent / size, SMALL_BIN, crop).clamp(0, 1)
 
 
 def _paste_loop(

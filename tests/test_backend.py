@@ -1,0 +1,72 @@
+"""The switch between loop, tensor form and kernel."""
+
+import pytest
+import torch
+
+import mrcnn_lite
+from mrcnn_lite.ops import nms, register_kernel, roi_align, set_backend, use_backend
+from mrcnn_lite.ops.backend import _kernels
+
+FEATURES, ROIS = torch.randn(1, 1, 4, 4), torch.tensor([[0.0, 1, 1, 3, 3]])
+
+
+@pytest.fixture(autouse=True)
+def restore():
+    before = dict(_kernels)
+    yield
+    _kernels.clear()
+    _kernels.update(before)
+    set_backend("auto")
+
+
+def pool():
+    return roi_align(FEATURES, ROIS, 2, 1.0, 2, aligned=False)
+
+
+def test_the_choice_is_visible_and_restored():
+    assert mrcnn_lite.backend() == "auto"
+    with mrcnn_lite.use_backend("reference"):
+        assert mrcnn_lite.backend() == "reference"
+        with pytest.raises(RuntimeError), use_backend("torch"):
+            raise RuntimeError
+        assert mrcnn_lite.backend() == "reference"
+    mrcnn_lite.set_backend("torch")
+    assert mrcnn_lite.backend() == "torch"
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match="one of reference, torch, triton, auto, got 'cuda'"):
+        set_backend("cuda")
+
+
+def test_a_kernel_that_is_not_there_is_an_error():
+    _kernels.clear()
+    with pytest.raises(ValueError, match="no Triton kernel has registered"):
+        set_backend("triton")
+    assert mrcnn_lite.backend() == "auto"
+    register_kernel("roi_align", "cuda", lambda *a: None)
+    with use_backend("triton"), pytest.raises(ValueError, match="no kernel for device 'cpu'"):
+        pool()
+    with use_backend("triton"), pytest.raises(ValueError, match="nms has no kernel"):
+        nms(ROIS[:, 1:], torch.ones(1), 0.5)
+
+
+def test_a_registered_kernel_is_used_where_it_may_be():
+    seen = []
+
+    def kernel(input, image, corners, size, *settings):
+        seen.append(settings)
+        return input.new_zeros(len(corners), input.shape[1], *size)
+
+    expected = pool()
+    register_kernel("roi_align", "cpu", kernel)
+    for name, used in (("auto", True), ("triton", True), ("torch", False), ("reference", False)):
+        seen.clear()
+        with use_backend(name):
+            out = pool()
+        assert bool(seen) == used
+        assert torch.equal(out, torch.zeros(1, 1, 2, 2)) == used
+        if not used:
+            torch.testing.assert_close(out, expected)
+    with pytest.raises(ValueError, match="not finite"), use_backend("triton"):
+        roi_align(FEATURES, ROIS * float("nan"), 2, 1.0, 2, aligned=False)
