@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -143,6 +144,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
         values = "  ".join(f"{figures[kind][name]:5.3f}" for name in names)
         print(f"{kind:<{len(str(figures['images'])) + 7}}  {values}")
     if options.json:
+        # JSON has no NaN; a figure without any object to measure it on becomes null.
+        for kind in ("mask", "box"):
+            figures[kind] = {k: None if math.isnan(v) else v for k, v in figures[kind].items()}
         options.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
 
 
