@@ -18,6 +18,8 @@ from mrcnn_lite.ops.taps import Taps, axis_taps, by_size, dense
 SMALL_BIN = 8
 # Masks whose weights are made at a time when pasting: bounds the memory.
 PASTE_CHUNK = 64
+# A mean of ones may miss 1 by the rounding of its weights; a cell this near to 1 is full.
+FULL = 1e-5
 RULES = ("torchvision", "pixel_centres")
 
 
@@ -112,8 +114,8 @@ def _crop_tensor(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, align
 
     if not len(boxes) or not len(pixel_rows):
         return boxes.new_zeros(len(boxes), size, size)  # [K, M, M]
-    # Rounding may leave a weighted mean of ones just above 1, which a cross entropy refuses.
-    return by_size(extent / size, SMALL_BIN, crop).clamp(0, 1)
+    out = by_size(extent / size, SMALL_BIN, crop)  # [K, M, M]
+    return out.masked_fill(out > 1 - FULL, 1.0)
 
 
 def _paste_loop(
