@@ -62,7 +62,7 @@ def block_size(cells: int, channels: int) -> tuple[float, float]:
     return 0.2 + 0.028 * cells, 0.04 * log2(channels + 1)
 
 
-def draw_mask_branch(mask_channels: str = "K") -> Figure:
+def draw_mask_branch(mask_channels: str = "C") -> Figure:
     """The mask branch of the FPN model, from pooled features to logits.
 
     Args:
@@ -103,7 +103,7 @@ def _draw_c4(ax: Axes) -> None:
     _outputs(ax, 4.2, 0.0)
     _arrow(ax, (end + 0.08, -0.05), (3.52, -1.35))
     _chain(ax, 3.6, -1.5, [(MASK, 14, 256, "deconv\n14×14×256"),
-                            (LOGITS, 14, 90, "1×1 conv\n14×14×K")])  # fmt: skip
+                            (LOGITS, 14, 90, "1×1 conv\n14×14×C")])  # fmt: skip
     keys = ((0.75, FASTER, "Faster R-CNN"), (0.35, MASK, "mask branch"), (-0.05, LOGITS, "logits"))
     for y, colour, words in keys:
         ax.add_patch(Rectangle((6.6, y - 0.1), 0.3, 0.2, fc=colour, ec=style.GREY, lw=0.8))
@@ -122,7 +122,7 @@ def _draw_fpn(ax: Axes) -> None:
     _chain(ax, 0.0, -1.6, [(MASK, 14, 256, "RoIAlign\n14×14×256"),
                            (MASK, 14, 256, "4 × conv\n14×14×256"),
                            (MASK, 28, 256, "deconv\n28×28×256"),
-                           (LOGITS, 28, 90, "1×1 conv\n28×28×K")])  # fmt: skip
+                           (LOGITS, 28, 90, "1×1 conv\n28×28×C")])  # fmt: skip
 
 
 def _chain(ax: Axes, x: float, y: float, blocks: Sequence[tuple], gap: float = 0.85) -> float:

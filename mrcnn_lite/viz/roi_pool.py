@@ -179,7 +179,7 @@ def windows_picture(features: ArrayLike, box: ArrayLike, outputs: ArrayLike, str
     fig, (left, middle, right) = style.figure(1, 3, width=8.0, height=3.6, **grid)
     draw_cells(left, array)
     frame_cells(left, width, height)
-    left.set_title("four windows", fontsize=style.NORMAL)
+    left.set_title("four bins", fontsize=style.NORMAL)
     for edges, colour in zip(bin_boxes(windows), BINS):
         draw_box(left, edges, colour, linewidth=2.4)
     for (row, column), colour in zip(maxima_of(array, windows), BINS):
@@ -191,7 +191,7 @@ def windows_picture(features: ArrayLike, box: ArrayLike, outputs: ArrayLike, str
 
 
 def draw_usage(ax: Axes, counts: np.ndarray) -> None:
-    """How many windows contain each cell.
+    """How many bins contain each cell.
 
     Args:
         ax: the axes.
@@ -200,7 +200,7 @@ def draw_usage(ax: Axes, counts: np.ndarray) -> None:
     height, width = counts.shape
     ax.imshow(counts, cmap="Greys", vmin=0, vmax=9, extent=(0, width, height, 0))
     frame_cells(ax, width, height)
-    ax.set_title("windows per cell", fontsize=style.NORMAL)
+    ax.set_title("bins per cell", fontsize=style.NORMAL)
     for (row, column), count in np.ndenumerate(counts):
         weight = "bold" if count > 1 else "normal"
         write(ax, column + 0.5, row + 0.5, str(count), fontweight=weight, fontsize=style.SMALL)

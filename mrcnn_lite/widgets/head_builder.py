@@ -60,7 +60,7 @@ def mask_branch_layers(
 
 
 def mlp_layers(mask_size: int, num_classes: int) -> tuple[Layer, ...]:
-    """The fully connected head of table 2e on the same input: 1024, 1024, then K M^2 numbers.
+    """The fully connected head of table 2e on the same input: 1024, 1024, then C M^2 numbers.
 
     Args:
         mask_size: M.
@@ -121,7 +121,10 @@ class HeadBuilder:
         layers = self.layers
         weights, macs = totals(layers)
         mlp_weights, mlp_macs = totals(mlp_layers(self.mask_size, self.num_classes))
-        lines = [f"{'layer':10}{'output':>14}{'weights':>14}{'multiplications':>18}"]
+        lines = [
+            f"{weights:,} weights; fully connected {mlp_weights / weights:.1f} times as many",
+            f"{'layer':10}{'output':>14}{'weights':>14}{'multiplications':>18}",
+        ]
         rows = [("RoIAlign", POOLED, CHANNELS, 0, 0)]
         rows += [(row.name, row.cells, row.channels, row.weights, row.macs) for row in layers]
         for name, cells, channels, row_weights, row_macs in rows:
@@ -129,7 +132,6 @@ class HeadBuilder:
             lines.append(f"{name:10}{shape:>14}{row_weights:14,}{row_macs:18,}")
         lines.append(f"{'total':10}{'':14}{weights:14,}{macs:18,}")
         lines.append(f"{'3 × fc':10}{'':14}{mlp_weights:14,}{mlp_macs:18,}")
-        lines.append(f"fully connected: {mlp_weights / weights:.1f} times the weights")
         return "\n".join(lines)
 
 
@@ -144,7 +146,7 @@ class _Picture:
         left.set_position([0.115, 0.07, 0.365, 0.34])
         right.set_position([0.62, 0.07, 0.365, 0.34])
         fig.set_layout_engine("none")
-        top.set(xlim=(-0.35, 10.3), ylim=(-1.9, 1.25), aspect="equal")
+        top.set(xlim=(-0.3, 10.6), ylim=(-1.9, 1.25), aspect="equal")
         top.axis("off")
         self.stage = Stage(fig)
         self._make_blocks(top)
@@ -162,7 +164,7 @@ class _Picture:
     def _make_bars(self, ax) -> tuple:
         ax.set(xlim=(0, 1.55), ylim=(3.6, -0.6), xticks=[0, 0.5, 1])
         ax.set_xticklabels(["0", "50 %", "100 %"])
-        ax.set_yticks(range(4), ["3×3 convs", "deconv", "deconv", "1×1 conv"])
+        ax.set_yticks(range(4), ["3×3 convs", "deconv", "2nd deconv", "1×1 conv"])
         ax.tick_params(axis="y", length=0)
         colours = (MASK, MASK, MASK, LOGITS)
         bars = ax.barh(range(4), [0] * 4, height=0.62, color=colours, edgecolor=style.GREY, lw=0.8)
@@ -225,7 +227,7 @@ def explore_head() -> Explorer:
             slider("convs", "3×3 convolutions", 0, 8),
             choice("width", "their channels", [32, 64, 128, 256, 512]),
             choice("mask_size", "mask size m", [14, 28, 56]),
-            slider("num_classes", "masks per RoI, K", 1, 100),
+            slider("num_classes", "classes C", 1, 100),
         ],
         alt="A mask branch as blocks; bars show where its weights and its work are.",
     )
