@@ -128,10 +128,11 @@ def test_shown_as_one_bundle(make):
 
 
 @pytest.mark.parametrize("make", [explore_roi_pool, explore_roi_align])
-def test_controls_are_labelled_and_the_text_is_announced(make):
+def test_controls_are_labelled_and_one_line_is_announced(make):
     explorer = make()
     assert all(control.description for control in explorer.controls.values())
-    assert 'role="status"' in explorer.numbers.value
+    said = re.findall(r'<pre role="status"[^>]*>(.*?)</pre>', explorer.numbers.value, re.DOTALL)
+    assert len(said) == 1 and said[0] == explorer.text.splitlines()[0], "one short line"
     assert explorer.image.layout.width
 
 

@@ -27,13 +27,14 @@ from mrcnn_lite.viz.style import few_colours
 
 LABEL_WIDTH = "150px"
 CONTROL_WIDTH = "390px"
+NUMBERS = "line-height:1.35;margin:0"  # the style of the lines below the picture
 
 
 class State(Protocol):
     """What an explorer needs: attributes to set, and a way to draw them."""
 
     def render(self) -> tuple[bytes, str]:
-        """The picture (PNG) and the numbers (plain text) for the present attributes."""
+        """The picture (PNG) and the numbers (plain text, its first line the most important)."""
         ...
 
 
@@ -136,9 +137,11 @@ class Explorer:
         """Ask the state for its picture; the browser sends no second change before this is done."""
         self.png, self.text = self.state.render()
         self.image.value = self.png
+        # A screen reader says the first line at every step; the others wait until they are read.
+        first, _, others = html.escape(self.text).partition("\n")
         self.numbers.value = (
-            '<pre role="status" aria-live="polite" style="line-height:1.35;margin:4px 0">'
-            f"{html.escape(self.text)}</pre>"
+            f'<pre role="status" aria-live="polite" style="{NUMBERS}">{first}</pre>'
+            f'<pre style="{NUMBERS}">{others}</pre>'
         )
 
     @contextmanager

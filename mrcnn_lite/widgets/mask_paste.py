@@ -125,11 +125,11 @@ class MaskPaste:
         rounding = "nothing is rounded" if window is None else f"pasted into {list(window)}"
         return "\n".join(
             [
+                f"IoU {pasted.iou:.4f} (rule {self.rule}, threshold {self.threshold:.2f})",
                 f"box       [{corners}]; {rounding}",
                 f"mask      {self.mask_size}×{self.mask_size}, {self.target} target",
                 f"pixels    {int(pasted.truth.sum())} true, {int(pasted.pixels.sum())} pasted: "
                 f"{counts['both']} in both, {counts['extra']} extra, {counts['missing']} missing",
-                f"IoU       {pasted.iou:.4f} (rule {self.rule}, threshold {self.threshold:.2f})",
             ]
         )
 

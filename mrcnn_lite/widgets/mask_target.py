@@ -134,11 +134,12 @@ class MaskTarget:
         )
         return "\n".join(
             [
+                f"loss {lesson.loss:.4f} ({self.competition})",
                 f"proposal  [{corners}], IoU with the cat's box {lesson.iou:.4f}: {verdict}",
                 f"target    {size}×{size}, mean {lesson.target.mean():.4f}, "
                 f"{fractional:.1%} of the cells are fractions",
-                f"loss      {lesson.loss:.4f} ({self.competition}); "
-                f"sigmoid floor of this target {lesson.floor:.4f}; ln 2 = {math.log(2):.4f}",
+                f"floor     {lesson.floor:.4f} for the sigmoid on this target; "
+                f"ln 2 = {math.log(2):.4f}",
                 f"gradient  {shares if positive else 'none, the loss is exactly 0'}",
             ]
         )

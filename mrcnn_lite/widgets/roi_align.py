@@ -126,7 +126,8 @@ class RoIAlignState:
             for name, weight, value in zip(names, cell.weights, cell.values)
         ]
         lines = [
-            f"RoIAlign {self.size} x {self.size}, sampling_ratio {ratio}, aligned={self.aligned}",
+            f"RoIAlign {self.size} x {self.size}, sampling_ratio {ratio}, aligned={self.aligned}: "
+            f"bin {place + 1} is {outputs[0].flatten()[place]:.4f}",
             f"RoI on the map: ({box}), {rows} x {columns} samples per bin",
             f"bin {place + 1} of {self.size**2}, sample {point + 1} of {rows * columns}: "
             f"x = {x:.4f}, y = {y:.4f}",

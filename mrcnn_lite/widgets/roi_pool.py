@@ -94,10 +94,10 @@ class RoIPoolState:
         box = ", ".join(f"{number:.0f}" for number in self.box)
         return "\n".join(
             [
-                f"RoIPool {self.size} x {self.size} at stride {self.stride}, proposal ({box})",
-                f"window: columns {_span((x1, x2))}, rows {_span((y1, y2))} = "
-                f"{(x2 - x1) * self.stride} x {(y2 - y1) * self.stride} px, "
+                f"window {(x2 - x1) * self.stride} x {(y2 - y1) * self.stride} px, "
                 f"IoU with the proposal {iou:.4f}",
+                f"RoIPool {self.size} x {self.size} at stride {self.stride}, proposal ({box})",
+                f"window: columns {_span((x1, x2))}, rows {_span((y1, y2))}",
                 "columns of the bins: " + ", ".join(map(_span, windows.columns)),
                 "rows of the bins:    " + ", ".join(map(_span, windows.rows)),
                 f"cells in more than one bin: {(counts > 1).sum()} of {(counts > 0).sum()}",
