@@ -44,9 +44,11 @@ NBVAL = (
     f"--nbval-cell-timeout={CELL_SECONDS}",
 )
 
-# Written into .venv, so that it touches no other JupyterLab: no question about news, no calls home.
+# Written into .venv, so that it touches no other JupyterLab: no question about news, no calls home,
+# and a notebook that was saved and opened again shows its explorers' last pictures.
 LAB_SETTINGS = {
-    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
 }
 
 CHECK = """

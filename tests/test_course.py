@@ -84,7 +84,9 @@ def test_set_up_runs_once(folder):
     assert start(folder).wait() == 0
     assert log(folder) == ["install begins", "install ends", "check"]
     overrides = folder / ".venv/share/jupyter/lab/settings/overrides.json"
-    assert json.loads(overrides.read_text()) == course.LAB_SETTINGS
+    settings = json.loads(overrides.read_text())
+    assert settings == course.LAB_SETTINGS
+    assert settings["@jupyter-widgets/jupyterlab-manager:plugin"] == {"saveState": True}
 
 
 def test_set_up_runs_again_when_the_requirements_change(folder):

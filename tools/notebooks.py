@@ -67,6 +67,7 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float, str]:
         timeout=CELL_SECONDS,
         kernel_name="python3",
         store_widget_state=False,
+        coalesce_streams=True,  # how a kernel cuts what is printed into pieces is chance
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a kernel warns of its local sockets
         resources={"metadata": {"path": str(path.parent)}},
     )
