@@ -150,9 +150,11 @@ def few_colours(png: bytes) -> bytes:
     Returns:
         The bytes of a smaller one.
     """
-    out = io.BytesIO()
-    image = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    image.save(out, format="PNG", optimize=True)
+    out, image = io.BytesIO(), Image.open(io.BytesIO(png)).convert("RGB")
+    # an octree keeps rare colours, such as those of thin lines; a median cut drops them
+    few = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.putpalette([255 if value > 251 else value for value in few.getpalette()])  # white is white
+    few.save(out, format="PNG", optimize=True)
     return out.getvalue()
 
 

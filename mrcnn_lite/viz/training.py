@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from mrcnn_lite.viz import style
 from mrcnn_lite.viz.detections import corners_of
-from mrcnn_lite.viz.instances import paint_instances
 from mrcnn_lite.viz.stage import Stage
 
 # What a loss is called here, and its line: colour and dashes tell it apart.
@@ -26,6 +28,7 @@ LOSSES = {
 }
 LOWEST, HIGHEST = 0.008, 4.0  # of the losses' logarithmic axis
 SMOOTHING = 0.9  # of the running mean that is drawn
+CLASS_COLOURS = (style.BLUE, style.VERMILION, style.BLACK, style.GREEN, style.PURPLE)
 FILM_SCORE = 0.4  # weaker detections are not drawn in the film strip
 MOST_PROPOSALS = 20  # drawn in a small picture
 
@@ -121,32 +124,54 @@ def draw_film(columns: Sequence[Sequence[Any]], titles: Sequence[str], names: Se
         width: of the figure in inches.
 
     Returns:
-        The figure.
+        The figure; a mask's outline has the colour and the dashes of its class.
     """
-    rows = len(columns[0])
-    side = width / len(columns)
-    size = {"width": width, "height": rows * side + 0.25}
+    rows, side = len(columns[0]), width / len(columns)
+    size = {"width": width, "height": rows * side + (0.25 if proposals else 0.7)}
     fig, axes = style.figure(rows, len(columns), squeeze=False, **size)
     fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
-    options = {"show_boxes": False, "show_labels": False, "score_threshold": FILM_SCORE}
     for place, (column, title) in enumerate(zip(columns, titles, strict=True)):
         axes[0, place].set_title(title, fontsize=style.NORMAL)
         for ax, inside in zip(axes[:, place], column, strict=True):
-            bottom, right = inside.image.shape[1:]
-            ax.axis("off")
-            frame = {"extent": (0, right, bottom, 0), "interpolation": "antialiased"}
-            grey = _backdrop(inside.image)
+            _draw_pale(ax, inside.image)
             if proposals:
-                ax.imshow(grey.permute(1, 2, 0).numpy(), **frame)
                 lines = corners_of(inside.proposals[:MOST_PROPOSALS])
                 ax.add_collection(LineCollection(lines, colors=style.BLUE, linewidths=0.8))
-                ax.set(xlim=(0, right), ylim=(bottom, 0))
             else:
-                ax.imshow(paint_instances(grey, inside.detections, names, **options), **frame)
+                _draw_outlines(ax, inside.detections)
+    if not proposals:
+        lines = [Line2D([], [], label=name, **_line_of(k)) for k, name in enumerate(names) if k]
+        fig.legend(
+            handles=lines, loc="outside lower center", ncols=5 if width > 6 else 3, handlelength=3
+        )
     return fig
 
 
-def _backdrop(image: Tensor) -> Tensor:
-    """A pale, grey, smoother image: masks stand out on it, even as small as a stamp."""
-    grey = F.avg_pool2d(image.mean(0, keepdim=True), 3, 1, 1, count_include_pad=False)  # [1, H, W]
-    return 0.5 + 0.45 * grey.expand(3, -1, -1)
+def _line_of(label: int) -> dict[str, Any]:
+    """How the outline of a class is drawn."""
+    dashes = ("-", (0, (3, 1)), "-", (0, (1, 0.8)), "-")[(label - 1) % 5]
+    return {"color": CLASS_COLOURS[(label - 1) % len(CLASS_COLOURS)], "linestyle": dashes}
+
+
+def _draw_pale(ax: Axes, image: Tensor) -> None:
+    """A small picture without its noise and paler, so that thin lines stand out on it."""
+    bottom, right = image.shape[1:]
+    for _ in range(2):  # noise would make the picture restless, and its file large
+        image = F.avg_pool2d(image, 3, 1, 1, count_include_pad=False)  # [3, H, W]
+    pixels = (0.5 + 0.5 * image).permute(1, 2, 0).numpy()  # [H, W, 3]
+    ax.imshow(pixels, extent=(0, right, bottom, 0), interpolation="antialiased")
+    ax.set(xlim=(0, right), ylim=(bottom, 0))
+    ax.axis("off")
+
+
+def _draw_outlines(ax: Axes, found: dict[str, Tensor]) -> None:
+    """The outlines of the masks that are sure enough; contours at one half, between the pixels."""
+    rim = [withStroke(linewidth=3.2, foreground="white", alpha=0.8)]
+    for mask, label, score in zip(found["masks"], found["labels"], found["scores"], strict=True):
+        if score < FILM_SCORE or not (mask >= 0.5).any():
+            continue
+        line = _line_of(int(label))
+        values = F.pad(mask[0], (1, 1, 1, 1)).numpy()  # closes outlines at the picture's edge
+        x, y = (np.arange(length) - 0.5 for length in values.shape[::-1])  # pixels' centres
+        contour = ax.contour(x, y, values, [0.5], colors=line["color"], linewidths=1.7)
+        contour.set(linestyle=line["linestyle"], path_effects=rim)
