@@ -171,7 +171,7 @@ def test_help_comes_one_difficulty_at_a_time():
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (torch.zeros(6, 6), "3 + 2 and the 2 + 3 split"),
+        (torch.zeros(6, 6), "split 3 + 2 and 2 + 3"),
         (torch.zeros(5, 5), "6 x 6"),
         (torch.full((6, 6), math.nan), "6 x 6"),
         ("map", "6 x 6"),
@@ -186,7 +186,7 @@ def test_maps_that_discriminate_nothing(answer, words):
 def test_the_articles_map_tells_only_one_split():
     torch.manual_seed(1)
     words = find("01-discriminating-map").grade(torch.randn(1, 1, 6, 6)).words
-    assert "disjoint 3 + 2 split" in words
+    assert "disjoint split 3 + 2" in words
     assert "2 + 3" not in words
 
 

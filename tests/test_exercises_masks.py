@@ -179,10 +179,12 @@ def branch(channels, num_classes, mask_size, **wrong):
     act = nn.Identity if wrong.get("linear") else nn.ReLU
     layers, cells = [], 14
     for _ in range(convs):
-        layers += [nn.Conv2d(channels, channels, 3, padding=padding), act()]
+        layers += [nn.Conv2d(channels, channels, 3, padding=padding)]
+        layers += [] if wrong.get("bare") == "conv" else [act()]
     while cells < mask_size * wrong.get("too_large", 1):
         up = nn.ConvTranspose2d(channels, channels, kernel, 2, padding=(kernel - 2) // 2)
-        layers += [nn.Upsample(scale_factor=2) if wrong.get("upsample") else up, act()]
+        layers += [nn.Upsample(scale_factor=2) if wrong.get("upsample") else up]
+        layers += [] if wrong.get("bare") == "deconv" else [act()]
         cells *= 2
     layers += [nn.Conv2d(channels, num_classes + wrong.get("extra", 0), 1)]
     return nn.Sequential(*layers, *wrong.get("end", ()))
@@ -200,6 +202,8 @@ def branch(channels, num_classes, mask_size, **wrong):
         ({"end": [nn.Sigmoid()]}, "a sigmoid at the end"),
         ({"end": [nn.ReLU()]}, "a ReLU at the end"),
         ({"linear": True}, "there is no ReLU"),
+        ({"bare": "conv"}, "none behind each 3x3 convolution"),
+        ({"bare": "deconv"}, "none behind each deconvolution"),
     ],
 )
 def test_mistakes_in_the_branch_are_named(wrong, words):

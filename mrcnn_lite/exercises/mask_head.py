@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mrcnn_lite.exercises.registry import Exercise, Verdict, not_yet
@@ -90,6 +91,7 @@ def _fault(build: Callable[..., Any], case: tuple[int, int, int]) -> str | None:
         _wrong_shape(out[0] if isinstance(out, Tensor) else out, (5, num_classes, size, size))
         or _wrong_count(sum(p.numel() for p in branch.parameters()), case)
         or _wrong_values(out, bend)
+        or _wrong_relus(branch, x, generator, case)
     )
 
 
@@ -141,6 +143,39 @@ def _wrong_values(out: Tensor, bend: Tensor) -> str | None:
     if bend.max() < 1e-3:
         return "f(x) + f(-x) = 2 f(0) holds.\nLikely: there is no ReLU, so all layers are as one."
     return None
+
+
+@torch.no_grad()
+def _wrong_relus(
+    branch: nn.Module, x: Tensor, generator: torch.Generator, case: tuple
+) -> str | None:
+    """Compare with the right branch, all layers of one kind having the same weights.
+
+    So it does not matter in which order the layers were made, only in which they are used.
+    """
+    channels, num_classes, size = case
+    shapes = [(channels, channels, n, n) for n in (3, 2)]
+    shapes += [(channels,), (num_classes, channels, 1, 1), (num_classes,)]
+    weights = {shape: torch.randn(shape, generator=generator) / channels for shape in shapes}
+    for weight in branch.parameters():
+        if tuple(weight.shape) not in weights:
+            return None  # built from other parts; their number is right
+        weight.copy_(weights[tuple(weight.shape)])
+    out = branch(x)  # [K, C, M, M]
+    for after_conv, after_deconv in ((True, True), (True, False), (False, True)):
+        conv, deconv, bias, last, last_bias = weights.values()
+        right = x  # [K, C, P, P]
+        for _ in range(CONVS):
+            right = F.conv2d(right, conv, bias, padding=1)
+            right = right.relu() if after_conv else right
+        while right.shape[-1] < size:
+            right = F.conv_transpose2d(right, deconv, bias, stride=2)  # [K, C, 2P, 2P]
+            right = right.relu() if after_deconv else right
+        if torch.allclose(out, F.conv2d(right, last, last_bias), rtol=1e-3, atol=1e-4):
+            where = "deconvolution" if after_conv else "3x3 convolution"
+            wrong = f"all is right but the ReLU: there is none behind each {where}."
+            return None if after_conv and after_deconv else wrong
+    return "the logits are others.\nLikely: a ReLU is missing, or the layers are in another order."
 
 
 EXERCISES = (

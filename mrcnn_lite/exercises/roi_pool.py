@@ -128,7 +128,7 @@ SLIPS = (
         {"edges": lambda i, step: (math.ceil(i * step), math.ceil((i + 1) * step))},
     ),
     ("x and y are swapped: x runs over columns, y over rows.", {"swap": True}),
-    ("this is the mean of each window; RoIPool takes the maximum.", {"mean": True}),
+    ("this is the mean of each bin; RoIPool takes the maximum.", {"mean": True}),
     (
         "windows that leave the map are not clipped: in Python a negative index counts from the "
         "end. Clip the start and end of every bin to the map.",
@@ -173,11 +173,11 @@ def _grade_map(answer: Any) -> Verdict:
     ]
     if not same:
         return Verdict(True, "Passed: on your map both disjoint splits give other numbers.")
-    splits = " and the ".join(same)
+    splits = " and ".join(same)
     return Verdict(
         False,
-        f"Not right yet: the disjoint {splits} split gives RoIPool's numbers on this map too.\n"
-        "The definitions differ only where a window's maximum lies in a shared row or column.",
+        f"Not right yet: RoIPool's numbers come from the disjoint split {splits} on this map.\n"
+        "The definitions differ only where a bin's maximum lies in a shared row or column.",
     )
 
 
@@ -209,8 +209,8 @@ EXERCISES = (
         "01-discriminating-map",
         _grade_map,
         (
-            "Start from zeros. Where must a large number stand, so that two windows see it?",
-            "A large number in row 2 is seen by the upper and the lower windows; a disjoint split "
+            "Start from zeros. Where must a large number stand, so that two bins see it?",
+            "A large number in row 2 is seen by the upper and the lower bins; a disjoint split "
             "gives it to only one of them.",
         ),
     ),
