@@ -176,7 +176,7 @@ def _grade_map(answer: Any) -> Verdict:
     splits = " and ".join(same)
     return Verdict(
         False,
-        f"Not right yet: RoIPool's numbers come from the disjoint split {splits} on this map.\n"
+        f"Not right yet: RoIPool's numbers also come out of the disjoint split {splits}.\n"
         "The definitions differ only where a bin's maximum lies in a shared row or column.",
     )
 
