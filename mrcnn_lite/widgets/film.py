@@ -11,11 +11,11 @@ from mrcnn_lite.models.inside import Inside
 from mrcnn_lite.viz import style
 from mrcnn_lite.viz.detections import DetectionPicture
 from mrcnn_lite.viz.stage import Stage
+from mrcnn_lite.viz.training import FILM_SCORE, MOST_PROPOSALS
 from mrcnn_lite.widgets.base import Explorer, slider, toggle
 from mrcnn_lite.widgets.branches import stand_in
 
-SHOWN = 0.5  # score from which on a detection is drawn
-MOST_PROPOSALS = 20
+SHOWN = FILM_SCORE  # score from which on a detection is drawn
 STYLES = ((style.GREEN, "o-"), (style.BLUE, "s--"), (style.VERMILION, "^:"))
 
 
