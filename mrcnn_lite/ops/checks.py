@@ -130,6 +130,8 @@ def as_rois(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Te
         ValueError: a wrong shape, a non-finite box, or an image index out of range.
     """
     check_tensor(input, "input", "[B, C, h, w]")
+    if 0 in input.shape[2:]:
+        raise ValueError(f"input must have at least one row and column, got {list(input.shape)}")
     if isinstance(boxes, Tensor):
         check_tensor(boxes, "boxes", "[K, 5]")
         check_finite(boxes, "boxes")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
 from mrcnn_lite.ops.bilinear import bilinear_loop, corners
-from mrcnn_lite.ops.checks import check_boxes, check_index, check_same_device, check_tensor
+from mrcnn_lite.ops.checks import as_pair, check_boxes, check_index, check_same_device, check_tensor
 from mrcnn_lite.ops.roi_align import roi_align_loop, roi_extent
 from mrcnn_lite.ops.taps import Taps, axis_taps, by_size, dense
 
@@ -84,6 +84,7 @@ def paste_masks(
     if len(masks) != len(boxes):
         raise ValueError(f"masks has {len(masks)} rows and boxes has {len(boxes)}")
     check_same_device(masks=masks, boxes=boxes)
+    image_size = as_pair(image_size, "image_size")
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
     form = choose("paste_masks", masks.device, _paste_loop, _paste_tensor)

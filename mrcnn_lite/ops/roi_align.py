@@ -8,7 +8,6 @@ networks): at coordinate 0. True (detectron2): at 0.5, the centre of the area it
 boxes move by half an element; then boxes may also be smaller than one element.
 """
 
-import math
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -16,7 +15,7 @@ from torch import Tensor
 from mrcnn_lite.ops.backend import choose
 from mrcnn_lite.ops.bilinear import bilinear_loop
 from mrcnn_lite.ops.checks import as_pair, as_rois
-from mrcnn_lite.ops.taps import Taps, axis_taps, by_size
+from mrcnn_lite.ops.taps import Taps, adaptive_counts, axis_taps, by_size
 from mrcnn_lite.ops.weighted_rows import pixel_table, pool_rows
 
 
@@ -73,12 +72,13 @@ def roi_align_loop(
     """
     out = input.new_zeros(len(corners), input.shape[1], *size)  # [K, C, P, P]
     start, extent = roi_extent(corners, spatial_scale, aligned)
-    for k, ((x, y), (width, height)) in enumerate(
-        zip(start.tolist(), extent.tolist(), strict=True)
-    ):
-        bin_h, bin_w = height / size[0], width / size[1]
-        rows = sampling_ratio if sampling_ratio > 0 else math.ceil(bin_h)
-        columns = sampling_ratio if sampling_ratio > 0 else math.ceil(bin_w)
+    bin_size = extent / extent.new_tensor([size[1], size[0]])  # [K, 2]
+    counts = adaptive_counts(bin_size) if sampling_ratio <= 0 else None  # [K, 2]
+    for k in range(len(corners)):
+        (x, y), (bin_w, bin_h) = start[k].tolist(), bin_size[k].tolist()
+        columns = rows = sampling_ratio
+        if counts is not None:
+            columns, rows = counts[k].int().tolist()
         for i in range(size[0]):
             for j in range(size[1]):
                 for a in range(rows):

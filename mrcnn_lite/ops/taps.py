@@ -49,7 +49,10 @@ def axis_taps(start: Tensor, extent: Tensor, bins: int, samples: int, n: int | T
         ValueError: adaptive sampling of an absurdly large box.
     """
     bin_size = extent / bins  # [K]
-    count, most = _sample_counts(bin_size, samples)
+    count, most = samples, samples
+    if samples <= 0:
+        count = adaptive_counts(bin_size)[:, None]  # [K, 1]
+        most = int(count.max().clamp(1, MAX_SAMPLES)) if len(count) else 1
     bin_index = torch.arange(bins, device=start.device, dtype=start.dtype)  # [P]
     sample = torch.arange(most, device=start.device, dtype=start.dtype)  # [S]
     if samples <= 0:
@@ -98,6 +101,7 @@ def by_size(bin_size: Tensor, finest: int, pool: Callable[[Tensor], Tensor]) -> 
     Returns:
         Tensor[K, ...], what `pool` gave, in the order of the RoIs.
     """
+    adaptive_counts(bin_size)  # complains while rows still have the caller's numbers
     doublings = bin_size.detach().amax(dim=1).clamp(min=finest).log2().ceil()  # [K]
     groups = [torch.nonzero(doublings == d)[:, 0] for d in doublings.unique()]
     if len(groups) < 2:
@@ -106,18 +110,27 @@ def by_size(bin_size: Tensor, finest: int, pool: Callable[[Tensor], Tensor]) -> 
     return pooled[torch.argsort(torch.cat(groups))]
 
 
-def _sample_counts(bin_size: Tensor, samples: int) -> tuple[int | Tensor, int]:
-    """Samples per bin of each RoI (one number or Tensor[K, 1]), and the largest."""
-    if samples > 0:
-        return samples, samples
-    count = torch.ceil(bin_size.detach())[:, None]  # [K, 1]
-    most = int(count.max().clamp(min=1)) if len(count) else 1
-    if most > MAX_SAMPLES:
+def adaptive_counts(bin_size: Tensor) -> Tensor:
+    """Samples per bin and axis when their number is left to the size: one per element, rounded up.
+
+    Args:
+        bin_size: Tensor[K, ...], elements; 0 or negative for empty and reversed boxes.
+
+    Returns:
+        Tensor[K, ...], whole numbers; 0 or less means that no sample is taken.
+
+    Raises:
+        ValueError: a box so large that this would take forever.
+    """
+    count = torch.ceil(bin_size.detach())  # [K]
+    if reads_values(count) and count.numel() and count.max() > MAX_SAMPLES:
+        row = int((count > MAX_SAMPLES).nonzero()[0, 0])
         raise ValueError(
-            f"boxes: row {int(count.argmax())} is so large that adaptive sampling would take "
-            f"{most} samples per bin and axis; clip boxes to the image or give a sampling_ratio"
+            f"boxes: row {row} is so large that adaptive sampling would take "
+            f"{count[row].max():.0f} samples per bin and axis; clip boxes to the image or give a "
+            f"sampling_ratio"
         )
-    return count, most
+    return count
 
 
 def _merge(taps: Taps, first: Tensor, n: int | Tensor) -> Taps:
