@@ -84,10 +84,9 @@ def corners(position: Tensor, n: int | Tensor) -> tuple[Tensor, Tensor, Tensor, 
     """
     inside = (position >= -1) & (position <= n)
     last = n - 1
-    on_map = position.clamp(min=0)
+    on_map = torch.fmax(position, position.new_zeros(()))  # a NaN becomes 0, an index that exists
     on_map = torch.minimum(on_map, last) if isinstance(last, Tensor) else on_map.clamp(max=last)
-    # Truncation is floor, since nothing is negative; a NaN becomes an index that exists.
-    low = on_map.detach().long().clamp_(min=0)  # [...]
+    low = on_map.detach().long()  # [...]; truncation is floor, since nothing is negative
     high = low + 1
     high = torch.minimum(high, last) if isinstance(last, Tensor) else high.clamp_(max=last)
     return low, high, on_map - low, inside

@@ -5,7 +5,9 @@ segmentation fault. On a GPU the checks of *values* are skipped, because each wo
 wait for the device; types and shapes are checked everywhere.
 """
 
+import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -92,6 +94,17 @@ def check_threshold(threshold: float, name: str = "iou_threshold") -> None:
         raise ValueError(f"{name} must be between 0 and 1, got {threshold}")
 
 
+def check_sampling(spatial_scale: float, sampling_ratio: int = 1) -> None:
+    """Check the numbers that place the samples: a positive scale, a whole sampling ratio."""
+    if not (math.isfinite(spatial_scale) and spatial_scale > 0):
+        raise ValueError(
+            f"spatial_scale must be a positive number of elements per pixel, such as 1 / 16, "
+            f"got {spatial_scale}"
+        )
+    if not isinstance(sampling_ratio, Integral):
+        raise TypeError(f"sampling_ratio must be an int, got {sampling_ratio!r}")
+
+
 def as_pair(size: int | Sequence[int], name: str = "output_size") -> tuple[int, int]:
     """Read `7` or `(7, 7)` as a pair of positive integers.
 
@@ -106,12 +119,12 @@ def as_pair(size: int | Sequence[int], name: str = "output_size") -> tuple[int, 
         TypeError: no integers.
         ValueError: not two, or not positive.
     """
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if not all(isinstance(n, int) and not isinstance(n, bool) for n in pair):
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if not all(isinstance(n, Integral) and not isinstance(n, bool) for n in pair):
         raise TypeError(f"{name} must be an int or a pair of ints, got {size!r}")
     if len(pair) != 2 or min(pair) < 1:
         raise ValueError(f"{name} must be one or two positive ints, got {size!r}")
-    return pair
+    return int(pair[0]), int(pair[1])
 
 
 def as_rois(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
-from mrcnn_lite.ops.checks import as_pair, as_rois, check_boxes, check_tensor
+from mrcnn_lite.ops.checks import as_pair, as_rois, check_boxes, check_sampling, check_tensor
 from mrcnn_lite.ops.roi_align import roi_align_loop, roi_extent
 from mrcnn_lite.ops.taps import Taps, axis_taps, by_size
 from mrcnn_lite.ops.weighted_rows import pixel_table, pool_rows
@@ -90,6 +90,7 @@ def multiscale_roi_align(
     """
     size = as_pair(output_size)
     scales = _check_pyramid(features, image_size)
+    check_sampling(scales[0], sampling_ratio)
     image, corners = as_rois(features[0], boxes)
     k_min, k_max = -round(math.log2(scales[0])), -round(math.log2(scales[-1]))
     level = assign_levels(corners.detach(), k_min, k_max, canonical_scale, canonical_level)  # [K]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
 from mrcnn_lite.ops.bilinear import bilinear_loop
-from mrcnn_lite.ops.checks import as_pair, as_rois
+from mrcnn_lite.ops.checks import as_pair, as_rois, check_sampling
 from mrcnn_lite.ops.taps import Taps, adaptive_counts, axis_taps, by_size
 from mrcnn_lite.ops.weighted_rows import pixel_table, pool_rows
 
@@ -44,6 +44,7 @@ def roi_align(
         TypeError, ValueError: see `checks.as_rois`.
     """
     size = as_pair(output_size)
+    check_sampling(spatial_scale, sampling_ratio)
     image, corners = as_rois(input, boxes)
     form = choose("roi_align", input.device, roi_align_loop, _roi_align_tensor)
     return form(input, image, corners, size, spatial_scale, sampling_ratio, aligned)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
-from mrcnn_lite.ops.checks import as_pair, as_rois
+from mrcnn_lite.ops.checks import as_pair, as_rois, check_sampling
 from mrcnn_lite.ops.weighted_rows import pixel_table
 
 
@@ -40,6 +40,7 @@ def roi_pool(
         TypeError, ValueError: see `checks.as_rois`.
     """
     size = as_pair(output_size)
+    check_sampling(spatial_scale)
     image, corners = as_rois(input, boxes)
     form = choose("roi_pool", input.device, roi_pool_loop, _roi_pool_windows)
     return form(input, image, corners, size, spatial_scale)

@@ -48,29 +48,13 @@ def axis_taps(start: Tensor, extent: Tensor, bins: int, samples: int, n: int | T
     Raises:
         ValueError: adaptive sampling of an absurdly large box.
     """
-    bin_size = extent / bins  # [K]
-    count, most = samples, samples
-    if samples <= 0:
-        count = adaptive_counts(bin_size)[:, None]  # [K, 1]
-        most = int(count.max().clamp(1, MAX_SAMPLES)) if len(count) else 1
-    bin_index = torch.arange(bins, device=start.device, dtype=start.dtype)  # [P]
-    sample = torch.arange(most, device=start.device, dtype=start.dtype)  # [S]
-    if samples <= 0:
-        used = sample < count  # [K, S]
-        count = count.clamp(min=1)  # [K, 1]
-        sample = torch.minimum(sample, count - 1)  # [K, S]; spare samples repeat the last one
-    # The same order of operations as the C++ kernels, so that float32 rounds the same way.
-    first = start[:, None] + bin_index * bin_size[:, None]  # [K, P]
-    within = (sample + 0.5) * bin_size[:, None] / count  # [K, S]
-    position = first[:, :, None] + within[:, None, :]  # [K, P, S]
+    position, share = _sample_positions(start, extent / bins, bins, samples)  # [K, P, S]
     length = n[:, None, None] if isinstance(n, Tensor) else n
     low, high, fraction, inside = corners(position, length)  # [K, P, S] each
-    if samples <= 0:
-        inside, count = inside & used[:, None], count[:, :, None]  # [K, P, S], [K, 1, 1]
-    share = inside.to(start.dtype) / count  # [K, P, S]
-    after = fraction * share  # [K, P, S]
-    taps = Taps(torch.cat([low, high], dim=2), torch.cat([share - after, after], dim=2))
-    if most == 1 or not reads_values(start):
+    both = inside.to(start.dtype) * share  # [K, P, S], the weight of both neighbours together
+    after = both * fraction  # [K, P, S]
+    taps = Taps(torch.cat([low, high], dim=2), torch.cat([both - after, after], dim=2))
+    if position.shape[2] == 1 or not reads_values(start):
         return taps
     # Samples of a bin stand in order, or in reversed order in a reversed box.
     return _merge(taps, torch.minimum(low[:, :, :1], low[:, :, -1:]), length)
@@ -108,6 +92,32 @@ def by_size(bin_size: Tensor, finest: int, pool: Callable[[Tensor], Tensor]) -> 
         return pool(torch.arange(len(bin_size), device=bin_size.device))
     pooled = torch.cat([pool(rows) for rows in groups])  # [K, ...]
     return pooled[torch.argsort(torch.cat(groups))]
+
+
+def _sample_positions(
+    start: Tensor, bin_size: Tensor, bins: int, samples: int
+) -> tuple[Tensor, float | Tensor]:
+    """Where the samples stand, Tensor[K, P, S], and the share of each in the mean of its bin."""
+    device, dtype = start.device, start.dtype
+    if samples > 0:
+        sample, count, share = (
+            torch.arange(samples, device=device, dtype=dtype),
+            samples,
+            1 / samples,
+        )
+    else:
+        count = adaptive_counts(bin_size)[:, None]  # [K, 1]
+        most = int(count.max().clamp(1, MAX_SAMPLES)) if len(count) else 1
+        sample = torch.arange(most, device=device, dtype=dtype)  # [S]
+        used = sample < count  # [K, S]
+        count = count.clamp(min=1)  # [K, 1]
+        sample = torch.minimum(sample, count - 1)  # [K, S]; spare samples repeat the last one,
+        share = (used / count)[:, None]  # [K, 1, S]; and count nothing
+    # The same order of operations as the C++ kernels, so that float32 rounds the same way.
+    bin_index = torch.arange(bins, device=device, dtype=dtype)  # [P]
+    first = start[:, None] + bin_index * bin_size[:, None]  # [K, P]
+    within = (sample + 0.5) * bin_size[:, None] / count  # [K, S]
+    return first[:, :, None] + within[:, None, :], share  # [K, P, S]
 
 
 def adaptive_counts(bin_size: Tensor) -> Tensor:
