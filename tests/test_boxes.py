@@ -56,6 +56,12 @@ def test_iou_equals_the_loop_and_torchvision(dtype):
     torch.testing.assert_close(batch[1], box_iou(a[20:], b[15:30]), rtol=0, atol=0)
 
 
+def test_iou_is_differentiable():
+    a = (random_boxes(4, 20, 6) + torch.rand(4, 4)).double().requires_grad_()
+    b = (random_boxes(5, 20, 7) + torch.rand(5, 4)).double().requires_grad_()
+    assert torch.autograd.gradcheck(box_iou, (a, b))
+
+
 def test_boxes_without_area_do_not_overlap():
     flat = torch.tensor([[1.0, 1.0, 1.0, 5.0], [2.0, 2.0, 2.0, 2.0], [9.0, 9.0, 3.0, 3.0]])
     assert box_iou(flat[:2], flat).eq(0).all()

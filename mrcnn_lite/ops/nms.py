@@ -187,7 +187,7 @@ def _batched_padded(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: 
 def _conflicts(boxes: Tensor, iou_threshold: float) -> Tensor:
     """Which boxes, sorted by score, would suppress which: Tensor[..., N, N] of 0 and 1."""
     limit = _largest_at_most(iou_threshold, boxes.dtype)
-    return (box_iou(boxes, boxes) > limit).float().triu_(diagonal=1)
+    return box_iou(boxes, boxes).gt_(limit).triu_(diagonal=1)
 
 
 def _solve(conflict: Tensor, valid: Tensor) -> Tensor:
