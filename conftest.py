@@ -1,4 +1,4 @@
-"""For all tests: no network, no GPU where there is none, an order, and a summary by kind."""
+"""For all tests: no network, seeds, no GPU where there is none, an order, a summary by kind."""
 
 import os
 import sys
@@ -24,6 +24,13 @@ def kind(nodeid: str) -> str:
     if path.endswith(".ipynb"):
         return "notebooks"
     return "browser" if path.endswith("test_browser.py") else "unit tests"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same random numbers in every run, whichever tests came before."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def pytest_collection_modifyitems(items: list) -> None:

@@ -23,14 +23,19 @@ def iou(a, b):
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32])
 def test_crop_equals_torchvision(dtype):
-    masks = (torch.rand(4, 60, 75) > 0.4).to(dtype)
+    masks = (torch.rand(4, 60, 75, generator=torch.Generator().manual_seed(0)) > 0.4).to(dtype)
     boxes, matched = random_boxes(40, 60, 0) - 8, torch.arange(40) % 4
     boxes[0] = torch.tensor([3.0, 3, 3, 3])  # no area
     boxes[1] = torch.tensor([200.0, 200, 260, 260])  # far outside
     boxes[2] = torch.tensor([0.0, 0, 75, 60])  # everything
+    truth = project_masks_on_boxes(masks.double(), boxes.double(), matched, 28)
+    exact = crop_masks(masks, boxes.double(), matched, 28, aligned=False)
+    torch.testing.assert_close(exact, truth, rtol=0, atol=1e-10)
     found = crop_masks(masks, boxes, matched, 28, aligned=False)
-    expected = project_masks_on_boxes(masks, boxes, matched, 28)
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+    # A float32 coordinate near 75 is known to 4e-6, and a mask may jump by 1 from one pixel to
+    # the next: so much either library may differ from the truth.
+    for float32 in (found, project_masks_on_boxes(masks, boxes, matched, 28)):
+        torch.testing.assert_close(float32.double(), truth, rtol=0, atol=2e-5)
     assert found.shape == (40, 28, 28) and found.dtype == torch.float32
 
 
