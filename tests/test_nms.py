@@ -149,3 +149,14 @@ def test_kept_boxes_differ_and_dropped_ones_are_covered(problem, threshold):
     assert (among <= threshold).all()
     for row in set(range(len(boxes))) - set(keep.tolist()):
         assert any(iou[k, row] > threshold and scores[k] > scores[row] for k in keep)
+
+
+def test_float64_and_boxes_with_a_gradient():
+    boxes = random_boxes(60, 80, 3).double().requires_grad_()
+    scores = torch.rand(60, dtype=torch.float64)
+    wanted = nms(boxes.detach().float(), scores.float(), 0.5).tolist()
+    assert nms(boxes, scores, 0.5).tolist() == wanted
+    assert batched_nms(boxes, scores, torch.zeros(60).long(), 0.5).tolist() == wanted
+    valid = torch.ones(60, dtype=torch.bool)
+    keep = nms_mask(boxes[None], scores[None], valid[None], 0.5)[0]
+    assert sorted(wanted) == keep.nonzero().flatten().tolist()

@@ -194,7 +194,7 @@ def _solve(conflict: Tensor, valid: Tensor) -> Tensor:
     """Iterate keep = valid and not suppressed by a kept box, until nothing changes."""
     keep = valid
     while True:
-        suppressed = (keep.float()[..., None, :] @ conflict)[..., 0, :]  # [..., N]
+        suppressed = (keep.to(conflict.dtype)[..., None, :] @ conflict)[..., 0, :]  # [..., N]
         better = valid & (suppressed == 0)
         if torch.equal(better, keep):
             return keep
