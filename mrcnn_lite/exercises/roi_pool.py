@@ -50,6 +50,7 @@ class _Way:
     unscaled: bool = False
 
     def ranges(self, first: int, last: int, size: int, limit: int) -> list[tuple[int, int]]:
+        """Cut one side of the RoI into bins, with this variant's mistakes."""
         if self.clamp == "box":
             first, last = (min(max(number, 0), limit - 1) for number in (first, last))
         step = max(last - first + self.inclusive, self.least) / size

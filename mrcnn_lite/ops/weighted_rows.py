@@ -63,6 +63,7 @@ class _PoolRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, table, y_index, y_weight, x_index, x_weight):
+        """Pool: Tensor[N, C] to Tensor[K, P, P, C]."""
         ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
         ctx.rows = len(table)
         y, x = Taps(y_index, y_weight), Taps(x_index, x_weight)
@@ -77,6 +78,7 @@ class _PoolRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
+        """Give every pixel its share: Tensor[K, P, P, C] to Tensor[N, C]."""
         y_index, y_weight, x_index, x_weight = ctx.saved_tensors
         y, x = Taps(y_index, y_weight), Taps(x_index, x_weight)
         total = None

@@ -122,6 +122,7 @@ class _Board:
         self.bars = ScoreBars(self.stage, axes[1], MOST)
 
     def draw(self, state: Branches) -> bytes:
+        """Draw the branches that the state switches on."""
         scene = state.scene
         found = scene.detections
         if not state.masks:

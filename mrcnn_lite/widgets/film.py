@@ -100,6 +100,7 @@ class _Board:
     def draw(
         self, now: Moment, scene: Inside, names: Sequence[str], parts: tuple[bool, bool]
     ) -> bytes:
+        """Draw one moment: masks and proposals where `parts` asks for them."""
         masks, proposals = parts
         shown: Tensor | None = scene.proposals[:MOST_PROPOSALS] if proposals else None
         threshold = SHOWN if masks else np.inf

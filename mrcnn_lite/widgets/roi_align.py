@@ -176,6 +176,7 @@ class _Board:
         return self.stage.add
 
     def move(self, samples: Samples, place: int, at: tuple[float, float], cell: Cell) -> None:
+        """Move the box, its bins, the samples and the chosen cell."""
         x1, y1, x2, y2 = samples.box
         size = len(samples.y)
         xs, ys = np.linspace(x1, x2, size + 1)[1:-1], np.linspace(y1, y2, size + 1)[1:-1]

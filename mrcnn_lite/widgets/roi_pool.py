@@ -144,6 +144,7 @@ class _Board:
         self.table = LiveTable(self.stage, right, "output: the maxima", LARGEST)
 
     def draw(self, box: list, windows: Windows, output: np.ndarray, overlap: bool) -> bytes:
+        """Draw box, window, bins and the table of maxima."""
         move_box(self.proposal, box)
         move_box(self.window, np.array(windows.box) * self.stride)
         self._draw_bins(windows)
