@@ -11,7 +11,7 @@ from mrcnn_lite.ops.backend import choose
 from mrcnn_lite.ops.checks import as_pair, as_rois, check_boxes, check_sampling, check_tensor
 from mrcnn_lite.ops.roi_align import roi_align_loop, roi_extent
 from mrcnn_lite.ops.taps import Taps, axis_taps, by_size
-from mrcnn_lite.ops.weighted_rows import pixel_table, pool_rows
+from mrcnn_lite.ops.weighted_rows import pool_rows
 
 # Added before the logarithm, as torchvision does, so that exact powers of two do not fall below.
 LEVEL_EPS = 1e-6
@@ -147,27 +147,18 @@ def _multiscale_tensor(
     start_row = rois.image * sum(pixels) + offset[rois.level]  # [K]
     scale = rois.corners.new_tensor(scales)[rois.level, None]  # [K, 1]
     start, extent = roi_extent(rois.corners, scale, aligned)  # [K, 2] each
-    table = _pyramid_table(features).to(rois.corners.dtype)  # [B * N, C]
 
     def pool(rows: Tensor | slice) -> Tensor:
         y = axis_taps(start[rows, 1], extent[rows, 1], size[0], sampling_ratio, h[rows])
         x = axis_taps(start[rows, 0], extent[rows, 0], size[1], sampling_ratio, w[rows])
         y_rows = start_row[rows, None, None] + y.index * w[rows, None, None]  # [K, P, N]
-        return pool_rows(table, Taps(y_rows, y.weight), x)  # [K, P, P, C]
+        return pool_rows(features, Taps(y_rows, y.weight), x)  # [K, P, P, C]
 
     if sampling_ratio > 0:
         out = pool(slice(None))
     else:
         out = by_size(extent / extent.new_tensor(size[::-1]), 2, pool)
     return out.permute(0, 3, 1, 2).to(features[0].dtype)  # [K, C, P, P]
-
-
-def _pyramid_table(features: Sequence[Tensor]) -> Tensor:
-    """The pixels of all levels of the first image, then of the second: Tensor[B * N, C]."""
-    if len(features) == 1:
-        return pixel_table(features[0])
-    rows = torch.cat([f.flatten(2).transpose(1, 2) for f in features], dim=1)  # [B, N, C]
-    return rows.flatten(0, 1).contiguous()  # [B * N, C]
 
 
 def _check_pyramid(features: Sequence[Tensor], image_size: tuple[int, int]) -> list[float]:

@@ -16,7 +16,7 @@ from mrcnn_lite.ops.backend import choose
 from mrcnn_lite.ops.bilinear import bilinear_loop
 from mrcnn_lite.ops.checks import as_pair, as_rois, check_sampling
 from mrcnn_lite.ops.taps import Taps, adaptive_counts, axis_taps, by_size
-from mrcnn_lite.ops.weighted_rows import pixel_table, pool_rows
+from mrcnn_lite.ops.weighted_rows import pool_rows
 
 
 def roi_align(
@@ -122,13 +122,12 @@ def _roi_align_tensor(
     """One weighted sum of pixel rows per bin: see `weighted_rows`."""
     h, w = input.shape[-2:]
     start, extent = roi_extent(corners, spatial_scale, aligned)
-    table = pixel_table(input).to(corners.dtype)  # [B * h * w, C]
 
     def pool(rows: Tensor | slice) -> Tensor:
         y = axis_taps(start[rows, 1], extent[rows, 1], size[0], sampling_ratio, h)
         x = axis_taps(start[rows, 0], extent[rows, 0], size[1], sampling_ratio, w)
         y_rows = (image[rows, None, None] * h + y.index) * w  # [K, P, N]
-        return pool_rows(table, Taps(y_rows, y.weight), x)  # [K, P, P, C]
+        return pool_rows([input], Taps(y_rows, y.weight), x)  # [K, P, P, C]
 
     if sampling_ratio > 0:
         out = pool(slice(None))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
 from mrcnn_lite.ops.checks import as_pair, as_rois, check_sampling
-from mrcnn_lite.ops.weighted_rows import pixel_table
+from mrcnn_lite.ops.pixel_rows import pixel_table
 
 
 def roi_pool(
@@ -108,7 +108,7 @@ def _roi_pool_windows(
     step = torch.arange(len(bag), device=input.device) - start[bag]
     width = wide[:, None].expand(-1, size[0], -1).reshape(-1)[bag]
     pixel = first.view(-1)[bag] + torch.div(step, width, rounding_mode="floor") * w + step % width
-    table = pixel_table(input).to(corners.dtype)  # [B * h * w, C]
+    table = pixel_table([input]).to(corners.dtype)  # [B * h * w, C]
     out = F.embedding_bag(pixel, table, offsets=start, mode="max")  # [N, C]
     out = out.view(len(corners), *size, input.shape[1])  # [K, P, P, C]
     return out.permute(0, 3, 1, 2).to(input.dtype)  # [K, C, P, P]

@@ -9,12 +9,20 @@ the bins that read it. One sort of the index list by pixel turns the one list in
 writes meet, so the result does not depend on the order in which threads run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mrcnn_lite.ops.pixel_rows import (
+    Layout,
+    channel_blocks,
+    is_table,
+    pixel_table,
+    read_pixels,
+    write_pixels,
+)
 from mrcnn_lite.ops.taps import Taps
 
 # Entries of the index list that exist at a time (each takes 8 bytes): bounds the memory.
@@ -22,72 +30,101 @@ MAX_ENTRIES = 1 << 22
 INT16_MAX, INT32_MAX = 2**15 - 1, 2**31 - 1
 
 
-def pixel_table(features: Tensor) -> Tensor:
-    """One row per pixel, one column per channel; no copy when the map is channels_last.
+def pool_rows(maps: Sequence[Tensor], y: Taps, x: Taps) -> Tensor:
+    """Sum pixels of the maps with weights that are products of a weight along y and one along x.
 
     Args:
-        features: Tensor[B, C, h, w].
-
-    Returns:
-        Tensor[B * h * w, C].
-    """
-    rows = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])  # [B * h * w, C]
-    return rows.contiguous()  # reshape gives a view, columns apart, when there is one image
-
-
-def pool_rows(table: Tensor, y: Taps, x: Taps) -> Tensor:
-    """Sum table rows with weights that are products of a weight along y and one along x.
-
-    Args:
-        table: Tensor[N, C], one row per pixel.
+        maps: L Tensor[B, C, h, w], read as the table that `pixel_rows` describes.
         y: taps along y; their indices are those of the first table row of a pixel row.
         x: taps along x; their indices are added to those of y.
 
     Returns:
-        Tensor[K, P, P, C], differentiable in the table and in both weights.
+        Tensor[K, P, P, C] of the weights' dtype, differentiable in the maps and in both weights.
     """
     if y.weight.requires_grad or x.weight.requires_grad:
         # embedding_bag's own backward also serves the weights, more slowly.
         index, weight = _products(y, x, torch.int64)
+        table = pixel_table(maps).to(weight.dtype)
         out = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
         return out.view(*y.index.shape[:2], x.index.shape[1], -1)  # [K, P, P, C]
-    return _PoolRows.apply(table, *y, *x)
+    return _Pool.apply(*y, *x, *maps)
 
 
-class _PoolRows(torch.autograd.Function):
-    """`pool_rows` for constant weights, with the backward pass as a second `embedding_bag`.
+class _Pool(torch.autograd.Function):
+    """`pool_rows` for constant weights. It is linear in the maps; `_Spread` is its transpose.
 
     The index list is made again in the backward pass: that takes less time than reading features,
-    and the memory between the passes stays that of the taps along the two axes.
+    and between the passes only the taps along the two axes are kept.
     """
 
     @staticmethod
-    def forward(ctx, table, y_index, y_weight, x_index, x_weight):
-        """Pool: Tensor[N, C] to Tensor[K, P, P, C]."""
+    def forward(ctx, y_index, y_weight, x_index, x_weight, *maps):
         ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
-        ctx.rows = len(table)
+        ctx.layouts = [Layout.of(f) for f in maps]
         y, x = Taps(y_index, y_weight), Taps(x_index, x_weight)
-        grid = (y_index.shape[1], x_index.shape[1], table.shape[1])
-        out = table.new_empty(len(y_index), *grid)  # [K, P, P, C]
-        for part, index, weight in _lists(y, x, len(table)):
-            bags = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
-            if len(bags) == out.shape[:3].numel():
-                return bags.view(out.shape)
-            out[part] = bags.view(-1, *grid)
+        grid = (len(y_index), y_index.shape[1], x_index.shape[1], maps[0].shape[1])
+        out = y_weight.new_empty(grid)  # [K, P, P, C]
+        for part, index, weight in _lists(y, x, _row_count(ctx.layouts)):
+            rows = out[part].flatten(0, 2)  # [bins, C]
+            for channels, table in _tables(maps, weight):
+                bags = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+                if bags.numel() == out.numel():
+                    return bags.view(grid)
+                rows[:, channels] = bags
         return out
 
     @staticmethod
     def backward(ctx, grad):
-        """Give every pixel its share: Tensor[K, P, P, C] to Tensor[N, C]."""
-        y_index, y_weight, x_index, x_weight = ctx.saved_tensors
+        return (None,) * 4 + _Spread.apply(grad, *ctx.saved_tensors, ctx.layouts)
+
+
+class _Spread(torch.autograd.Function):
+    """The transpose of `_Pool`: every pixel collects from the bins that read it."""
+
+    @staticmethod
+    def forward(ctx, grad, y_index, y_weight, x_index, x_weight, layouts):
+        ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
         y, x = Taps(y_index, y_weight), Taps(x_index, x_weight)
-        total = None
-        for part, index, weight in _lists(y, x, ctx.rows):
-            pixels = _transposed(grad[part].reshape(len(index), -1), index, weight, ctx.rows)
-            total = pixels if total is None else total + pixels
-        if total is None:
-            total = grad.new_zeros(ctx.rows, grad.shape[-1])  # [N, C]
-        return total, None, None, None, None
+        rows, grad = _row_count(layouts), grad.to(y_weight.dtype)
+        maps = tuple(layout.empty() for layout in layouts)
+        for part, index, weight in _lists(y, x, rows):
+            bins = grad[part].reshape(len(index), -1)  # [bins, C]
+            owner, starts, weight = _transposed(index, weight, rows)
+            for channels in channel_blocks(bins.shape[1], grad.device):
+                pixels = F.embedding_bag(
+                    owner,
+                    bins[:, channels].contiguous(),
+                    offsets=starts,
+                    mode="sum",
+                    per_sample_weights=weight,
+                    include_last_offset=True,
+                )  # [N, channels]
+                write_pixels(maps, channels, pixels, add=part.start > 0)
+        return maps if len(y_index) else tuple(f.zero_() for f in maps)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        return (_Pool.apply(*ctx.saved_tensors, *grads), *(None,) * 5)
+
+
+def _row_count(layouts: Sequence[Layout]) -> int:
+    """Rows of the table."""
+    return sum(layout.shape[0] * layout.shape[2:].numel() for layout in layouts)
+
+
+def _tables(maps: Sequence[Tensor], weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """The table, or as many of its columns at a time as are worth copying together."""
+    if is_table(maps, weight.dtype):
+        yield slice(None), pixel_table(maps)
+        return
+    rows = _row_count([Layout.of(f) for f in maps])
+    buffer = weight.new_empty(0)
+    for channels in channel_blocks(maps[0].shape[1], weight.device):
+        width = channels.stop - channels.start
+        if buffer.shape != (rows, width):
+            buffer = weight.new_empty(rows, width)  # [N, channels]
+        read_pixels(maps, channels, buffer)
+        yield channels, buffer
 
 
 def _lists(y: Taps, x: Taps, rows: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
@@ -123,40 +160,31 @@ def _products(y: Taps, x: Taps, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return index.view(-1, taps), weight.view(-1, taps)
 
 
-def _transposed(grad: Tensor, index: Tensor, weight: Tensor, rows: int) -> Tensor:
-    """For every table row, the weighted sum of the bins that read it.
+def _transposed(index: Tensor, weight: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The same list, sorted by pixel: which bins read it, and with what weight.
 
     Args:
-        grad: Tensor[N, C], one row per bin.
-        index: Tensor[bins, taps], the table rows each bin read.
+        index: Tensor[bins, taps], the table rows each bin reads.
         weight: Tensor[bins, taps].
         rows: rows of the table.
 
     Returns:
-        Tensor[rows, C].
+        owner: Tensor[entries], the bin.
+        starts: Tensor[rows + 1], where the entries of each row begin, and where the last one ends.
+        weight: Tensor[entries].
     """
     bins, taps = index.shape
-    flat = index.view(-1)  # [bins * taps]
+    flat = index.view(-1)  # [entries]
     # Sorting shorter integers takes fewer passes.
     keys = flat.to(torch.int16) if rows <= INT16_MAX else flat
     keys, order = torch.sort(keys, stable=True)
     owner = torch.arange(bins, device=flat.device, dtype=index.dtype)  # [bins]
-    owner = owner[:, None].expand(-1, taps).reshape(-1).index_select(0, order)  # [bins * taps]
-    return F.embedding_bag(
-        owner,
-        grad,
-        offsets=_row_starts(flat, keys, rows).to(owner.dtype),
-        mode="sum",
-        per_sample_weights=weight.view(-1).index_select(0, order),
-        include_last_offset=True,
-    )
-
-
-def _row_starts(flat: Tensor, keys: Tensor, rows: int) -> Tensor:
-    """Where the entries of each row begin in the sorted list, and where the last one ends."""
+    owner = owner[:, None].expand(-1, taps).reshape(-1).index_select(0, order)  # [entries]
     if flat.device.type == "cpu":
         starts = torch.zeros(rows + 1, dtype=torch.int64)
         torch.cumsum(torch.bincount(flat, minlength=rows), dim=0, out=starts[1:])
-        return starts
-    # bincount would make the host wait for the device.
-    return torch.searchsorted(keys, torch.arange(rows + 1, device=keys.device, dtype=keys.dtype))
+    else:
+        # bincount would make the host wait for the device.
+        bounds = torch.arange(rows + 1, device=keys.device, dtype=keys.dtype)
+        starts = torch.searchsorted(keys, bounds)
+    return owner, starts.to(owner.dtype), weight.view(-1).index_select(0, order)
