@@ -5,6 +5,7 @@ timed one after the other meet different machines. Here every round calls the pe
 after one another, so that both meet the same machine, and each round gives one ratio.
 """
 
+import os
 import platform
 import statistics
 import time
@@ -27,6 +28,8 @@ class Comparison:
         ours_ms: median time of ours.
         ratio: median over the rounds of peer / ours; above 1 means that ours is faster.
         low, high: first and third quartile of these ratios.
+        best: ratio of the two fastest times. It says what an idle machine would show: on a busy
+            one, code that runs on several threads waits for the slowest of them, again and again.
         rounds: how many were counted.
     """
 
@@ -35,6 +38,7 @@ class Comparison:
     ratio: float
     low: float
     high: float
+    best: float
     rounds: int
 
     def as_dict(self) -> dict[str, float]:
@@ -89,12 +93,13 @@ def compare(
         ratio=statistics.median(ratios),
         low=quartiles[0],
         high=quartiles[2],
+        best=min(a for a, _ in times) / min(b for _, b in times),
         rounds=rounds,
     )
 
 
-def provenance(*packages: str) -> dict[str, str | int]:
-    """What a reader must know to judge a time: machine, threads, versions.
+def provenance(*packages: str) -> dict[str, str | float]:
+    """What a reader must know to judge a time: machine, threads, load of the last minute, versions.
 
     Args:
         packages: distributions whose versions matter, torch aside.
@@ -102,10 +107,11 @@ def provenance(*packages: str) -> dict[str, str | int]:
     Returns:
         Names and values, in printing order.
     """
-    facts: dict[str, str | int] = {
+    facts: dict[str, str | float] = {
         "processor": _processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else "unknown",
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

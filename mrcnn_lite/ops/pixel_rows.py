@@ -66,9 +66,23 @@ def is_table(maps: Sequence[Tensor], dtype: torch.dtype) -> bool:
     return len(maps) == 1 and last and one.dtype == dtype
 
 
-def channel_blocks(channels: int, device: torch.device) -> Iterator[slice]:
-    """Which channels to copy together."""
-    step = min(channels, CHANNELS) if device.type == "cpu" else channels
+def from_table(table: Tensor, layout: Layout) -> Tensor:
+    """See a table as one map that is channels_last; the opposite of `pixel_table`.
+
+    Args:
+        table: Tensor[B * h * w, C].
+        layout: of the map.
+
+    Returns:
+        Tensor[B, C, h, w], no copy.
+    """
+    b, c, h, w = layout.shape
+    return table.view(b, h, w, c).permute(0, 3, 1, 2)  # [B, C, h, w]
+
+
+def channel_blocks(channels: int, device: torch.device, whole: bool) -> Iterator[slice]:
+    """Which channels to work on together: all of them on a GPU, or where nothing is copied."""
+    step = channels if whole or device.type != "cpu" else min(channels, CHANNELS)
     for first in range(0, channels, max(1, step)):
         yield slice(first, min(first + step, channels))
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from mrcnn_lite.ops.pixel_rows import (
     Layout,
     channel_blocks,
+    from_table,
     is_table,
     pixel_table,
     read_pixels,
@@ -87,10 +88,11 @@ class _Spread(torch.autograd.Function):
         y, x = Taps(y_index, y_weight), Taps(x_index, x_weight)
         rows, grad = _row_count(layouts), grad.to(y_weight.dtype)
         maps = tuple(layout.empty() for layout in layouts)
+        whole = is_table(maps, grad.dtype)
         for part, index, weight in _lists(y, x, rows):
             bins = grad[part].reshape(len(index), -1)  # [bins, C]
             owner, starts, weight = _transposed(index, weight, rows)
-            for channels in channel_blocks(bins.shape[1], grad.device):
+            for channels in channel_blocks(bins.shape[1], grad.device, whole):
                 pixels = F.embedding_bag(
                     owner,
                     bins[:, channels].contiguous(),
@@ -99,6 +101,8 @@ class _Spread(torch.autograd.Function):
                     per_sample_weights=weight,
                     include_last_offset=True,
                 )  # [N, channels]
+                if whole and len(bins) == grad.shape[:3].numel():
+                    return (from_table(pixels, layouts[0]),)
                 write_pixels(maps, channels, pixels, add=part.start > 0)
         return maps if len(y_index) else tuple(f.zero_() for f in maps)
 
@@ -115,11 +119,11 @@ def _row_count(layouts: Sequence[Layout]) -> int:
 def _tables(maps: Sequence[Tensor], weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """The table, or as many of its columns at a time as are worth copying together."""
     if is_table(maps, weight.dtype):
-        yield slice(None), pixel_table(maps)
+        yield slice(0, maps[0].shape[1]), pixel_table(maps)
         return
     rows = _row_count([Layout.of(f) for f in maps])
     buffer = weight.new_empty(0)
-    for channels in channel_blocks(maps[0].shape[1], weight.device):
+    for channels in channel_blocks(maps[0].shape[1], weight.device, whole=False):
         width = channels.stop - channels.start
         if buffer.shape != (rows, width):
             buffer = weight.new_empty(rows, width)  # [N, channels]
