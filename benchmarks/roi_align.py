@@ -177,7 +177,7 @@ def main() -> None:
         raise SystemExit("the results differ: times would mean nothing")
 
     print(
-        f"\nForward, then forward + backward: median ms of torchvision / ours = median ratio (ratio"
+        "\nForward, then forward + backward: median ms of torchvision / ours = median ratio (ratio"
     )
     print(f"of the fastest rounds), sampling_ratio {SAMPLING_RATIO}")
     met = True

@@ -113,6 +113,15 @@ def test_decoding_for_many_classes_and_its_limit():
     torch.testing.assert_close(growth, torch.full_like(growth, math.exp(MAX_LOG_SCALE)))
 
 
+def test_encoding_of_a_batch():
+    gt, proposals = random_boxes(6, 40, 8) + 0.5, random_boxes(6, 40, 9)
+    gt[:, 2:] += 1
+    proposals[:, 2:] += 1
+    batch = encode_boxes(gt.view(2, 3, 4), proposals.view(2, 3, 4))
+    assert torch.equal(batch.view(6, 4), encode_boxes(gt, proposals))
+    assert torch.equal(encode_boxes(gt, proposals[:1])[4], encode_boxes(gt[4], proposals[0]))
+
+
 def test_padding_rows_stay_finite():
     assert encode_boxes(torch.zeros(3, 4), torch.zeros(3, 4)).isfinite().all()
 
