@@ -99,7 +99,7 @@ def compare(
 
 
 def provenance(*packages: str) -> dict[str, str | float]:
-    """What a reader must know to judge a time: machine, threads, load of the last minute, versions.
+    """What a reader must know to judge a time: date, machine, threads, load, versions.
 
     Args:
         packages: distributions whose versions matter, torch aside.
@@ -108,6 +108,7 @@ def provenance(*packages: str) -> dict[str, str | float]:
         Names and values, in printing order.
     """
     facts: dict[str, str | float] = {
+        "date": time.strftime("%Y-%m-%d"),
         "processor": _processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
