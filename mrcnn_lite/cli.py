@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
+from torch.multiprocessing import ProcessRaisedException
 
 from .config import PRESETS
 from .evaluation.coco import evaluate
@@ -24,13 +25,30 @@ from .training import (
 )
 from .training.distributed import rank
 
+# What a user can mend: these end in one sentence, everything else in a traceback.
+MISTAKES = (
+    ValueError,
+    FloatingPointError,
+    FileNotFoundError,
+    NotADirectoryError,
+    FileExistsError,
+    PermissionError,
+)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a user's mistake ends in one sentence on stderr and exit status 2."""
     options = build_parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except ProcessRaisedException as error:
+        # The traceback of a training process, as text; its last line is the error.
+        kind, _, words = str(error).strip().splitlines()[-1].partition(": ")
+        if kind not in {mistake.__name__ for mistake in MISTAKES}:
+            raise
+        print(f"mrcnn_lite {options.command}: {words}", file=sys.stderr)
+        return 2
+    except MISTAKES as error:
         print(f"mrcnn_lite {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

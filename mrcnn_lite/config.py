@@ -1,4 +1,4 @@
-"""Every number of the network and of its training, in one frozen dataclass of five sections.
+"""Every number of the network and of its training, in one frozen dataclass of six sections.
 
 `§` cites Mask R-CNN (arXiv 1703.06870), `FR` Faster R-CNN (1506.01497), `FPN` (1612.03144); `tv`
 marks a value that the paper leaves open and torchvision fixed. The defaults are
@@ -68,12 +68,7 @@ class BoxConfig:
     foreground_iou: float = 0.5  # §3.1
     samples: int = 512  # §3.1: RoIs per image with FPN
     positive_fraction: float = 0.25  # §3.1: 1 : 3
-    code_weights: tuple[float, float, float, float] = (
-        10.0,
-        10.0,
-        5.0,
-        5.0,
-    )  # Fast R-CNN's scaling of the targets
+    code_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0)  # Fast R-CNN: scaling of the targets
     score_threshold: float = 0.05  # tv: weaker detections are not reported
     nms_iou: float = 0.5  # §3.1 (Fast R-CNN)
     detections: int = 100  # §3.1: boxes per image that reach the mask branch
@@ -106,16 +101,11 @@ class TrainingConfig:
     learning_rate: float = 3e-3  # for the batch size above
     weight_decay: float = 1e-2  # not applied to norms and biases
     warmup_steps: int = 100  # linear, from near 0: the first gradients are the wildest
-    decay_fraction: float = (
-        0.6  # the last part of the run, over which the rate falls to 0 by a cosine
-    )
+    decay_fraction: float = 0.6  # last part of the run; the rate falls to 0 by a cosine
     gradient_clip: float = 10.0  # largest L2 norm of all gradients together
     ema_decay: float = 0.995  # running average of the weights that is saved and evaluated
     crop_size: int = 128  # side of the training crops of photographs; 0 = whole images
-    scale_range: tuple[float, float] = (
-        0.75,
-        1.33,
-    )  # ... and how much larger or smaller they are drawn
+    scale_range: tuple[float, float] = (0.75, 1.33)  # ... and how much they are scaled
 
 
 @dataclass(frozen=True)

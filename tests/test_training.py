@@ -163,6 +163,16 @@ def test_shipped_weights_keep_their_promise():
     assert figures["mask"]["AP"] > 0.7
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo over a file needs a POSIX system")
+def test_a_mistake_in_two_processes_is_still_one_sentence(tmp_path, capfd):
+    missing = str(tmp_path / "none.json")
+    command = ["train", "--data", missing, "--out", str(tmp_path / "run"), "--steps", "1"]
+    assert main([*command, "--workers", "2"]) == 2
+    said = capfd.readouterr().err
+    assert "none.json" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.slow
 def test_real_photographs_train_resume_and_predict(tmp_path, capsys):
     """One minute on real pictures: loading, training, resuming, evaluating and drawing work."""

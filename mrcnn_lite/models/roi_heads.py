@@ -62,10 +62,8 @@ class RoIHeads(nn.Module):
         index, chosen = sample(
             labels.masked_fill(~valid, -1), cfg.samples, cfg.positive_fraction, keys
         )
-        boxes, matched = (
-            gather_rows(proposals, index),
-            matched.gather(1, index),
-        )  # [B, R, 4], [B, R]
+        boxes = gather_rows(proposals, index)  # [B, R, 4]
+        matched = matched.gather(1, index)  # [B, R]
         positive = (labels.gather(1, index) > 0) & chosen
         labels = torch.where(positive, targets.labels.gather(1, matched), 0)  # [B, R]
 
@@ -96,10 +94,9 @@ class RoIHeads(nn.Module):
         boxes, matched, labels = (part[:, : cfg.rois] for part in rois)
         rows = compact(labels.flatten() > 0)
         logits = self._mask_logits(features, list(boxes), padded_size, rows)  # [K, C, M, M]
-        image = torch.arange(len(boxes), device=boxes.device)[:, None]
-        which = (image * targets.masks.shape[1] + matched).flatten()[
-            rows
-        ]  # [K]: row of the flat list of masks
+        # Masks of all images in one list; G of them belong to each image.
+        first = torch.arange(len(boxes), device=boxes.device)[:, None] * targets.masks.shape[1]
+        which = (first + matched).flatten()[rows]  # [K]
         wanted = crop_masks(
             targets.masks.flatten(0, 1),
             boxes.flatten(0, 1)[rows],
@@ -119,9 +116,7 @@ class RoIHeads(nn.Module):
     ) -> Tensor:
         """Pool, convolve, predict: logits Tensor[K, C, M, M] of the boxes in `rows`."""
         if not isinstance(rows, slice):
-            image = torch.arange(len(boxes), device=rows.device).repeat_interleave(len(boxes[0]))[
-                rows
-            ]  # [K]
+            image = rows // len(boxes[0])  # [K]: every image has as many rows
             flat = torch.cat(boxes)[rows]
             boxes = [flat[image == place] for place in range(len(boxes))]
         pooled = self.mask_roi_pool(features, boxes, padded_size)  # [K, C, P, P]

@@ -60,6 +60,7 @@ class _Pool(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, y_index, y_weight, x_index, x_weight, *maps):
+        """Pool: L maps Tensor[B, C, h, w] give Tensor[K, P, P, C]."""
         ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
         ctx.layouts = [Layout.of(f) for f in maps]
         y, x = Taps(y_index, y_weight), Taps(x_index, x_weight)
@@ -76,6 +77,7 @@ class _Pool(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
+        """Give every map its gradient; the taps are constants."""
         return (None,) * 4 + _Spread.apply(grad, *ctx.saved_tensors, ctx.layouts)
 
 
@@ -84,6 +86,7 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, grad, y_index, y_weight, x_index, x_weight, layouts):
+        """Spread: Tensor[K, P, P, C] gives L maps Tensor[B, C, h, w]."""
         ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
         y, x = Taps(y_index, y_weight), Taps(x_index, x_weight)
         rows, grad = _row_count(layouts), grad.to(y_weight.dtype)
@@ -108,6 +111,7 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grads):
+        """Pool the gradients of the maps: the transpose of a transpose."""
         return (_Pool.apply(*ctx.saved_tensors, *grads), *(None,) * 5)
 
 

@@ -1,8 +1,8 @@
-"""Several processes, one model: each computes the gradients of its own images, all take the same
-step.
+"""Several processes, one model: each has its own images, and all take the same step.
 
-Two processes of one thread train a small network faster than one process of two threads, because
-most of its operations are too small to split.
+Most operations of a small network are too small to be split among threads, which then wait for one
+another at every one of them. Processes meet once a step. On an idle machine two processes of one
+thread are about as fast as one process of two; on a busy one they lose far less.
 """
 
 from __future__ import annotations

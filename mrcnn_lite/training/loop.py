@@ -21,9 +21,8 @@ from .schedule import learning_rate, make_optimizer
 
 LOG_EVERY = 10  # steps
 SAVE_EVERY = 60.0  # seconds
-STEP_SEEDS = (
-    1_000_003  # a prime far above any number of processes: every (step, process) gets its own seed
-)
+# A prime far above any number of processes: every (step, process) gets a seed of its own.
+STEP_SEEDS = 1_000_003
 
 Batch = tuple[list[Tensor], list[dict[str, Any]]]
 
@@ -64,8 +63,8 @@ class TrainingRun:
         """Take one step of gradient descent.
 
         Args:
-            batch: images and targets of this process. progress: share of the run that is done,
-                0..1.
+            batch: images and targets of this process.
+            progress: share of the run that is done, 0..1.
 
         Returns:
             The five losses and their sum, averaged over the processes.
