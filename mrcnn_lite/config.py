@@ -89,7 +89,6 @@ class MaskConfig:
     competition: str = "sigmoid"  # §3 "decoupled"; "softmax" is the ablation of Table 2b
     class_agnostic: bool = False  # §4.2: one mask for all classes
     paste: str = "torchvision"  # or "pixel_centres", which has no rounding (notebook 10)
-    threshold: float = 0.5  # §3.1: binarised at 0.5
 
 
 @dataclass(frozen=True)
