@@ -49,12 +49,16 @@ def bilinear(features: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
     Returns:
         Tensor[C, ...], differentiable in the features and in both coordinates.
+
+    Raises:
+        TypeError, ValueError: a wrong shape or dtype, or a value that is not finite.
     """
     check_tensor(features, "features", "[C, h, w]")
     check_tensor(y, "y", "[...]")
     check_tensor(x, "x", "[...]")
     if y.shape != x.shape:
         raise ValueError(f"y {list(y.shape)} and x {list(x.shape)} must have the same shape")
+    check_finite(features, "features")
     check_finite(y, "y")
     check_finite(x, "x")
     h, w = features.shape[-2:]

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from mrcnn_lite.ops.checks import check_boxes, check_tensor
+from mrcnn_lite.ops.checks import check_finite, check_tensor, check_weights
 
 # A predicted size may grow at most this much (natural log), so that exp() cannot overflow.
 # 1000 / 16 is the ratio of the largest image side to the smallest stride in Detectron.
@@ -28,8 +28,11 @@ def box_area(boxes: Tensor) -> Tensor:
 
     Returns:
         Tensor[...], square pixels.
+
+    Raises:
+        ValueError: a shape that does not fit, or a row that is not finite (so in all of this file).
     """
-    check_tensor(boxes, "boxes", "[..., 4]", floating=False)
+    _check("boxes", boxes, floating=False)
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])  # [...]
 
 
@@ -66,8 +69,13 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         Tensor[..., N, G] in 0..1: area of the intersection over area of the union.
     """
-    check_tensor(a, "a", "[..., N, 4]", floating=False)
-    check_tensor(b, "b", "[..., G, 4]", floating=False)
+    _check("a", a, "[..., N, 4]", floating=False)
+    _check("b", b, "[..., G, 4]", floating=False)
+    return pairwise_iou(a, b)
+
+
+def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
+    """`box_iou` of boxes that were checked before: same arguments, same result."""
     a, b = _at_least_float32(a), _at_least_float32(b)
     # Each coordinate contiguous: the comparisons below then run on whole vector registers.
     ax1, ay1, ax2, ay2 = a.transpose(-1, -2).contiguous()[..., None].unbind(-3)  # 4 x [..., N, 1]
@@ -91,8 +99,13 @@ def clip_boxes(boxes: Tensor, image_size: tuple[int, int] | Tensor) -> Tensor:
     Returns:
         Tensor[..., 4].
     """
-    check_tensor(boxes, "boxes", "[..., 4]", floating=False)
-    size = image_size if isinstance(image_size, Tensor) else boxes.new_tensor(image_size)
+    _check("boxes", boxes, floating=False)
+    size = (
+        image_size
+        if isinstance(image_size, Tensor)
+        else boxes.new_tensor(image_size, dtype=torch.float64)
+    )
+    check_finite(size, "image_size")
     limit = torch.cat([size, size], dim=-1).flip(-1).to(boxes.dtype)  # [..., 4]: W, H, W, H
     return torch.minimum(boxes.clamp(min=0), limit)  # [..., 4]
 
@@ -112,8 +125,9 @@ def encode_boxes(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.
     Returns:
         Tensor[..., 4] of (dx, dy, dw, dh).
     """
-    check_tensor(gt, "gt", "[..., 4]")
-    check_tensor(proposals, "proposals", "[..., 4]")
+    _check("gt", gt)
+    _check("proposals", proposals)
+    check_weights(weights)
     gt_centre, gt_size = _centre_and_size(gt)  # [..., 2] each
     centre, size = _centre_and_size(proposals)
     size, gt_size = size.clamp(min=MIN_SIZE), gt_size.clamp(min=MIN_SIZE)
@@ -134,13 +148,19 @@ def decode_boxes(deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.
     Returns:
         Tensor[..., 4]. Growth is limited to 1000 / 16 per step (`MAX_LOG_SCALE`).
     """
-    check_tensor(deltas, "deltas", "[..., 4]")
-    check_boxes(boxes, "boxes")
+    _check("deltas", deltas)
+    _check("boxes", boxes)
+    check_weights(weights)
     centre, size = _centre_and_size(boxes.to(deltas.dtype))  # [..., 2] each
     deltas = deltas / deltas.new_tensor(weights)
     centre = centre + deltas[..., :2] * size  # [..., 2]
     half = 0.5 * size * torch.exp(deltas[..., 2:].clamp(max=MAX_LOG_SCALE))  # [..., 2]
     return torch.cat([centre - half, centre + half], dim=-1)  # [..., 4]
+
+
+def _check(name: str, boxes: Tensor, shape: str = "[..., 4]", floating: bool = True) -> None:
+    check_tensor(boxes, name, shape, floating)
+    check_finite(boxes, name)
 
 
 def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:

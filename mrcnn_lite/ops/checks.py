@@ -12,6 +12,8 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+LONG_ROW = 8  # a longer row is not printed whole
+
 
 def reads_values(*tensors: Tensor) -> bool:
     """Say whether looking at the tensors' values costs no wait for a device."""
@@ -65,12 +67,15 @@ def check_finite(tensor: Tensor, name: str, valid: Tensor | None = None) -> None
     if valid is not None:
         bad = bad & (valid if bad.dim() == valid.dim() else valid[..., None])
     if bad.any():
-        row = tuple(bad.nonzero()[0].tolist())
-        row = row[:-1] if tensor.dim() > 1 else row
+        place = tuple(bad.nonzero()[0].tolist())
+        row = place[:-1] if tensor.dim() > 1 else place
         where = row[0] if len(row) == 1 else list(row)
+        found = tensor[row].tolist()
+        if tensor.dim() > 1 and len(found) > LONG_ROW:
+            found = f"{found[place[-1]]} at place {place[-1]}"
         raise ValueError(
-            f"{name}: row {where} is not finite: {tensor[row].tolist()}; "
-            f"drop such rows, e.g. with torch.isfinite"
+            f"{name}: row {where} is not finite: {found}; "
+            f"drop such rows, e.g. with torch.isfinite, or look at what computed them"
         )
 
 
@@ -86,6 +91,20 @@ def check_same_device(**tensors: Tensor) -> None:
     if len(set(devices.values())) > 1:
         found = ", ".join(f"{name} on {device}" for name, device in devices.items())
         raise ValueError(f"all tensors must be on one device, got {found}; move them with .to()")
+
+
+def check_positive(value: float, name: str) -> None:
+    """Check that a number is finite and above 0."""
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a positive number, got {value}")
+
+
+def check_weights(weights: Sequence[float]) -> None:
+    """Check the four factors of (dx, dy, dw, dh): positive numbers."""
+    if len(weights) != 4:
+        raise ValueError(f"weights must be four numbers for (dx, dy, dw, dh), got {weights}")
+    for place, weight in enumerate(weights):
+        check_positive(weight, f"weights[{place}]")
 
 
 def check_threshold(threshold: float, name: str = "iou_threshold") -> None:
@@ -127,12 +146,15 @@ def as_pair(size: int | Sequence[int], name: str = "output_size") -> tuple[int, 
     return int(pair[0]), int(pair[1])
 
 
-def as_rois(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def as_rois(
+    input: Tensor, boxes: Tensor | Sequence[Tensor], name: str = "input"
+) -> tuple[Tensor, Tensor]:
     """Check RoIs given in either of torchvision's two forms and separate image index and corners.
 
     Args:
         input: Tensor[B, C, h, w], the features the RoIs refer to.
         boxes: Tensor[K, 5] of (image index, x1, y1, x2, y2), or a list of B Tensor[R, 4].
+        name: how the caller knows the features.
 
     Returns:
         image: Tensor[K] int64, which image each RoI belongs to.
@@ -140,11 +162,13 @@ def as_rois(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Te
 
     Raises:
         TypeError: a dtype that does not fit the features.
-        ValueError: a wrong shape, a non-finite box, or an image index out of range.
+        ValueError: a wrong shape, a feature or box that is not finite, or an image index out of
+            range.
     """
-    check_tensor(input, "input", "[B, C, h, w]")
+    check_tensor(input, name, "[B, C, h, w]")
+    check_finite(input, name)
     if 0 in input.shape[2:]:
-        raise ValueError(f"input must have at least one row and column, got {list(input.shape)}")
+        raise ValueError(f"{name} must have at least one row and column, got {list(input.shape)}")
     if isinstance(boxes, Tensor):
         check_tensor(boxes, "boxes", "[K, 5]")
         check_finite(boxes, "boxes")

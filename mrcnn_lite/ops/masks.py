@@ -10,7 +10,15 @@ from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
 from mrcnn_lite.ops.bilinear import bilinear_loop, corners
-from mrcnn_lite.ops.checks import as_pair, check_boxes, check_index, check_same_device, check_tensor
+from mrcnn_lite.ops.checks import (
+    as_pair,
+    check_boxes,
+    check_finite,
+    check_index,
+    check_same_device,
+    check_tensor,
+    check_threshold,
+)
 from mrcnn_lite.ops.roi_align import roi_align_loop, roi_extent
 from mrcnn_lite.ops.taps import Taps, axis_taps, by_size, dense
 
@@ -46,6 +54,8 @@ def crop_masks(
         TypeError, ValueError: a wrong shape, a box that is not finite, an index out of range.
     """
     check_tensor(masks, "masks", "[G, H, W]", floating=False)
+    if masks.is_floating_point():
+        check_finite(masks, "masks")
     check_boxes(boxes, "boxes", "[K, 4]")
     check_index(matched, "matched", len(boxes), len(masks))
     check_same_device(masks=masks, boxes=boxes, matched=matched)
@@ -80,11 +90,14 @@ def paste_masks(
         TypeError, ValueError: a wrong shape, a box that is not finite, an unknown rule.
     """
     check_tensor(masks, "masks", "[N, M, M]")
+    check_finite(masks, "masks")
     check_boxes(boxes, "boxes", "[N, 4]")
     if len(masks) != len(boxes):
         raise ValueError(f"masks has {len(masks)} rows and boxes has {len(boxes)}")
     check_same_device(masks=masks, boxes=boxes)
     image_size = as_pair(image_size, "image_size")
+    if threshold is not None:
+        check_threshold(threshold, "threshold")
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
     form = choose("paste_masks", masks.device, _paste_loop, _paste_tensor)

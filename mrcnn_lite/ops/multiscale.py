@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
-from mrcnn_lite.ops.checks import as_pair, as_rois, check_boxes, check_sampling, check_tensor
+from mrcnn_lite.ops.checks import (
+    as_pair,
+    as_rois,
+    check_boxes,
+    check_finite,
+    check_positive,
+    check_sampling,
+    check_tensor,
+)
 from mrcnn_lite.ops.roi_align import roi_align_loop, roi_extent
 from mrcnn_lite.ops.taps import Taps, axis_taps, by_size
 from mrcnn_lite.ops.weighted_rows import pool_rows
@@ -40,6 +48,7 @@ def assign_levels(
         Tensor[...] int64, 0 for k_min.
     """
     check_boxes(boxes)
+    check_positive(canonical_scale, "canonical_scale")
     size = torch.sqrt((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))  # [...]
     level = torch.floor(canonical_level + torch.log2(size / canonical_scale) + LEVEL_EPS)
     # A reversed box has no real size (NaN): it goes to the finest level, as empty boxes do.
@@ -91,7 +100,7 @@ def multiscale_roi_align(
     size = as_pair(output_size)
     scales = _check_pyramid(features, image_size)
     check_sampling(scales[0], sampling_ratio)
-    image, corners = as_rois(features[0], boxes)
+    image, corners = as_rois(features[0], boxes, "features[0]")
     k_min, k_max = -round(math.log2(scales[0])), -round(math.log2(scales[-1]))
     level = assign_levels(corners.detach(), k_min, k_max, canonical_scale, canonical_level)  # [K]
     form = choose("multiscale_roi_align", features[0].device, _multiscale_loop, _multiscale_tensor)
@@ -167,11 +176,15 @@ def _check_pyramid(features: Sequence[Tensor], image_size: tuple[int, int]) -> l
         raise TypeError("features must be a list of maps, finest first, with at least one level")
     for l, feature in enumerate(features):
         check_tensor(feature, f"features[{l}]", "[B, C, h, w]")
+        if l:  # the first is checked with the boxes
+            check_finite(feature, f"features[{l}]")
         if feature.shape[:2] != features[0].shape[:2] or feature.dtype != features[0].dtype:
             raise ValueError(
                 f"features[{l}] is {feature.dtype} {list(feature.shape)}; batch size, channels and "
                 f"dtype must be those of features[0], {features[0].dtype} {list(features[0].shape)}"
             )
+    for side, length in zip(("height", "width"), image_size, strict=True):
+        check_positive(length, f"image_size ({side})")
     scales = pyramid_scales(features, image_size)
     if scales != sorted(scales, reverse=True) or scales[0] / scales[-1] > 2 ** (len(scales) - 1):
         raise ValueError(

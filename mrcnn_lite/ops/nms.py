@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
-from mrcnn_lite.ops.boxes import box_iou
+from mrcnn_lite.ops.boxes import box_iou, pairwise_iou
 from mrcnn_lite.ops.checks import (
     check_finite,
     check_same_device,
@@ -151,7 +151,10 @@ def _nms_blocks(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         kept.append(block)
         better = boxes[block]  # [N, 4]
         rest = torch.cat(
-            [part[~(box_iou(better, boxes[part]) > limit).any(0)] for part in rest.split(STRIP)]
+            [
+                part[~(pairwise_iou(better, boxes[part]) > limit).any(0)]
+                for part in rest.split(STRIP)
+            ]
         )
     return order[torch.cat(kept)] if kept else order
 
@@ -187,7 +190,7 @@ def _batched_padded(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: 
 def _conflicts(boxes: Tensor, iou_threshold: float) -> Tensor:
     """Which boxes, sorted by score, would suppress which: Tensor[..., N, N] of 0 and 1."""
     limit = _largest_at_most(iou_threshold, boxes.dtype)
-    return box_iou(boxes, boxes).gt_(limit).triu_(diagonal=1)
+    return pairwise_iou(boxes, boxes).gt_(limit).triu_(diagonal=1)
 
 
 def _solve(conflict: Tensor, valid: Tensor) -> Tensor:
