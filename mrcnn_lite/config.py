@@ -30,9 +30,11 @@ class BackboneConfig:
     depth: int = 50  # §3: ResNet depth: 18, 34, 50, 101, 152
     widths: tuple[int, ...] = (32, 48, 64, 96)  # channels at strides 4, 8, 16, 32 ("small" only)
     blocks: tuple[int, ...] = (1, 1, 1, 1)  # residual blocks at each stride ("small" only)
-    norm: str = "frozen_batch"  # §3.1 freezes it; "group" trains from scratch
+    norm: str = "frozen_batch"  # §3.1 freezes it; "group" trains from scratch, "batch" is _v2's
+    norm_eps: float = 1e-5  # of the frozen norm; tv: its COCO_V1 weights were trained with 0
     trainable_layers: int = 3  # tv: stages that train, counted from the top (0..5)
     fpn_channels: int = 256  # FPN §3: d = 256
+    fpn_norm: str = "none"  # FPN §3 has none; "group" from scratch, "batch" in _v2
     extra_level: bool = True  # FPN §4.1: P6, a stride-2 subsampling of P5, for the largest anchors
 
 
@@ -46,6 +48,7 @@ class RPNConfig:
     background_iou: float = 0.3  # FR §3.1.2
     samples: int = 256  # FR §3.1.3: anchors per image in the loss
     positive_fraction: float = 0.5  # FR §3.1.3
+    convs: int = 1  # FR §3.1: one 3 x 3 convolution; two in _v2
     pre_nms_train: int = 2000  # FPN: kept per level before NMS
     pre_nms_test: int = 1000  # tv
     post_nms_train: int = 2000  # tv: kept per image after NMS
@@ -166,13 +169,30 @@ def resnet50_fpn(num_classes: int = 91) -> Config:
     return Config(num_classes=num_classes, training=training)
 
 
+def resnet50_fpn_v2(num_classes: int = 91) -> Config:
+    """Return torchvision's `maskrcnn_resnet50_fpn_v2`: trained batch norms in every part, two
+    convolutions in the RPN and four before the box branch (Li et al. 2021, Benchmarking Detection
+    Transfer Learning with Vision Transformers)."""
+    return resnet50_fpn(num_classes).with_(
+        backbone={"norm": "batch", "fpn_norm": "batch"},
+        rpn={"convs": 2},
+        box={"convs": (256,) * 4, "norm": "batch"},
+        mask={"norm": "batch"},
+    )
+
+
 def lite(num_classes: int = 6) -> Config:
     """Return the small network that two CPU cores train from scratch in minutes."""
     return Config(
         num_classes=num_classes,
         image=ImageConfig(128, 512, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         backbone=BackboneConfig(
-            kind="small", blocks=(2, 2, 1, 1), norm="group", fpn_channels=48, extra_level=False
+            kind="small",
+            blocks=(2, 2, 1, 1),
+            norm="group",
+            fpn_channels=48,
+            fpn_norm="group",
+            extra_level=False,
         ),
         rpn=RPNConfig(
             anchor_sizes=((16,), (24,), (36,), (52,)),
@@ -202,4 +222,4 @@ def lite(num_classes: int = 6) -> Config:
     )
 
 
-PRESETS = {"lite": lite, "resnet50_fpn": resnet50_fpn}
+PRESETS = {"lite": lite, "resnet50_fpn": resnet50_fpn, "resnet50_fpn_v2": resnet50_fpn_v2}

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection import mask_rcnn as torchvision_mask
 
-from mrcnn_lite.models.mask_head import MaskHead, MaskHeadC4, MaskPredictor
+from mrcnn_lite.models.mask_head import MaskHead, MaskHeadC4, MaskRCNNPredictor
 
 
 def count(*modules):
@@ -15,7 +15,7 @@ def count(*modules):
 
 def branch(num_classes, width=256):
     torch.manual_seed(0)
-    return MaskHead(width, (width,) * 4), MaskPredictor(width, width, num_classes)
+    return MaskHead(width, (width,) * 4), MaskRCNNPredictor(width, width, num_classes)
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,12 @@ def test_no_rois():
 
 def test_same_function_and_same_initial_weights_as_torchvision():
     torch.manual_seed(3)
-    ours = nn.Sequential(MaskHead(16, (16, 16)), MaskPredictor(16, 8, 4))
+    ours = nn.Sequential(MaskHead(16, (16, 16)), MaskRCNNPredictor(16, 8, 4))
     torch.manual_seed(3)
-    theirs = nn.Sequential(MaskRCNNHeads(16, (16, 16), 1), MaskRCNNPredictor(16, 8, 4))
+    theirs = nn.Sequential(
+        torchvision_mask.MaskRCNNHeads(16, (16, 16), 1),
+        torchvision_mask.MaskRCNNPredictor(16, 8, 4),
+    )
     assert list(ours.state_dict()) == list(theirs.state_dict())
     for key, value in theirs.state_dict().items():
         # The biases of the two predictor layers keep PyTorch's random start in both.
@@ -56,7 +59,7 @@ def test_same_function_and_same_initial_weights_as_torchvision():
 
 
 def test_weights_travel_both_ways_and_old_names_load():
-    ours, theirs = MaskHead(8, (8, 8)), MaskRCNNHeads(8, (8, 8), 1)
+    ours, theirs = MaskHead(8, (8, 8)), torchvision_mask.MaskRCNNHeads(8, (8, 8), 1)
     theirs.load_state_dict(ours.state_dict())
     old = {f"mask_fcn{i + 1}.{k}": theirs[i][0].state_dict()[k] for i in range(2)
            for k in ("weight", "bias")}  # fmt: skip
@@ -73,14 +76,16 @@ def test_norm_replaces_the_bias():
     assert list(head.state_dict()) == [
         "0.0.weight", "0.1.weight", "0.1.bias", "1.0.weight", "1.1.weight", "1.1.bias",
     ]  # fmt: skip
-    theirs = MaskRCNNHeads(16, (16, 16), 1, norm_layer=lambda c: nn.GroupNorm(4, c))
+    theirs = torchvision_mask.MaskRCNNHeads(
+        16, (16, 16), 1, norm_layer=lambda c: nn.GroupNorm(4, c)
+    )
     theirs.load_state_dict(head.state_dict())
     x = torch.randn(2, 16, 6, 6)
     torch.testing.assert_close(head(x), theirs(x))
 
 
 def test_deconvolution_is_a_1x1_convolution_and_pixel_shuffle():
-    deconv = MaskPredictor(6, 4, 2).conv5_mask.double()
+    deconv = MaskRCNNPredictor(6, 4, 2).conv5_mask.double()
     x = torch.randn(3, 6, 5, 5, dtype=torch.float64)
     weight = deconv.weight.permute(1, 2, 3, 0).reshape(16, 6, 1, 1)
     shuffled = F.pixel_shuffle(F.conv2d(x, weight, deconv.bias.repeat_interleave(4)), 2)

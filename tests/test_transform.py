@@ -51,7 +51,7 @@ def test_targets_are_padded_to_the_largest_count():
         "labels": torch.zeros(0, dtype=torch.int64),
         "masks": torch.zeros(0, 16, 24, dtype=torch.uint8),
     }
-    padded = pad_targets([target(16, 24), none], (32, 32), torch.device("cpu"))
+    padded = pad_targets([target(16, 24), none], (32, 32), torch.zeros(1))
     assert padded.boxes.shape == (2, 1, 4)
     assert padded.valid.tolist() == [[True], [False]]
     assert padded.masks.shape == (2, 1, 32, 32)

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from mrcnn_lite import ops
-from mrcnn_lite.models.mask_head import MaskHead, MaskPredictor
+from mrcnn_lite.models.mask_head import MaskHead, MaskRCNNPredictor
 from mrcnn_lite.widgets.head_builder import (
     HeadBuilder,
     explore_head,
@@ -89,7 +89,7 @@ def test_a_new_picture_is_quick(state):
 @pytest.mark.parametrize("convs", [0, 2])
 def test_counted_weights_are_the_modules_weights(convs, num_classes):
     head = MaskHead(256, (32,) * convs)
-    predictor = MaskPredictor(head.out_channels, 32, num_classes)
+    predictor = MaskRCNNPredictor(head.out_channels, 32, num_classes)
     counted, _ = totals(mask_branch_layers(convs, 32, 28, num_classes))
     assert counted == sum(p.numel() for m in (head, predictor) for p in m.parameters())
 

@@ -1,16 +1,20 @@
 """The network, one file per box of the paper's figures."""
 
-from .mask_head import MaskHead, MaskHeadC4, MaskPredictor
-from .mask_rcnn import MaskRCNN, maskrcnn_lite, maskrcnn_resnet50_fpn
+from .box_head import FastRCNNPredictor
+from .mask_head import MaskHead, MaskHeadC4, MaskRCNNPredictor
+from .mask_rcnn import MaskRCNN, maskrcnn_lite
+from .torchvision_names import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
 from .weights import load_weights, save_weights
 
 __all__ = [
+    "FastRCNNPredictor",
     "MaskHead",
     "MaskHeadC4",
-    "MaskPredictor",
     "MaskRCNN",
+    "MaskRCNNPredictor",
     "load_weights",
     "maskrcnn_lite",
     "maskrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
     "save_weights",
 ]

@@ -114,7 +114,11 @@ class ResNet(nn.Module):
     """ResNet without its classifier; parameters are named as torchvision names them."""
 
     def __init__(
-        self, depth: int = 50, norm: str = "frozen_batch", trainable_layers: int = 3
+        self,
+        depth: int = 50,
+        norm: str = "frozen_batch",
+        trainable_layers: int = 3,
+        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         if depth not in RESNET_STAGES:
@@ -132,6 +136,9 @@ class ResNet(nn.Module):
             layers += [block(inputs, width, 1, norm) for _ in range(blocks - 1)]
             setattr(self, f"layer{index + 1}", nn.Sequential(*layers))
             self.out_channels.append(inputs)
+        for module in self.modules():
+            if isinstance(module, FrozenBatchNorm2d):
+                module.eps = norm_eps
         self._initialise()
         self._freeze(trainable_layers)
 
@@ -194,7 +201,7 @@ class SmallBackbone(nn.Module):
 def make_body(config: BackboneConfig) -> ResNet | SmallBackbone:
     """Return the body that `config.kind` names."""
     if config.kind == "resnet":
-        return ResNet(config.depth, config.norm, config.trainable_layers)
+        return ResNet(config.depth, config.norm, config.trainable_layers, config.norm_eps)
     if config.kind == "small":
         return SmallBackbone(config.widths, config.blocks, config.norm)
     raise ValueError(f"config.backbone.kind is {config.kind!r}; choose 'resnet' or 'small'")

@@ -17,7 +17,7 @@ class FeaturePyramid(nn.Module):
         channels: d, the channels of every level of the pyramid.
         extra_level: add P6, every second pixel of the coarsest level (for the RPN's largest
             anchors).
-        norm: "none" (the paper) or "group".
+        norm: "none" (the paper), "group" or "batch".
     """
 
     def __init__(
@@ -63,9 +63,8 @@ class BackboneWithFPN(nn.Module):
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
         self.body = make_body(config)
-        norm = "group" if config.norm == "group" else "none"
         self.fpn = FeaturePyramid(
-            self.body.out_channels, config.fpn_channels, config.extra_level, norm
+            self.body.out_channels, config.fpn_channels, config.extra_level, config.fpn_norm
         )
         self.out_channels = config.fpn_channels
         self.num_levels = len(self.body.out_channels) + config.extra_level

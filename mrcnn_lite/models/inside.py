@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .mask_rcnn import MaskRCNN
 from .postprocess import to_original_size
-from .transform import batch_images
+from .transform import batch_images, resize_boxes
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,10 @@ def look_inside(model: MaskRCNN, image: Tensor) -> Inside:
     logits = heads.mask_predictor(heads.mask_head(pooled))  # [K, C, M, M]
     model.train(training)
     original, resized = batch.original_sizes[0], tuple(batch.sizes[0].tolist())
-    scale = proposals.new_tensor([original[1] / resized[1], original[0] / resized[0]])
     return Inside(
         image,
         [level[0] for level in features],
-        proposals[0][valid[0]] * scale.repeat(2),
+        resize_boxes(proposals[0][valid[0]], resized, original),
         pooled,
         logits,
         to_original_size(found, resized, original, model.config.mask.paste),

@@ -2,7 +2,7 @@
 
 With a feature pyramid the branch has layers of its own:
 
-    [K, 256, 14, 14] -> MaskHead: 4 x (3x3 conv, ReLU) -> MaskPredictor: deconv, ReLU, 1x1 conv
+    [K, 256, 14, 14] -> MaskHead: 4 x (3x3 conv, ReLU) -> MaskRCNNPredictor: deconv, ReLU, 1x1 conv
     -> [K, C, 28, 28]
 
 Without one (ResNet-C4) the box branch's res5 does the work of the four convolutions, and only the
@@ -64,7 +64,7 @@ def _rename_old_keys(
                 state_dict[f"{prefix}{i}.0.{kind}"] = state_dict.pop(old)
 
 
-class MaskPredictor(nn.Sequential):
+class MaskRCNNPredictor(nn.Sequential):
     """From features to one logit per class and cell, at twice the resolution (figure 4).
 
     The deconvolution has kernel 2 and stride 2, so its windows never overlap: each input cell
@@ -103,7 +103,7 @@ class MaskPredictor(nn.Sequential):
         return self.mask_fcn_logits(x)  # [K, C, M, M]
 
 
-class MaskHeadC4(MaskPredictor):
+class MaskHeadC4(MaskRCNNPredictor):
     """The whole mask branch of the model without a pyramid (figure 4, left).
 
     Box and mask branch share RoIAlign and res5; from res5's 7x7 cells one deconvolution leads to

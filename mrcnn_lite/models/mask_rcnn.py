@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..config import Config, lite, resnet50_fpn
+from ..config import Config, lite
 from .fpn import BackboneWithFPN
 from .matching import RandomKeys, random_keys
 from .postprocess import to_original_size
@@ -50,17 +50,11 @@ class MaskRCNN(nn.Module):
             first: boxes [N, 4], labels [N], scores [N], masks [N, 1, H_b, W_b] in 0..1.
         """
         if self.training:
-            check_targets(images, targets, self.config.num_classes)
-        batch, targets = batch_images(images, targets if self.training else None, self.config.image)
+            return self.losses(images, targets)
+        batch, _ = batch_images(images, None, self.config.image)
         size = batch.padded_size
         features = self.backbone(batch.pixels)
-        objects = pad_targets(targets, size, batch.pixels.device) if self.training else None
-        proposals, valid, losses = self.rpn(features, size, batch.sizes, objects, self.keys)
-        if self.training:
-            box_losses, rois = self.roi_heads.train_boxes(
-                features, proposals, valid, size, objects, self.keys
-            )
-            return box_losses | self.roi_heads.train_masks(features, rois, size, objects) | losses
+        proposals, valid, _ = self.rpn(features, size, batch.sizes, None, self.keys)
         detections = self.roi_heads.detect(features, proposals, valid, size, batch.sizes)
         return [
             to_original_size(found, tuple(size), original, self.config.mask.paste)
@@ -69,12 +63,33 @@ class MaskRCNN(nn.Module):
             )
         ]
 
+    def losses(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the five losses by name, in training and in evaluation mode.
+
+        In evaluation mode (validation losses) batch norms use their running statistics; everything
+        else, the number of proposals included, is as in training. The samplers draw from
+        `self.keys` there too.
+
+        Args:
+            images, targets: see `forward`.
+        """
+        check_targets(images, targets, self.num_classes)
+        batch, targets = batch_images(images, targets, self.config.image)
+        size = batch.padded_size
+        features = self.backbone(batch.pixels)
+        objects = pad_targets(targets, size, batch.pixels)
+        proposals, valid, rpn_losses = self.rpn(features, size, batch.sizes, objects, self.keys)
+        box_losses, rois = self.roi_heads.train_boxes(
+            features, proposals, valid, size, objects, self.keys
+        )
+        return box_losses | self.roi_heads.train_masks(features, rois, size, objects) | rpn_losses
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that the box predictor tells apart, background included; it may be replaced."""
+        return self.roi_heads.box_predictor.cls_score.out_features
+
 
 def maskrcnn_lite(num_classes: int = 6) -> MaskRCNN:
     """Return the laptop's network; `num_classes` counts the background."""
     return MaskRCNN(lite(num_classes))
-
-
-def maskrcnn_resnet50_fpn(num_classes: int = 91) -> MaskRCNN:
-    """Return the paper's R50-FPN, untrained, with torchvision's defaults and parameter names."""
-    return MaskRCNN(resnet50_fpn(num_classes))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..config import BoxConfig
 from ..ops import batched_nms, clip_boxes, decode_boxes, paste_masks
+from .transform import resize_boxes
 
 MIN_SIZE = 1e-2  # pixels; torchvision drops smaller detections
 
@@ -77,10 +78,7 @@ def to_original_size(
     Returns:
         The same dict with boxes in original pixels and masks Tensor[N, 1, H, W] in 0..1.
     """
-    ratio_y, ratio_x = original[0] / size[0], original[1] / size[1]
-    boxes = detections["boxes"] * detections["boxes"].new_tensor(
-        [ratio_x, ratio_y, ratio_x, ratio_y]
-    )
+    boxes = resize_boxes(detections["boxes"], size, original)
     masks = paste_masks(
         detections["mask_probabilities"], boxes, original, rule=paste_rule
     )  # [N, H, W]

@@ -10,7 +10,7 @@ from ..ops import crop_masks, encode_boxes
 from .backbone import make_norm
 from .box_head import FastRCNNPredictor, make_box_head
 from .losses import box_loss, class_loss, mask_loss
-from .mask_head import MaskHead, MaskPredictor
+from .mask_head import MaskHead, MaskRCNNPredictor
 from .matching import RandomKeys, gather_rows, match, sample
 from .postprocess import select_detections, select_masks
 from .roi_features import RoIFeatures
@@ -35,7 +35,7 @@ class RoIHeads(nn.Module):
         norm = None if mask.norm == "none" else lambda c: make_norm(mask.norm, c)
         self.mask_head = MaskHead(channels, mask.channels, norm)
         kinds = 1 if mask.class_agnostic else config.num_classes
-        self.mask_predictor = MaskPredictor(self.mask_head.out_channels, mask.hidden, kinds)
+        self.mask_predictor = MaskRCNNPredictor(self.mask_head.out_channels, mask.hidden, kinds)
 
     def train_boxes(
         self,
@@ -68,7 +68,7 @@ class RoIHeads(nn.Module):
         labels = torch.where(positive, targets.labels.gather(1, matched), 0)  # [B, R]
 
         pooled = self.box_roi_pool(features, list(boxes), padded_size)  # [K, C, P, P]
-        logits, deltas = self.box_predictor(self.box_head(pooled))
+        logits, deltas = self._predict(pooled)
         # Only positives have a box to reach; the unit box stands in elsewhere, because a
         # padded row without size has no logarithm.
         stand_in = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
@@ -81,6 +81,11 @@ class RoIHeads(nn.Module):
             "loss_box_reg": box_loss(deltas.reshape(*shape, -1, 4), wanted, labels, chosen),
         }
         return losses, (boxes, matched, labels)
+
+    def _predict(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits [K, C] and deltas [K, C, 4]; torchvision's predictors give them flat."""
+        logits, deltas = self.box_predictor(self.box_head(pooled))
+        return logits, deltas.reshape(*logits.shape, 4)  # [K, C], [K, C, 4]
 
     def train_masks(
         self,
@@ -138,7 +143,7 @@ class RoIHeads(nn.Module):
         """
         kept = [boxes[good] for boxes, good in zip(proposals, valid, strict=True)]
         pooled = self.box_roi_pool(features, kept, padded_size)  # [K, C, P, P]
-        logits, deltas = self.box_predictor(self.box_head(pooled))
+        logits, deltas = self._predict(pooled)
         counts = [len(boxes) for boxes in kept]
         detections = [
             select_detections(image_logits, image_deltas, boxes, tuple(size), self.config.box)

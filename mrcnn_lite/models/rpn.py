@@ -16,12 +16,16 @@ INITIAL_STD = 0.01  # FR §3.1.3: new layers start from N(0, 0.01)
 
 
 class RPNHead(nn.Module):
-    """One 3 x 3 convolution, then every anchor's objectness and deltas by 1 x 1 convolutions."""
+    """A 3 x 3 convolution (or more), then every anchor's objectness and deltas by 1 x 1
+    convolutions."""
 
-    def __init__(self, channels: int, anchors_per_location: int) -> None:
+    def __init__(self, channels: int, anchors_per_location: int, convs: int = 1) -> None:
         super().__init__()
         self.conv = nn.Sequential(
-            nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True))
+            *(
+                nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True))
+                for _ in range(convs)
+            )
         )
         self.cls_logits = nn.Conv2d(channels, anchors_per_location, 1)
         self.bbox_pred = nn.Conv2d(channels, 4 * anchors_per_location, 1)
@@ -49,7 +53,7 @@ class RegionProposalNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.anchor_generator = AnchorGenerator(config.anchor_sizes, config.aspect_ratios)
-        self.head = RPNHead(channels, self.anchor_generator.per_location())
+        self.head = RPNHead(channels, self.anchor_generator.per_location(), config.convs)
 
     def forward(
         self,
@@ -76,7 +80,7 @@ class RegionProposalNetwork(nn.Module):
         per_level = [o.shape[1] for o in objectness]
         logits, delta = torch.cat(objectness, dim=1), torch.cat(deltas, dim=1)  # [B, A], [B, A, 4]
         proposals, valid = self.propose(
-            logits.detach(), delta.detach(), anchors, per_level, image_sizes
+            logits.detach(), delta.detach(), anchors, per_level, image_sizes, targets is not None
         )
         losses = {} if targets is None else self.losses(logits, delta, anchors, targets, keys)
         return proposals, valid, losses
@@ -88,16 +92,22 @@ class RegionProposalNetwork(nn.Module):
         anchors: Tensor,
         per_level: list[int],
         image_sizes: Tensor,
+        for_losses: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Keep the best: top-k per level, decode, clip, drop the tiny, NMS, top-k per image."""
+        """Keep the best: top-k per level, decode, clip, drop the tiny, NMS, top-k per image.
+
+        How many depends on what they are for, losses or detections, and not on `self.training`:
+        so losses on held-out images are those of training.
+        """
         cfg = self.config
-        before = cfg.pre_nms_train if self.training else cfg.pre_nms_test
-        after = cfg.post_nms_train if self.training else cfg.post_nms_test
+        before = cfg.pre_nms_train if for_losses else cfg.pre_nms_test
+        after = cfg.post_nms_train if for_losses else cfg.post_nms_test
         kept_boxes, kept_scores, start = [], [], 0
         for count in per_level:
             level = slice(start, start + count)
             start += count
             score, top = logits[:, level].topk(min(before, count), dim=1)  # [B, N]
+            score = score.sigmoid()  # tv compares probabilities: sure anchors of two levels can tie
             boxes = decode_boxes(
                 gather_rows(deltas[:, level], top), anchors[level][top]
             )  # [B, N, 4]
@@ -110,7 +120,10 @@ class RegionProposalNetwork(nn.Module):
             torch.cat(kept_boxes, dim=1),
             torch.cat(kept_scores, dim=1),
         )  # [B, N, 4], [B, N]
-        best, index = scores.topk(min(after, scores.shape[1]), dim=1)  # [B, R]
+        best, index = scores.sort(
+            dim=1, descending=True, stable=True
+        )  # ties: the finer level first
+        best, index = best[:, :after], index[:, :after]  # [B, R] each
         return gather_rows(boxes, index), best > -torch.inf  # [B, R, 4], [B, R]
 
     def losses(

@@ -19,18 +19,18 @@ class Targets:
 
 
 def pad_targets(
-    targets: list[dict[str, Tensor]], image_size: tuple[int, int], device: torch.device
+    targets: list[dict[str, Tensor]], image_size: tuple[int, int], like: Tensor
 ) -> Targets:
     """Stack the objects of a batch; G is the largest count, at least 1, so that no tensor is empty.
 
     Args:
         targets: one dict per image with boxes [G_b, 4], labels [G_b], masks [G_b, H_b, W_b].
         image_size: (H, W) of the padded batch.
-        device: where the result lives.
+        like: the images; boxes take their dtype, everything their device.
     """
     count = max(1, *(len(t["boxes"]) for t in targets)) if targets else 1
-    batch = len(targets)
-    boxes = torch.zeros(batch, count, 4, device=device)
+    batch, device = len(targets), like.device
+    boxes = like.new_zeros(batch, count, 4)  # [B, G, 4]
     labels = torch.zeros(batch, count, dtype=torch.int64, device=device)
     masks = torch.zeros(batch, count, *image_size, dtype=torch.uint8, device=device)
     valid = torch.zeros(batch, count, dtype=torch.bool, device=device)

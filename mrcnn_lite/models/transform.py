@@ -49,14 +49,21 @@ def resize_sample(
     )[0]  # [3, H, W]
     if target is None:
         return image, None
-    ratio_y, ratio_x = image.shape[-2] / size[0], image.shape[-1] / size[1]
     target = dict(target)
-    target["boxes"] = target["boxes"] * target["boxes"].new_tensor(
-        [ratio_x, ratio_y, ratio_x, ratio_y]
-    )
+    target["boxes"] = resize_boxes(target["boxes"], size, tuple(image.shape[-2:]))
     masks = F.interpolate(target["masks"][:, None].float(), size=image.shape[-2:], mode="nearest")
     target["masks"] = masks[:, 0].to(torch.uint8)  # [G, H, W]
     return image, target
+
+
+def resize_boxes(boxes: Tensor, old: tuple[float, float], new: tuple[float, float]) -> Tensor:
+    """Scale boxes [N, 4] from an image of size (H, W) `old` to one of size `new`.
+
+    The ratio is rounded to float32 whatever the boxes' precision: torchvision does so, and the
+    difference would be 1e-5 pixels.
+    """
+    ratio = torch.tensor(new, dtype=torch.float32) / torch.tensor(old, dtype=torch.float32)  # [2]
+    return boxes * ratio.flip(0).repeat(2).to(boxes)  # [N, 4]
 
 
 def batch_images(
@@ -64,6 +71,7 @@ def batch_images(
 ) -> tuple[ImageBatch, list[dict[str, Tensor]] | None]:
     """Resize, normalise and pad images [3, H_b, W_b] in 0..1 and, in training, their targets."""
     check_images(images)
+    images = [image.as_subclass(Tensor) for image in images]  # torchvision's tv_tensors too
     originals = [tuple(image.shape[-2:]) for image in images]
     wanted = targets if targets is not None else [None] * len(images)
     pairs = [

@@ -1,0 +1,195 @@
+"""torchvision's constructors: the same names, the same keywords, the same networks.
+
+Change the import, and `maskrcnn_resnet50_fpn(weights="DEFAULT")` or `...(num_classes=3,
+min_size=400)` gives this package's network. Nothing is downloaded unless `weights` or
+`weights_backbone` asks for torchvision's published numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import Config, resnet50_fpn, resnet50_fpn_v2
+from .mask_rcnn import MaskRCNN
+
+# torchvision's keyword -> (section, field) of the config.
+KEYWORDS = {
+    "min_size": ("image", "min_size"),
+    "max_size": ("image", "max_size"),
+    "image_mean": ("image", "mean"),
+    "image_std": ("image", "std"),
+    "rpn_pre_nms_top_n_train": ("rpn", "pre_nms_train"),
+    "rpn_pre_nms_top_n_test": ("rpn", "pre_nms_test"),
+    "rpn_post_nms_top_n_train": ("rpn", "post_nms_train"),
+    "rpn_post_nms_top_n_test": ("rpn", "post_nms_test"),
+    "rpn_nms_thresh": ("rpn", "nms_iou"),
+    "rpn_fg_iou_thresh": ("rpn", "foreground_iou"),
+    "rpn_bg_iou_thresh": ("rpn", "background_iou"),
+    "rpn_batch_size_per_image": ("rpn", "samples"),
+    "rpn_positive_fraction": ("rpn", "positive_fraction"),
+    "box_score_thresh": ("box", "score_threshold"),
+    "box_nms_thresh": ("box", "nms_iou"),
+    "box_detections_per_img": ("box", "detections"),
+    "box_fg_iou_thresh": ("box", "foreground_iou"),
+    "box_batch_size_per_image": ("box", "samples"),
+    "box_positive_fraction": ("box", "positive_fraction"),
+    "bbox_reg_weights": ("box", "code_weights"),
+}
+FILES = (".pth", ".pt", ".safetensors")
+
+
+def maskrcnn_resnet50_fpn(
+    *,
+    weights: Any = None,
+    progress: bool = True,
+    num_classes: int | None = None,
+    weights_backbone: Any = None,
+    trainable_backbone_layers: int | None = None,
+    **settings: Any,
+) -> MaskRCNN:
+    """Return torchvision's network of that name: the paper's R50-FPN.
+
+    As in torchvision, the batch norms are frozen and 3 of the 5 stages train when weights are
+    given; untrained, all of it trains. Unlike there, the backbone's weights are not downloaded
+    unless asked for.
+
+    Args:
+        weights: None; torchvision's enum or its name, such as "DEFAULT" (read from its cache, or
+            downloaded); or the path of a state dict, `.pth` or `.safetensors`.
+        progress: show a download's progress.
+        num_classes: background included; 91 (COCO) or what the weights have by default.
+        weights_backbone: the same for an ImageNet ResNet-50; not used when `weights` is given.
+        trainable_backbone_layers: stages that train, counted from the top, 0 to 5.
+        settings: torchvision's other keywords, see `KEYWORDS`.
+
+    Raises:
+        TypeError: an unknown keyword.
+        ValueError: weights that cannot be had, or that have another number of classes.
+    """
+    untrained = weights is None and weights_backbone is None
+    config = resnet50_fpn().with_(backbone={"norm": "batch"} if untrained else {})
+    enum = "MaskRCNN_ResNet50_FPN_Weights"
+    if weights is not None and not _is_path(weights) and _member(enum, weights).name == "COCO_V1":
+        config = config.with_(backbone={"norm_eps": 0.0})
+    config = _configure(config, untrained, trainable_backbone_layers, settings)
+    return _build(config, enum, weights, weights_backbone, num_classes, progress)
+
+
+def maskrcnn_resnet50_fpn_v2(
+    *,
+    weights: Any = None,
+    progress: bool = True,
+    num_classes: int | None = None,
+    weights_backbone: Any = None,
+    trainable_backbone_layers: int | None = None,
+    **settings: Any,
+) -> MaskRCNN:
+    """Return torchvision's improved network: another configuration of the same code.
+
+    Args:
+        weights, progress, num_classes, weights_backbone, trainable_backbone_layers, settings: see
+            `maskrcnn_resnet50_fpn`.
+
+    Raises:
+        TypeError, ValueError: see `maskrcnn_resnet50_fpn`.
+    """
+    untrained = weights is None and weights_backbone is None
+    config = _configure(resnet50_fpn_v2(), untrained, trainable_backbone_layers, settings)
+    enum = "MaskRCNN_ResNet50_FPN_V2_Weights"
+    return _build(config, enum, weights, weights_backbone, num_classes, progress)
+
+
+def _configure(
+    config: Config, untrained: bool, trainable: int | None, settings: dict[str, Any]
+) -> Config:
+    """Write torchvision's keywords into a config."""
+    if trainable is not None and trainable not in range(6):
+        raise ValueError(f"trainable_backbone_layers is {trainable}; give 0 to 5")
+    if untrained:  # frozen random stages would never learn
+        trainable = 5
+    if trainable is not None:
+        config = config.with_(backbone={"trainable_layers": trainable})
+    for keyword, value in settings.items():
+        if keyword not in KEYWORDS:
+            raise TypeError(f"unknown keyword {keyword!r}; known: {', '.join(sorted(KEYWORDS))}")
+        if value is None:  # torchvision's way to say "the default"
+            continue
+        section, field = KEYWORDS[keyword]
+        config = config.with_(
+            **{section: {field: tuple(value) if isinstance(value, list | tuple) else value}}
+        )
+    return config
+
+
+def _build(
+    config: Config,
+    enum: str,
+    weights: Any,
+    weights_backbone: Any,
+    num_classes: int | None,
+    progress: bool,
+) -> MaskRCNN:
+    """Build the network and fill it."""
+    if weights is None:
+        model = MaskRCNN(replace(config, num_classes=num_classes or config.num_classes))
+        if weights_backbone is not None:
+            state = _state(weights_backbone, "ResNet50_Weights", progress)
+            state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+            model.backbone.body.load_state_dict(state)
+        return model
+    state = _state(weights, enum, progress)
+    found = len(state["roi_heads.box_predictor.cls_score.bias"])
+    if num_classes not in (None, found):
+        raise ValueError(
+            f"num_classes is {num_classes}, but the weights have {found}; load them as they are, "
+            "then replace roi_heads.box_predictor and roi_heads.mask_predictor"
+        )
+    model = MaskRCNN(replace(config, num_classes=found))
+    model.load_state_dict(state)
+    return model
+
+
+def _is_path(weights: Any) -> bool:
+    return isinstance(weights, Path) or (isinstance(weights, str) and weights.endswith(FILES))
+
+
+def _member(enum: str, weights: Any) -> Any:
+    """Return the member of torchvision's enum that `weights` names."""
+    from torchvision.models import ResNet50_Weights, detection
+
+    kind = ResNet50_Weights if enum == "ResNet50_Weights" else getattr(detection, enum)
+    try:
+        return kind.verify(kind[weights.split(".")[-1]] if isinstance(weights, str) else weights)
+    except (KeyError, TypeError) as error:
+        known = ", ".join(kind.__members__)
+        raise ValueError(
+            f"weights is {weights!r}; give a file ({', '.join(FILES)}) or one of {known}, DEFAULT"
+        ) from error
+
+
+def _state(weights: Any, enum: str, progress: bool) -> dict[str, Tensor]:
+    """Read a state dict from a file, or from torchvision's cache or server."""
+    if not _is_path(weights):
+        try:
+            return _member(enum, weights).get_state_dict(progress=progress, check_hash=True)
+        except OSError as error:  # no network, no space, no permission
+            raise ValueError(
+                f"weights {weights!r} are not in torchvision's cache and cannot be fetched "
+                f"({error}); fetch the file elsewhere and give its path as weights"
+            ) from error
+    path = Path(weights)
+    if not path.is_file():
+        raise ValueError(f"weights: {path} does not exist; check the path")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"weights: {path} is no state dict ({type(error).__name__})") from error
