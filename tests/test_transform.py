@@ -55,7 +55,7 @@ def test_targets_are_padded_to_the_largest_count():
     assert padded.boxes.shape == (2, 1, 4)
     assert padded.valid.tolist() == [[True], [False]]
     assert padded.masks.shape == (2, 1, 32, 32)
-    assert pad_targets([none], (32, 32), torch.device("cpu")).boxes.shape == (1, 1, 4)
+    assert pad_targets([none], (32, 32), torch.zeros(1)).boxes.shape == (1, 1, 4)
 
 
 @pytest.mark.parametrize("images", [[], None, torch.rand(3, 8, 8)])

@@ -1,0 +1,77 @@
+"""The table of differences between this network and torchvision's, stage by stage.
+
+    python -m benchmarks.parity              3 seeds x 3 image sizes, v1 and v2, float64 and float32
+    python -m benchmarks.parity --quick      one seed and one size
+
+Every number is the largest over the seeds and sizes. The exit status is 1 when a bound is broken.
+What is compared, and how, is told in `mrcnn_lite/evaluation/parity.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from benchmarks.timing import provenance
+from mrcnn_lite.evaluation.parity import Row, compare_detections, compare_training
+from mrcnn_lite.evaluation.twins import VERSIONS, make_pictures, make_twins
+
+# (H, W) of the two pictures of a batch: one is not resized, some are enlarged, some shrunk.
+SIZES = ([(128, 160), (131, 128)], [(97, 143), (211, 120)], [(300, 200), (256, 384)])
+SEEDS = (0, 1, 2)
+
+
+def rows_of(version: str, dtype: torch.dtype, seed: int, sizes: list) -> Iterator[Row]:
+    """Compare one pair of twins on one batch, in evaluation and in training."""
+    ours, theirs = make_twins(version, seed, dtype)
+    images, targets = make_pictures(sizes, seed, dtype)
+    yield from compare_detections(ours, theirs, images)
+    yield from compare_training(ours, theirs, images, targets)
+
+
+def worst(version: str, dtype: torch.dtype, seeds: tuple, sizes: tuple) -> list[Row]:
+    """The row of each stage that comes nearest to its bound, over all seeds and sizes."""
+    found: dict[str, Row] = {}
+    for seed in seeds:
+        for pair in sizes:
+            for row in rows_of(version, dtype, seed, pair):
+                known = found.get(row.stage)
+                if known is None or row.difference / row.bound > known.difference / known.bound:
+                    found[row.stage] = row
+    return list(found.values())
+
+
+def main() -> int:
+    """Print the table; write it as JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one seed and one size")
+    parser.add_argument("--json", type=Path, help="file for the results")
+    options = parser.parse_args()
+    seeds, sizes = (SEEDS[:1], SIZES[1:2]) if options.quick else (SEEDS, SIZES)
+    start, table, all_hold = time.perf_counter(), {}, True
+    for version in VERSIONS:
+        for dtype in (torch.float64, torch.float32):
+            name = f"{version} {str(dtype).removeprefix('torch.')}"
+            print(f"{name}, largest of {len(seeds)} seeds x {len(sizes)} image sizes", flush=True)
+            rows = worst(version, dtype, seeds, sizes)
+            for row in rows:
+                mark = "" if row.holds else "  BROKEN"
+                print(f"  {row.stage:<32} {row.difference:8.1e}  bound {row.bound:7.1e}{mark}")
+            all_hold &= all(row.holds for row in rows)
+            table[name] = {r.stage: {"difference": r.difference, "bound": r.bound} for r in rows}
+    words = "all bounds hold" if all_hold else "A BOUND IS BROKEN"
+    print(f"{words}; {time.perf_counter() - start:.0f} s")
+    if options.json:
+        report = {"provenance": provenance("torchvision"), "all_hold": all_hold, "table": table}
+        options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    return 0 if all_hold else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
