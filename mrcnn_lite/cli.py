@@ -1,4 +1,4 @@
-"""The command line: `python -m mrcnn_lite train | evaluate | predict`."""
+"""The command line: `python -m mrcnn_lite train | evaluate | predict | verify`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; a user's mistake ends in one sentence on stderr and exit status 2."""
     options = build_parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except ProcessRaisedException as error:
         # The traceback of a training process, as text; its last line is the error.
         kind, _, words = str(error).strip().splitlines()[-1].partition(": ")
@@ -58,13 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the three commands."""
+    """Describe the commands."""
     parser = argparse.ArgumentParser(prog="python -m mrcnn_lite", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
     sub = commands.add_parser("train", help="train a network from scratch")
     sub.add_argument("--preset", choices=sorted(PRESETS), default="lite")
-    sub.add_argument("--data", required=True, help="shapes, or the path of a COCO JSON file")
+    sub.add_argument("--data", required=True, help="shapes, COCO or VIA JSON, folder of label maps")
     sub.add_argument("--out", type=Path, required=True, help="folder for weights, log, checkpoint")
     length = sub.add_mutually_exclusive_group(required=True)
     length.add_argument("--seconds", type=float, help="length of the run by the clock")
@@ -91,6 +91,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.set_defaults(run=run_predict)
     for sub in commands.choices.values():
         sub.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda")
+
+    sub = commands.add_parser("verify", help="list all faults of a data set, or repair a copy")
+    sub.add_argument("data", type=Path, help="COCO or VIA JSON file, or folder of label maps")
+    sub.add_argument("--repair", type=Path, metavar="OUT", help="new folder for a repaired copy")
+    sub.add_argument("--attribute", help="of VIA: the region attribute that holds the class")
+    sub.set_defaults(run=run_verify)
     return parser
 
 
@@ -188,3 +194,20 @@ def run_predict(options: argparse.Namespace) -> None:
         Image.fromarray(painted).save(target)
         count = int((found["scores"] >= options.score).sum())
         print(f"{path.name}: {count} objects with a score of {options.score} or more; {target}")
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Print all faults (exit status 1 when there are any), and write a repaired copy."""
+    from tqdm import tqdm
+
+    from .datasets.verify import describe, examine, repair
+
+    def show(images: list) -> tqdm:
+        return tqdm(images, unit="image", leave=False, disable=None)
+
+    report = examine(options.data, attribute=options.attribute, progress=show)
+    print(describe(report))
+    if options.repair:
+        done = repair(options.data, options.repair, attribute=options.attribute, progress=show)
+        print(f"{options.repair}: a copy without {len(done)} faults; report.txt lists the changes")
+    return 1 if report.faults else 0

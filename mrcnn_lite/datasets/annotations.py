@@ -1,14 +1,15 @@
 """Reading a COCO annotation file and checking it, so that nothing later meets a surprise."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from .rle import MAX_PIXELS, check_rle
+from .entry_rules import find_annotation_faults, find_image_faults, integer_or, is_text
+from .faults import DROP, DROP_ALL, RENUMBER, Fault, Place, is_integer, refuse, short
 
 SECTIONS = ("images", "annotations", "categories")
-FAULTS_SHOWN = 5  # in one error
-LARGEST = 1e9  # of a coordinate; NaN is not below it either
+MAX_MASK_BYTES = 2**31  # of all masks of one picture; they are decoded together
 
 
 def read_annotations(path: str | Path) -> dict:
@@ -23,147 +24,126 @@ def read_annotations(path: str | Path) -> dict:
     Raises:
         ValueError: Names the file and, for the first faults, image, annotation, field, value, cure.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; give the path of a COCO JSON file")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a JSON file ({error})") from error
-    faults = list(find_faults(data))
-    if faults:
-        more = len(faults) - FAULTS_SHOWN
-        lines = faults[:FAULTS_SHOWN] + ([f"and {more} more"] if more > 0 else [])
-        raise ValueError(f"{path}: " + "\n  ".join(lines))
+    data, faults = load_json(path)
+    refuse(faults or find_faults(data, str(path)))
     return data
 
 
-def find_faults(data: object) -> Iterator[str]:
-    """Find everything that is wrong in the content of a COCO file.
+def load_json(path: str | Path) -> tuple[object, list[Fault]]:
+    """Parse a JSON file.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        The content, and a fault for every key that an object has twice with different values (the
+        parser keeps the last one, so a whole section could be lost).
+
+    Raises:
+        ValueError: When there is no such file, or it is not JSON.
+    """
+    path, repeated = Path(path), []
+
+    def build(pairs: list[tuple[str, object]]) -> dict:
+        row = dict(pairs)
+        if len(row) < len(pairs):
+            repeated.extend(key for key, value in pairs if row[key] != value)
+        return row
+
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; give the path of a COCO JSON file")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=build)
+    except RecursionError:
+        raise ValueError(f"{path}: not a JSON file that can be read (lists too deep)") from None
+    except (ValueError, OSError) as error:  # also integers of thousands of digits
+        raise ValueError(f"{path}: not a JSON file ({error}); export it again") from error
+    words = "is twice in one object, with two values"
+    return data, [
+        Place(str(path)).fault("repeated key", "key", key, words, "keep one of them")
+        for key in repeated
+    ]
+
+
+def find_faults(data: object, file: str = "") -> Iterator[Fault]:
+    """Find everything that is wrong in the content of a COCO file; pictures are not opened.
 
     Args:
         data: The parsed JSON.
+        file: Its name, for the faults.
 
     Yields:
-        One sentence per fault: where, field, value, what to do.
+        The faults: file, then categories, images, annotations in their order.
     """
+    place = Place(file)
     if not isinstance(data, dict):
-        yield "the file must hold an object with " + ", ".join(SECTIONS)
+        words = "the file must hold an object with " + ", ".join(SECTIONS)
+        yield place.fault("not COCO", "", data, words, "is this a COCO instances file?")
         return
     for section in SECTIONS:
         rows = data.get(section)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            yield f"'{section}' must be a list of objects; is this a COCO instances file?"
+            words, cure = "must be a list of objects", "is this a COCO instances file?"
+            yield place.fault("not COCO", section, rows, words, cure)
             return
-    for section in SECTIONS:
-        yield from _find_id_faults(section, data[section])
-    for category in data["categories"]:
-        if not isinstance(category.get("name"), str):
-            yield f"category {category.get('id')}: name = {category.get('name')!r} is not a text"
-    for image in data["images"]:
-        yield from _find_image_faults(image)
-    images = {image.get("id"): image for image in data["images"] if _is_integer(image.get("id"))}
-    categories = {c.get("id") for c in data["categories"] if _is_integer(c.get("id"))}
-    for row in data["annotations"]:
-        for fault in _find_annotation_faults(row, images, categories):
-            yield f"annotation {row.get('id')} of image {row.get('image_id')}: {fault}"
+    for section in ("categories", "images", "annotations"):
+        yield from _find_id_faults(section, data[section], file)
+    for number, category in enumerate(data["categories"]):
+        name = category.get("name")
+        if not isinstance(name, str) or not name.strip() or not is_text(name):
+            origin = f"category {short(category.get('id'))}"
+            place = Place(file, "categories", number, origin=origin)
+            yield place.fault("no name", "name", name, "is not a text", "name the category", DROP)
+    yield from _find_row_faults(data, file)
 
 
-def _find_id_faults(section: str, rows: list[dict]) -> Iterator[str]:
+def _find_id_faults(section: str, rows: list[dict], file: str) -> Iterator[Fault]:
     seen: dict[int, int] = {}
-    for place, row in enumerate(rows):
-        identity = row.get("id")
-        if not _is_integer(identity):
-            yield f"{section}[{place}]: id = {identity!r} is not an integer"
+    for number, row in enumerate(rows):
+        identity, image = row.get("id"), row.get("image_id")
+        if section == "images":
+            image = identity
+        place = Place(file, section, number, image, identity if section == "annotations" else None)
+        if not is_integer(identity):
+            lost = RENUMBER if section == "annotations" else DROP
+            yield place.fault(
+                "id", "id", identity, "is not an integer", "number it", integer_or(identity, lost)
+            )
         elif identity in seen:
-            yield (
-                f"{section}[{place}]: id = {identity} is already used by "
-                f"{section}[{seen[identity]}]; give every entry its own id"
+            first = rows[seen[identity]]
+            same = first == row
+            remedy = DROP if same else RENUMBER if section == "annotations" else DROP_ALL
+            words = f"is already used by {section}[{seen[identity]}]"
+            yield place.fault(
+                "id twice", "id", identity, words, "give every entry its own id", remedy
             )
         else:
-            seen[identity] = place
+            seen[identity] = number
 
 
-def _find_image_faults(image: dict) -> Iterator[str]:
-    name = image.get("file_name")
-    where = f"image {image.get('id')}"
-    if not isinstance(name, str) or not name:
-        yield f"{where}: file_name = {name!r} is not a file name"
-    elif PurePosixPath(name).is_absolute() or ".." in name.replace("\\", "/").split("/"):
-        yield f"{where}: file_name = {name!r} leaves the image folder; use a path inside it"
-    for side in ("height", "width"):
-        if not _is_integer(image.get(side)) or image[side] < 1:
-            yield f"{where}: {side} = {image.get(side)!r} is not a positive number of pixels"
-            return
-    if image["height"] * image["width"] > MAX_PIXELS:
-        yield f"{where}: {image['height']} x {image['width']} is over {MAX_PIXELS} pixels; scale it"
-
-
-def _find_annotation_faults(row: dict, images: dict, categories: set) -> Iterator[str]:
-    image = images.get(row.get("image_id")) if _is_integer(row.get("image_id")) else None
-    if image is None:
-        yield f"image_id = {row.get('image_id')!r} is not among the images; remove the annotation"
-    if not _is_integer(row.get("category_id")) or row["category_id"] not in categories:
-        yield f"category_id = {row.get('category_id')!r} is not among the categories; add it there"
-    if row.get("iscrowd", 0) not in (0, 1):
-        yield f"iscrowd = {row['iscrowd']!r} must be 0 or 1"
-    box = row.get("bbox")
-    if box is not None:
-        yield from _find_box_faults(box)
-    if image is not None and not any(True for _ in _find_image_faults(image)):
-        yield from _find_outline_faults(row.get("segmentation"), image)
-
-
-def _find_box_faults(box: object) -> Iterator[str]:
-    if not _is_numbers(box) or len(box) != 4:
-        yield f"bbox = {_short(box)} must be four finite numbers [x, y, width, height]"
-    elif box[2] <= 0 or box[3] <= 0:
-        yield f"bbox = {box} has no area (width, height last); correct or remove the annotation"
-
-
-def _find_outline_faults(outline: object, image: dict) -> Iterator[str]:
-    height, width = image["height"], image["width"]
-    if isinstance(outline, dict):
-        if outline.get("size") != [height, width]:
-            yield f"segmentation size = {_short(outline.get('size'))}, image [{height}, {width}]"
-            return
-        try:
-            check_rle(outline)
-        except ValueError as error:
-            yield f"segmentation: {error}; write the mask again with the COCO tools"
-        return
-    if not isinstance(outline, list) or not outline:
-        yield f"segmentation = {_short(outline)} must be polygons or RLE; remove the annotation"
-        return
-    for part, polygon in enumerate(outline):
-        if not _is_numbers(polygon) or len(polygon) % 2:
-            fault = "must be an even number of finite coordinates x, y, x, y"
-        elif len(polygon) < 6:
-            fault = "has fewer than three points"
-        elif not (_is_near(polygon[0::2], width) and _is_near(polygon[1::2], height)):
-            # a far-away point would cost the rasteriser memory in proportion to its distance
-            fault = f"lies outside the {width} x {height} image or reaches far beyond it"
-        else:
-            continue
-        yield f"segmentation[{part}] = {_short(polygon)} {fault}; correct or remove it"
-
-
-def _is_near(values: list[float], side: int) -> bool:
-    low, high = min(values), max(values)
-    return -side <= low < side and 0 < high <= 2 * side
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_numbers(values: object) -> bool:
-    return isinstance(values, list) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
-        for value in values
-    )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else text[:57] + "..."
+def _find_row_faults(data: dict, file: str) -> Iterator[Fault]:
+    images = {}
+    for number, image in enumerate(data["images"]):
+        faults = list(find_image_faults(image, Place(file, "images", number, image.get("id"))))
+        yield from faults
+        if is_integer(image.get("id")):
+            images[image["id"]] = (image, not faults)
+    categories = {c.get("id") for c in data["categories"] if is_integer(c.get("id"))}
+    counts: Counter[int] = Counter()
+    for number, row in enumerate(data["annotations"]):
+        identity = row.get("image_id")
+        origin = row.get("origin", "") if isinstance(row.get("origin", ""), str) else ""
+        place = Place(file, "annotations", number, identity, row.get("id"), origin)
+        if is_integer(identity):
+            counts[identity] += 1
+        yield from find_annotation_faults(row, place, images, categories)
+    for number, image in enumerate(data["images"]):
+        identity = image.get("id")
+        if is_integer(identity) and images[identity][1]:
+            need = counts[identity] * image["height"] * image["width"]
+            if need > MAX_MASK_BYTES:
+                words = f"masks of {image['height']} x {image['width']} pixels fill the memory"
+                place = Place(file, "images", number, identity)
+                yield place.fault(
+                    "too many masks", "annotations", counts[identity], words, "cut it up", DROP
+                )

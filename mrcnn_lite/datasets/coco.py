@@ -1,5 +1,6 @@
 """Photographs with annotations in COCO's JSON format: polygons, RLE masks and crowd regions."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import torch
 from torch import Tensor
 
 from .annotations import read_annotations
-from .masks import mask_boxes, polygons_to_mask
+from .faults import Fault
+from .masks import mask_boxes, outline_to_mask
+from .mend import mend_with_pictures
 from .pictures import read_picture
-from .rle import decode_rle
 
 
 class CocoDataset:
@@ -28,6 +30,9 @@ class CocoDataset:
         exclude: Leave these places out.
         cache_bytes: Keep decoded samples until they fill this much memory. Treat the tensors of
             a sample as read-only when this is not 0: the next access returns the same ones.
+        repair: Leave out or correct what has a fault instead of refusing the file: ``changes``
+            lists what was done, and a warning counts it. `repair.repair` writes such a copy.
+        data: Content of a COCO file that another reader made; ``json_path`` then only names it.
 
     Raises:
         ValueError: When the file has faults, an image is missing or a place does not exist.
@@ -40,12 +45,16 @@ class CocoDataset:
         places: Iterable[int] | None = None,
         exclude: Iterable[int] | None = None,
         cache_bytes: int = 0,
+        repair: bool = False,
+        data: dict | None = None,
     ) -> None:
         self.path = Path(json_path)
-        data = read_annotations(self.path)
-        folder = self.path.parent / "images"
-        default = folder if folder.is_dir() else self.path.parent
-        self.image_folder = default if image_folder is None else Path(image_folder)
+        self.image_folder = Path(image_folder or image_folder_of(self.path))
+        self.changes: list[Fault] = []
+        if repair:
+            data = self._mend(data)
+        elif data is None:
+            data = read_annotations(self.path)
         categories = sorted(data["categories"], key=lambda category: category["id"])
         self.category_ids = [-1] + [category["id"] for category in categories]
         self._labels = {category["id"]: k for k, category in enumerate(categories, start=1)}
@@ -115,11 +124,7 @@ class CocoDataset:
         height, width = image["height"], image["width"]
         masks = np.zeros((len(rows), height, width), dtype=np.uint8)  # [G, H, W]
         for mask, row in zip(masks, rows, strict=True):
-            outline = row["segmentation"]
-            if isinstance(outline, dict):
-                mask[:] = decode_rle(outline)
-            else:
-                mask[:] = polygons_to_mask(outline, height, width)
+            mask[:] = outline_to_mask(row["segmentation"], height, width)
             if not mask.any():
                 raise ValueError(
                     f"{self.path}: annotation {row['id']} of image {image['id']}: segmentation "
@@ -135,6 +140,16 @@ class CocoDataset:
             "area": torch.from_numpy(masks.sum(axis=(1, 2), dtype=np.float32)),
         }
 
+    def _mend(self, data: dict | None) -> dict:
+        data, self.changes, _ = mend_with_pictures(self.path, self.image_folder, data)
+        if self.changes:
+            warnings.warn(
+                f"{self.path}: {len(self.changes)} faults, now mended or left out in memory; the "
+                f"first: {self.changes[0]}",
+                stacklevel=3,
+            )
+        return data
+
     def _check_files(self) -> None:
         missing = [
             image for image in self.images if not (self.image_folder / image["file_name"]).is_file()
@@ -145,6 +160,19 @@ class CocoDataset:
                 f"is image {missing[0]['id']}, file_name = {missing[0]['file_name']!r} in "
                 f"{self.image_folder}; give image_folder, or restore the file"
             )
+
+
+def image_folder_of(path: str | Path) -> Path:
+    """Where the pictures of an annotation file are looked for.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        The folder ``images`` beside it if there is one, else its own folder.
+    """
+    folder = Path(path).parent / "images"
+    return folder if folder.is_dir() else folder.parent
 
 
 def _choose_places(

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .rle import decode_rle
+
 
 def mask_boxes(masks: np.ndarray) -> np.ndarray:
     """Half-open boxes of masks: a single pixel (x, y) gives (x, y, x + 1, y + 1).
@@ -44,3 +46,22 @@ def polygons_to_mask(polygons: list[list[float]], height: int, width: int) -> np
 
     parts = mask_api.frPyObjects(polygons, height, width)
     return mask_api.decode(mask_api.merge(parts))
+
+
+def outline_to_mask(outline: list | dict, height: int, width: int) -> np.ndarray:
+    """The mask of a COCO annotation's ``segmentation``.
+
+    Args:
+        outline: Polygons or RLE, checked before.
+        height: Of the picture.
+        width: Of the picture.
+
+    Returns:
+        ``uint8[H, W]``.
+
+    Raises:
+        ValueError: When an RLE is malformed.
+    """
+    if isinstance(outline, dict):
+        return decode_rle(outline)
+    return polygons_to_mask(outline, height, width)

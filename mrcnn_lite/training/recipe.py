@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from ..config import Config
-from ..datasets import CocoDataset, Shapes
+from ..datasets import CocoDataset, Shapes, open_dataset
 from ..datasets.batches import loader
 from ..datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
 from .distributed import rank, world_size
@@ -31,18 +31,18 @@ def open_data(
     """Open what `--data` names.
 
     Args:
-        data: "shapes", or the path of a COCO JSON file.
+        data: "shapes", or the path of a COCO or VIA JSON file or of a folder of label maps.
         held_out: of shapes, the pictures that training never draws.
-        places, exclude: of a COCO file, the images to take or to leave, by place in order of id.
+        places, exclude: of photographs, the images to take or to leave, by place in order of id.
         images: how many held-out shapes.
 
     Raises:
         ValueError: places or exclude given for shapes, or a fault in the file.
     """
     if data != SHAPES:
-        return CocoDataset(Path(data), places=places, exclude=exclude, cache_bytes=CACHE_BYTES)
+        return open_dataset(Path(data), places=places, exclude=exclude, cache_bytes=CACHE_BYTES)
     if places is not None or exclude is not None:
-        raise ValueError("shapes are drawn, not stored: places and exclude belong to COCO files")
+        raise ValueError("shapes are drawn, not stored: places and exclude belong to photographs")
     return Shapes(images, HELD_OUT_SEED) if held_out else Shapes(None, TRAIN_SEED)
 
 
