@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.multiprocessing import ProcessRaisedException
 
-from .config import PRESETS
+from .config import PRESETS, Config
 from .evaluation.coco import evaluate
 from .models import load_weights
 from .training import (
@@ -23,16 +25,17 @@ from .training import (
     train,
     training_batches,
 )
-from .training.distributed import rank
+from .training.distributed import DeadProcess, rank
+from .training.run import PRECISIONS
+from .training.validation import validation_losses
 
+VALIDATION_IMAGES = 32  # of drawn shapes
 # What a user can mend: these end in one sentence, everything else in a traceback.
 MISTAKES = (
     ValueError,
     FloatingPointError,
-    FileNotFoundError,
-    NotADirectoryError,
-    FileExistsError,
-    PermissionError,
+    OSError,  # no such file, no permission, a full disk
+    DeadProcess,
 )
 
 
@@ -44,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ProcessRaisedException as error:
         # The traceback of a training process, as text; its last line is the error.
         kind, _, words = str(error).strip().splitlines()[-1].partition(": ")
-        if kind not in {mistake.__name__ for mistake in MISTAKES}:
+        kinds = {mistake.__name__ for mistake in (*MISTAKES, *OSError.__subclasses__())}
+        if kind.split(".")[-1] not in kinds:
             raise
         print(f"mrcnn_lite {options.command}: {words}", file=sys.stderr)
         return 2
@@ -73,6 +77,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--hold-out", type=_places, help="COCO images to leave out: 3,8,12,16")
     sub.add_argument("--workers", type=int, default=0, help="processes; 0 chooses")
     sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--batch-size", type=int, help="images per step over all processes")
+    sub.add_argument("--accumulate", type=int, help="parts in which a process takes its images")
+    sub.add_argument("--precision", choices=sorted(PRECISIONS), help="of convolutions")
+    sub.add_argument("--no-channels-last", action="store_true", help="the other memory layout")
+    sub.add_argument("--save-every", type=int, help="steps between checkpoints; else a minute")
+    sub.add_argument("--validate-every", type=int, help="steps between losses on held-out images")
     sub.set_defaults(run=run_train)
 
     sub = commands.add_parser("evaluate", help="COCO average precision of trained weights")
@@ -112,6 +122,8 @@ def pick_device(name: str) -> torch.device:
         raise ValueError(
             f"--device {name}: torch {torch.__version__} sees no GPU; use --device cpu"
         )
+    if name == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun: a GPU for each process
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     return torch.device(name)
 
 
@@ -132,7 +144,7 @@ def _train_process(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     dataset = open_data(options.data, exclude=options.hold_out)
-    config = fit_config(PRESETS[options.preset](), dataset)
+    config = _with_options(fit_config(PRESETS[options.preset](), dataset), options)
     run = TrainingRun(config, dataset.class_names, options.seed, pick_device(options.device))
     if options.resume:
         run.load(options.out)
@@ -143,17 +155,63 @@ def _train_process(options: argparse.Namespace) -> None:
             bar.update(min(100.0, 100 * progress) - bar.n)
             bar.set_postfix_str(f"step {step}, loss {report['loss']:.3f}", refresh=False)
 
-        train(run, batches, options.out, options.steps, options.seconds, show)
+        train(
+            run,
+            batches,
+            options.out,
+            options.steps,
+            options.seconds,
+            show,
+            options.save_every,
+            _validation(run, options),
+        )
     if rank() == 0:
         pace = run.steps * config.training.batch_size / max(run.seconds, 1e-9)
         print(f"{run.steps} steps in {run.seconds:.0f} s, {pace:.1f} images/s; {options.out}")
+
+
+def _with_options(config: Config, options: argparse.Namespace) -> Config:
+    """Write the command line's settings of the training into a config."""
+    given = {
+        "batch_size": options.batch_size,
+        "accumulate": options.accumulate,
+        "precision": options.precision,
+    }
+    config = config.with_(training={k: v for k, v in given.items() if v is not None})
+    return config.with_(image={"channels_last": False}) if options.no_channels_last else config
+
+
+def _validation(
+    run: TrainingRun, options: argparse.Namespace
+) -> Callable[[int], dict[str, float] | None] | None:
+    """Losses on held-out images every so many steps; of photographs, those of --hold-out.
+
+    Raises:
+        ValueError: photographs of which none is held out.
+    """
+    if not options.validate_every:
+        return None
+    shapes = options.data == "shapes"
+    if not shapes and not options.hold_out:
+        raise ValueError("--validate-every needs --hold-out: which photographs to keep for it")
+    places = None if shapes else options.hold_out
+    dataset = open_data(options.data, held_out=True, places=places, images=VALIDATION_IMAGES)
+
+    def validate(step: int) -> dict[str, float] | None:
+        return None if step % options.validate_every else validation_losses(run.model, dataset)
+
+    return validate
 
 
 _BAR = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    """Print box and mask AP."""
+    """Print box and mask AP; under torchrun the processes share the images."""
+    launch(_evaluate_process, 1, options)
+
+
+def _evaluate_process(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     model, class_names = load_weights(options.weights)
@@ -161,7 +219,11 @@ def run_evaluate(options: argparse.Namespace) -> None:
     dataset = open_data(options.data, held_out=True, places=options.only, images=options.images)
     if dataset.class_names != class_names:
         raise ValueError(f"the weights know {class_names}, the data {dataset.class_names}")
-    figures = evaluate(model, dataset, progress=lambda batches: tqdm(batches, unit="batch"))
+    figures = evaluate(
+        model, dataset, progress=lambda b: tqdm(b, unit="batch", disable=rank() != 0)
+    )
+    if rank() != 0:
+        return
     names = list(figures["mask"])
     print(f"{figures['images']} images  " + "  ".join(f"{name:>5}" for name in names))
     for kind in ("mask", "box"):

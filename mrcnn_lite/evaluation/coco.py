@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 MASK_THRESHOLD = 0.5  # probability from which on (>=) a pixel belongs to the object
@@ -26,6 +27,9 @@ def evaluate(
 ) -> dict:
     """Run a model over a data set and measure its detections.
 
+    Where several processes have joined (`torch.distributed`), each takes its share of the batches,
+    and all return the same figures: those of one process.
+
     Args:
         model: Called in evaluation mode with a list of images; its mode is restored afterwards.
         dataset: Sequence of (image, target) with ``class_names``.
@@ -38,20 +42,33 @@ def evaluate(
         object to measure it on is NaN.
     """
     count = len(dataset) if limit is None else min(limit, len(dataset))
-    starts = range(0, count, batch_size)
+    process, processes = (dist.get_rank(), dist.get_world_size()) if _joined() else (0, 1)
+    starts = range(process * batch_size, count, processes * batch_size)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     training = model.training
     model.eval()
-    collector = _Collector(dataset.class_names)
+    collectors: dict[int, _Collector] = {}
     try:
         for start in starts if progress is None else progress(starts):
             samples = [dataset[index] for index in range(start, min(start + batch_size, count))]
             detections = model([image.to(device) for image, _ in samples])
+            collectors[start] = _Collector(dataset.class_names)
             for (image, target), detection in zip(samples, detections, strict=True):
-                collector.add(tuple(image.shape[1:]), target, detection)
+                collectors[start].add(tuple(image.shape[1:]), target, detection)
     finally:
         model.train(training)
-    return collector.measure()
+    if _joined():
+        shares: list = [None] * processes
+        dist.all_gather_object(shares, collectors)
+        collectors = {start: part for share in shares for start, part in share.items()}
+    whole = _Collector(dataset.class_names)
+    for start in sorted(collectors):
+        whole.extend(collectors[start])
+    return whole.measure()
+
+
+def _joined() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 def evaluate_detections(detections: Sequence[dict], dataset: Sequence) -> dict:
@@ -116,6 +133,16 @@ class _Collector:
                     "segmentation": outlines[row],
                 }
             )
+
+    def extend(self, other: "_Collector") -> None:
+        """Append another collector's images; their numbers go on where these end."""
+        images, objects = len(self.truth["images"]), len(self.truth["annotations"])
+        self.truth["images"] += [{**row, "id": row["id"] + images} for row in other.truth["images"]]
+        self.truth["annotations"] += [
+            {**row, "id": row["id"] + objects, "image_id": row["image_id"] + images}
+            for row in other.truth["annotations"]
+        ]
+        self.found += [{**row, "image_id": row["image_id"] + images} for row in other.found]
 
     def measure(self) -> dict:
         """Compute AP for masks and for boxes."""

@@ -2,6 +2,9 @@
 
 The paper's L = L_cls + L_box + L_mask (section 3) is the second stage; the RPN adds two more of
 its own. All five have weight 1.
+
+Each divides by a count. `count` replaces it where the batch is shared among processes: the mean of
+their counts, so that the mean of their losses and gradients is that of the whole batch.
 """
 
 import torch
@@ -13,22 +16,27 @@ from torch import Tensor
 SMOOTH_L1_BETA = 1 / 9
 
 
-def objectness_loss(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
+def objectness_loss(
+    logits: Tensor, positive: Tensor, valid: Tensor, count: Tensor | None = None
+) -> Tensor:
     """Binary cross entropy "object or not" over the sampled anchors of the batch (Faster R-CNN,
     equation 1).
 
     Args:
         logits: Tensor[B, N] of the sampled anchors. positive: bool Tensor[B, N]. valid: bool
             Tensor[B, N].
+        count: see the module; by default the number of valid ones.
 
     Returns:
         A scalar; ln 2 while all logits are 0.
     """
     loss = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
-    return torch.where(valid, loss, 0).sum() / valid.sum().clamp(min=1)
+    return torch.where(valid, loss, 0).sum() / _divisor(valid, count)
 
 
-def rpn_box_loss(deltas: Tensor, wanted: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
+def rpn_box_loss(
+    deltas: Tensor, wanted: Tensor, positive: Tensor, valid: Tensor, count: Tensor | None = None
+) -> Tensor:
     """Smooth L1 between predicted and wanted deltas of the positive anchors (Faster R-CNN,
     equation 1).
 
@@ -36,7 +44,7 @@ def rpn_box_loss(deltas: Tensor, wanted: Tensor, positive: Tensor, valid: Tensor
     weighs less.
 
     Args:
-        deltas, wanted: Tensor[B, N, 4]. positive, valid: bool Tensor[B, N].
+        deltas, wanted: Tensor[B, N, 4]. positive, valid: bool Tensor[B, N]. count: see the module.
 
     Returns:
         A scalar.
@@ -44,30 +52,34 @@ def rpn_box_loss(deltas: Tensor, wanted: Tensor, positive: Tensor, valid: Tensor
     loss = F.smooth_l1_loss(deltas, wanted, beta=SMOOTH_L1_BETA, reduction="none").sum(
         dim=-1
     )  # [B, N]
-    return torch.where(positive, loss, 0).sum() / valid.sum().clamp(min=1)
+    return torch.where(positive, loss, 0).sum() / _divisor(valid, count)
 
 
-def class_loss(logits: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+def class_loss(
+    logits: Tensor, labels: Tensor, valid: Tensor, count: Tensor | None = None
+) -> Tensor:
     """Cross entropy over the classes and the background (L_cls).
 
     Args:
         logits: Tensor[B, R, C]. labels: int64 Tensor[B, R], 0 is background. valid: bool Tensor[B,
-            R].
+            R]. count: see the module.
 
     Returns:
         A scalar; ln C while all logits are equal.
     """
     loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")  # [K]
-    return torch.where(valid.flatten(), loss, 0).sum() / valid.sum().clamp(min=1)
+    return torch.where(valid.flatten(), loss, 0).sum() / _divisor(valid, count)
 
 
-def box_loss(deltas: Tensor, wanted: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+def box_loss(
+    deltas: Tensor, wanted: Tensor, labels: Tensor, valid: Tensor, count: Tensor | None = None
+) -> Tensor:
     """Smooth L1 on the deltas of the true class of the positive RoIs, divided by all samples
     (L_box).
 
     Args:
         deltas: Tensor[B, R, C, 4], one correction per class. wanted: Tensor[B, R, 4].
-        labels: int64 Tensor[B, R]. valid: bool Tensor[B, R].
+        labels: int64 Tensor[B, R]. valid: bool Tensor[B, R]. count: see the module.
 
     Returns:
         A scalar.
@@ -75,7 +87,7 @@ def box_loss(deltas: Tensor, wanted: Tensor, labels: Tensor, valid: Tensor) -> T
     of_class = deltas.gather(2, labels[:, :, None, None].expand(-1, -1, 1, 4)).squeeze(
         2
     )  # [B, R, 4]
-    return rpn_box_loss(of_class, wanted, (labels > 0) & valid, valid)
+    return rpn_box_loss(of_class, wanted, (labels > 0) & valid, valid, count)
 
 
 def mask_loss(
@@ -84,6 +96,7 @@ def mask_loss(
     labels: Tensor,
     valid: Tensor | None = None,
     competition: str = "sigmoid",
+    count: Tensor | None = None,
 ) -> Tensor:
     """Compare each positive RoI's mask of its own class with its target (section 3, L_mask).
 
@@ -99,6 +112,7 @@ def mask_loss(
         labels: Tensor[K], the ground-truth class of each RoI, 1 and up; not read when C = 1.
         valid: Tensor[K] bool, True where the row is a positive RoI; None when all are.
         competition: "sigmoid" or "softmax".
+        count: see the module; by default the number of valid rows.
 
     Returns:
         A scalar. Without any positive it is exactly 0 and still part of the graph.
@@ -121,7 +135,12 @@ def mask_loss(
         log_p = mask_logits.log_softmax(dim=1)  # [K, C, M, M]
         per_cell = -(targets * log_p[rows, channel] + (1 - targets) * log_p[:, 0])  # [K, M, M]
     per_roi = torch.where(valid, per_cell.mean(dim=(1, 2)), 0)  # [K]
-    return per_roi.sum() / valid.sum().clamp(min=1)
+    return per_roi.sum() / _divisor(valid, count)
+
+
+def _divisor(valid: Tensor, count: Tensor | None) -> Tensor:
+    """What a sum over the valid rows is divided by; never 0."""
+    return valid.sum().clamp(min=1) if count is None else torch.where(count > 0, count, 1)
 
 
 def _check_mask_shapes(

@@ -8,6 +8,7 @@ from ..config import Config, lite
 from .fpn import BackboneWithFPN
 from .matching import RandomKeys, random_keys
 from .postprocess import to_original_size
+from .processes import ALONE
 from .roi_heads import RoIHeads
 from .rpn import RegionProposalNetwork
 from .targets import check_targets, pad_targets
@@ -34,6 +35,7 @@ class MaskRCNN(nn.Module):
         self.roi_heads = RoIHeads(self.backbone.out_channels, config)
         # Replace it to fix which anchors and RoIs are sampled.
         self.keys: RandomKeys = random_keys()
+        self.processes = ALONE  # replaced where several processes share a batch
 
     def forward(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
@@ -74,15 +76,19 @@ class MaskRCNN(nn.Module):
             images, targets: see `forward`.
         """
         check_targets(images, targets, self.num_classes)
-        batch, targets = batch_images(images, targets, self.config.image)
+        together = self.processes
+        batch, targets = batch_images(images, targets, self.config.image, together)
         size = batch.padded_size
         features = self.backbone(batch.pixels)
         objects = pad_targets(targets, size, batch.pixels)
-        proposals, valid, rpn_losses = self.rpn(features, size, batch.sizes, objects, self.keys)
-        box_losses, rois = self.roi_heads.train_boxes(
-            features, proposals, valid, size, objects, self.keys
+        proposals, valid, rpn_losses = self.rpn(
+            features, size, batch.sizes, objects, self.keys, together
         )
-        return box_losses | self.roi_heads.train_masks(features, rois, size, objects) | rpn_losses
+        box_losses, rois = self.roi_heads.train_boxes(
+            features, proposals, valid, size, objects, self.keys, together
+        )
+        mask_losses = self.roi_heads.train_masks(features, rois, size, objects, together)
+        return box_losses | mask_losses | rpn_losses
 
     @property
     def num_classes(self) -> int:

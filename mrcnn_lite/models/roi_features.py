@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ..ops import multiscale_roi_align, roi_align
+
+
+def full(x: Tensor) -> Tensor:
+    """Return at least float32: eight bits of bf16 hold no coordinate and no small loss."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class RoIFeatures(nn.Module):

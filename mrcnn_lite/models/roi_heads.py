@@ -13,7 +13,8 @@ from .losses import box_loss, class_loss, mask_loss
 from .mask_head import MaskHead, MaskRCNNPredictor
 from .matching import RandomKeys, gather_rows, match, sample
 from .postprocess import select_detections, select_masks
-from .roi_features import RoIFeatures
+from .processes import ALONE, Alone
+from .roi_features import RoIFeatures, full
 from .targets import Targets
 
 
@@ -45,6 +46,7 @@ class RoIHeads(nn.Module):
         padded_size: tuple[int, int],
         targets: Targets,
         keys: RandomKeys,
+        processes: Alone = ALONE,
     ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor, Tensor]]:
         """Losses of the box branch, and the sampled RoIs for the mask branch.
 
@@ -75,17 +77,17 @@ class RoIHeads(nn.Module):
         gt_boxes = torch.where(positive[..., None], gather_rows(targets.boxes, matched), stand_in)
         from_boxes = torch.where(positive[..., None], boxes, stand_in)
         wanted = encode_boxes(gt_boxes, from_boxes, cfg.code_weights)  # [B, R, 4]
-        shape = labels.shape
+        shape, count = labels.shape, processes.mean(chosen.sum())
         losses = {
-            "loss_classifier": class_loss(logits.reshape(*shape, -1), labels, chosen),
-            "loss_box_reg": box_loss(deltas.reshape(*shape, -1, 4), wanted, labels, chosen),
+            "loss_classifier": class_loss(logits.reshape(*shape, -1), labels, chosen, count),
+            "loss_box_reg": box_loss(deltas.reshape(*shape, -1, 4), wanted, labels, chosen, count),
         }
         return losses, (boxes, matched, labels)
 
     def _predict(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits [K, C] and deltas [K, C, 4]; torchvision's predictors give them flat."""
         logits, deltas = self.box_predictor(self.box_head(pooled))
-        return logits, deltas.reshape(*logits.shape, 4)  # [K, C], [K, C, 4]
+        return full(logits), full(deltas).reshape(*logits.shape, 4)  # [K, C], [K, C, 4]
 
     def train_masks(
         self,
@@ -93,6 +95,7 @@ class RoIHeads(nn.Module):
         rois: tuple[Tensor, Tensor, Tensor],
         padded_size: tuple[int, int],
         targets: Targets,
+        processes: Alone = ALONE,
     ) -> dict[str, Tensor]:
         """Loss of the mask branch on the positive RoIs, at most `config.mask.rois` per image."""
         cfg = self.config.mask
@@ -110,7 +113,9 @@ class RoIHeads(nn.Module):
             aligned=cfg.targets_aligned,
         )  # [K, M, M]
         labels = labels.flatten()[rows]
-        return {"loss_mask": mask_loss(logits, wanted, labels, labels > 0, cfg.competition)}
+        positive = labels > 0
+        count = processes.mean(positive.sum())
+        return {"loss_mask": mask_loss(logits, wanted, labels, positive, cfg.competition, count)}
 
     def _mask_logits(
         self,
@@ -125,7 +130,7 @@ class RoIHeads(nn.Module):
             flat = torch.cat(boxes)[rows]
             boxes = [flat[image == place] for place in range(len(boxes))]
         pooled = self.mask_roi_pool(features, boxes, padded_size)  # [K, C, P, P]
-        return self.mask_predictor(self.mask_head(pooled))  # [K, C, M, M]
+        return full(self.mask_predictor(self.mask_head(pooled)))  # [K, C, M, M]
 
     def detect(
         self,

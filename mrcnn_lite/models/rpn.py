@@ -10,6 +10,8 @@ from ..ops import clip_boxes, decode_boxes, encode_boxes, nms_mask
 from .anchors import AnchorGenerator
 from .losses import objectness_loss, rpn_box_loss
 from .matching import RandomKeys, gather_rows, match, sample
+from .processes import ALONE, Alone
+from .roi_features import full
 from .targets import Targets
 
 INITIAL_STD = 0.01  # FR §3.1.3: new layers start from N(0, 0.01)
@@ -39,9 +41,9 @@ class RPNHead(nn.Module):
         objectness, deltas = [], []
         for feature in features:
             x = self.conv(feature)  # [B, C, h, w]
-            objectness.append(self.cls_logits(x).permute(0, 2, 3, 1).flatten(1))  # [B, A]
+            objectness.append(full(self.cls_logits(x)).permute(0, 2, 3, 1).flatten(1))  # [B, A]
             # An anchor's 4 numbers are neighbours among the channels: the reshape keeps them.
-            delta = self.bbox_pred(x).permute(0, 2, 3, 1)  # [B, h, w, 4 * N]
+            delta = full(self.bbox_pred(x)).permute(0, 2, 3, 1)  # [B, h, w, 4 * N]
             deltas.append(delta.reshape(len(delta), -1, 4))  # [B, A, 4]
         return objectness, deltas
 
@@ -62,6 +64,7 @@ class RegionProposalNetwork(nn.Module):
         image_sizes: Tensor,
         targets: Targets | None,
         keys: RandomKeys,
+        processes: Alone = ALONE,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Propose boxes.
 
@@ -70,6 +73,7 @@ class RegionProposalNetwork(nn.Module):
             padded_size: (H, W) of the batch. image_sizes: Tensor[B, 2], each image's own (H, W).
             targets: the objects (training) or None.
             keys: source of random numbers for the loss's sample.
+            processes: those that share the batch.
 
         Returns:
             proposals Tensor[B, R, 4], best first; valid bool Tensor[B, R]; the losses (empty
@@ -82,8 +86,9 @@ class RegionProposalNetwork(nn.Module):
         proposals, valid = self.propose(
             logits.detach(), delta.detach(), anchors, per_level, image_sizes, targets is not None
         )
-        losses = {} if targets is None else self.losses(logits, delta, anchors, targets, keys)
-        return proposals, valid, losses
+        if targets is None:
+            return proposals, valid, {}
+        return proposals, valid, self.losses(logits, delta, anchors, targets, keys, processes)
 
     def propose(
         self,
@@ -127,7 +132,13 @@ class RegionProposalNetwork(nn.Module):
         return gather_rows(boxes, index), best > -torch.inf  # [B, R, 4], [B, R]
 
     def losses(
-        self, logits: Tensor, deltas: Tensor, anchors: Tensor, targets: Targets, keys: RandomKeys
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        anchors: Tensor,
+        targets: Targets,
+        keys: RandomKeys,
+        processes: Alone,
     ) -> dict[str, Tensor]:
         """Compare a balanced sample of anchors with the objects: FR eq. (1)."""
         cfg = self.config
@@ -146,7 +157,9 @@ class RegionProposalNetwork(nn.Module):
         # padded row without size has no logarithm.
         gt_boxes = torch.where(positive[..., None], gt_boxes, anchors[index])
         wanted = encode_boxes(gt_boxes, anchors[index])
+        count = processes.mean(valid.sum())
+        scores, moves = logits.gather(1, index), gather_rows(deltas, index)
         return {
-            "loss_objectness": objectness_loss(logits.gather(1, index), positive, valid),
-            "loss_rpn_box_reg": rpn_box_loss(gather_rows(deltas, index), wanted, positive, valid),
+            "loss_objectness": objectness_loss(scores, positive, valid, count),
+            "loss_rpn_box_reg": rpn_box_loss(moves, wanted, positive, valid, count),
         }

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import ImageConfig
+from .processes import ALONE, Alone
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,18 @@ def resize_boxes(boxes: Tensor, old: tuple[float, float], new: tuple[float, floa
 
 
 def batch_images(
-    images: list[Tensor], targets: list[dict[str, Tensor]] | None, config: ImageConfig
+    images: list[Tensor],
+    targets: list[dict[str, Tensor]] | None,
+    config: ImageConfig,
+    processes: Alone = ALONE,
 ) -> tuple[ImageBatch, list[dict[str, Tensor]] | None]:
-    """Resize, normalise and pad images [3, H_b, W_b] in 0..1 and, in training, their targets."""
+    """Resize, normalise and pad images [3, H_b, W_b] in 0..1 and, in training, their targets.
+
+    Args:
+        images, targets: see `MaskRCNN.forward`.
+        config: sizes, mean and standard deviation.
+        processes: those that share the batch; all pad to one size.
+    """
     check_images(images)
     images = [image.as_subclass(Tensor) for image in images]  # torchvision's tv_tensors too
     originals = [tuple(image.shape[-2:]) for image in images]
@@ -81,15 +91,18 @@ def batch_images(
     std = images[0].new_tensor(config.std)[:, None, None]
     resized = [(image - mean) / std for image, _ in pairs]
     step = config.size_divisible
-    height = -(-max(i.shape[-2] for i in resized) // step) * step
-    width = -(-max(i.shape[-1] for i in resized) // step) * step
+    height, width = processes.largest(
+        (max(i.shape[-2] for i in resized), max(i.shape[-1] for i in resized))
+    )
+    height, width = -(-height // step) * step, -(-width // step) * step
     pixels = resized[0].new_zeros(len(images), 3, height, width)  # [B, 3, H, W]
     for row, image in enumerate(resized):
         pixels[row, :, : image.shape[-2], : image.shape[-1]] = image
     sizes = torch.tensor(
         [i.shape[-2:] for i in resized], dtype=torch.float32, device=pixels.device
     )  # [B, 2]
-    batch = ImageBatch(pixels.contiguous(memory_format=torch.channels_last), sizes, originals)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    batch = ImageBatch(pixels.contiguous(memory_format=layout), sizes, originals)
     return batch, None if targets is None else [target for _, target in pairs]
 
 

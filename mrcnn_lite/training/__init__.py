@@ -1,8 +1,9 @@
 """Training: one readable loop, its schedule, its checkpoints, and several processes."""
 
 from .distributed import default_workers, launch
-from .loop import TrainingRun, train
+from .loop import train
 from .recipe import fit_config, open_data, training_batches
+from .run import TrainingRun
 
 __all__ = [
     "TrainingRun",

@@ -1,41 +1,134 @@
-"""Checkpoints: all that a run needs to go on; a crash never costs the previous one."""
+"""Checkpoints: all that a run needs to go on, and a crash never costs more than one of them.
+
+A file is a line of magic, the SHA-256 of the rest, and what `torch.save` wrote. It is written
+beside its place, forced onto the disk, and only then takes its place in one step, while the file
+that was there becomes `previous.checkpoint`. So at any moment, a power cut included, one whole
+checkpoint has its name. The sum is compared before anything is read: `torch.load` and safetensors
+accept most files in which one bit has changed.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-
-def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
-    """Write `state` beside `path`, make sure it is on the disk, then take its place in one step."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+LAST, PREVIOUS = "last.checkpoint", "previous.checkpoint"
+MAGIC = b"mrcnn_lite checkpoint 1\n"
+DIGEST_LENGTH = hashlib.sha256().digest_size
 
 
-def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint; only tensors and plain values are accepted, so that a file cannot run
-    code.
+def save_checkpoint(folder: str | Path, state: dict[str, Any]) -> None:
+    """Write `last.checkpoint`; the one before it is kept as `previous.checkpoint`.
+
+    Args:
+        folder: of the run.
+        state: tensors and plain values.
+
+    Raises:
+        OSError: the disk is full or may not be written; the files that were there are untouched.
+    """
+    folder = Path(folder)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = buffer.getbuffer()
+    parts = [MAGIC, hashlib.sha256(payload).digest(), payload]
+    part = write_beside(folder / LAST, parts)
+    if (folder / LAST).exists():
+        os.replace(folder / LAST, folder / PREVIOUS)
+    os.replace(part, folder / LAST)
+    sync_folder(folder)
+
+
+def load_checkpoint(
+    folder: str | Path, tell: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Read the last whole checkpoint; only tensors and plain values, so that no file can run code.
+
+    Args:
+        folder: of the run.
+        tell: called with a sentence when the last one is damaged; default: print it on stderr.
+
+    Returns:
+        What was saved.
 
     Raises:
         FileNotFoundError: there is none; the message says what to do.
-        ValueError: the file is damaged.
+        ValueError: all are damaged.
     """
-    path = Path(path)
-    if not path.is_file():
+    folder = Path(folder)
+    places = [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
+    if not places:
         raise FileNotFoundError(
-            f"{path}: no checkpoint to resume from; run the same command without --resume"
+            f"{folder / LAST}: no checkpoint to resume from; run the same command without --resume"
         )
+    faults: list[str] = []
+    for path in places:
+        try:
+            state = _read(path)
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        if faults:
+            words = f"{faults[0]}; going on from {path.name}, step {state.get('steps', 'unknown')}"
+            (tell or _print)(words)
+        return state
+    raise ValueError("; ".join(faults) + "; no whole checkpoint is left: train again or use a copy")
+
+
+def write_beside(path: Path, parts: list[bytes | memoryview]) -> Path:
+    """Write a file under another name beside its place and force it onto the disk.
+
+    Returns:
+        The path that was written; `os.replace` puts it in its place.
+
+    Raises:
+        OSError: it cannot be written; what was written of it is removed.
+    """
+    part = path.with_name(path.name + ".part")
     try:
-        return torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:
-        raise ValueError(
-            f"{path}: damaged checkpoint ({type(error).__name__}); train again or use a copy"
+        with open(part, "wb") as file:
+            for piece in parts:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(
+            error.errno,
+            f"{path} cannot be written ({error.strerror}); make room or choose another --out; "
+            "the files that were there are whole",
         ) from error
+    return part
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's names onto the disk: without it a power cut may undo a rename."""
+    if os.name == "nt":  # Windows cannot open a folder, and needs no such call
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    start = len(MAGIC) + DIGEST_LENGTH
+    if not data.startswith(MAGIC) or len(data) < start:
+        raise ValueError(f"{path}: damaged, or not a checkpoint of this version")
+    payload = memoryview(data)[start:]
+    if hashlib.sha256(payload).digest() != data[len(MAGIC) : start]:
+        raise ValueError(f"{path}: damaged, its SHA-256 sum differs")
+    return torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
+
+
+def _print(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)

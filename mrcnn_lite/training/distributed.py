@@ -1,5 +1,9 @@
 """Several processes, one model: each has its own images, and all take the same step.
 
+The result is that of one process with the whole batch, within rounding: losses divide by the whole
+batch's counts, images are padded to the whole batch's size, and random numbers belong to an image's
+place in the batch, not to a process.
+
 Most operations of a small network are too small to be split among threads, which then wait for one
 another at every one of them. Processes meet once a step. On an idle machine two processes of one
 thread are about as fast as one process of two; on a busy one they lose far less.
@@ -11,12 +15,37 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from ..models.processes import Alone
+
+# A process that does not answer for this long is taken for dead.
+PATIENCE = timedelta(minutes=5)
+
+
+class DeadProcess(RuntimeError):
+    """A process of the run ended or cannot be reached."""
+
+
+class Together(Alone):
+    """What processes that share a batch ask one another."""
+
+    def mean(self, counts: Tensor) -> Tensor:
+        """Return the mean of each count over all processes."""
+        return mean_over_processes(counts.to(torch.float32))
+
+    def largest(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the largest (height, width) of any process."""
+        message = torch.tensor(size, device=_device())
+        _all_reduce(message, dist.ReduceOp.MAX)
+        height, width = message.tolist()
+        return height, width
 
 
 def rank() -> int:
@@ -37,12 +66,17 @@ def default_workers() -> int:
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Replace every gradient by its mean over all processes, in one message."""
+    """Replace every gradient by its mean over all processes, in one message.
+
+    torch's DistributedDataParallel sends them in buckets while others are still computed; that
+    hides the time of a slow connection, at the price of a wrapper around the network. Here one
+    message follows the backward pass.
+    """
     if world_size() == 1:
         return
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
+    _all_reduce(flat)
     flat /= world_size()
     for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))
@@ -52,8 +86,8 @@ def from_first(value: float) -> float:
     """Return the first process's value in all processes: clocks differ, decisions must not."""
     if world_size() == 1:
         return value
-    message = torch.tensor([value], dtype=torch.float64)
-    dist.broadcast(message, src=0)
+    message = torch.tensor([value if rank() == 0 else 0.0], dtype=torch.float64, device=_device())
+    _all_reduce(message)
     return float(message)
 
 
@@ -62,8 +96,32 @@ def mean_over_processes(values: Tensor) -> Tensor:
     if world_size() == 1:
         return values
     values = values.clone()
-    dist.all_reduce(values)
+    _all_reduce(values)
     return values / world_size()
+
+
+def gather(value: Any) -> list[Any]:
+    """Return every process's value, in order of rank, in all processes."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def _all_reduce(values: Tensor, operation: Any = dist.ReduceOp.SUM) -> None:
+    try:
+        dist.all_reduce(values, operation)
+    except RuntimeError as error:  # the connection is closed, or nobody answered in time
+        raise DeadProcess(
+            f"process {rank()} of {world_size()}: another process of the run ended or does not "
+            "answer; go on with --resume"
+        ) from error
+
+
+def _device() -> torch.device:
+    """Where messages must lie: NCCL reads a GPU's memory, gloo the CPU's."""
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
 def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None:
@@ -72,6 +130,7 @@ def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None
     Under torchrun the processes exist already and this call joins them.
 
     Raises:
+        DeadProcess: a process was killed.
         torch.multiprocessing.ProcessRaisedException: a process failed; its traceback is in the
         message.
     """
@@ -83,9 +142,12 @@ def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None
     else:
         with tempfile.TemporaryDirectory() as folder:
             meeting = (Path(folder) / "meeting").as_uri()
-            torch.multiprocessing.spawn(
-                _worker, (workers, meeting, function, arguments), nprocs=workers
-            )
+            try:
+                torch.multiprocessing.spawn(
+                    _worker, (workers, meeting, function, arguments), nprocs=workers
+                )
+            except torch.multiprocessing.ProcessExitedException as error:
+                raise DeadProcess(f"{error}; go on with --resume") from error
 
 
 def _worker(
@@ -98,7 +160,17 @@ def _worker(
 
 @contextmanager
 def _group(meeting: str, number: int, workers: int) -> Iterator[None]:
-    dist.init_process_group("gloo", init_method=meeting, rank=number, world_size=workers)
+    """Join the processes: NCCL where each has a GPU of its own, gloo elsewhere."""
+    gpu = torch.cuda.is_available() and torch.cuda.device_count() >= workers
+    if gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", number)))
+    dist.init_process_group(
+        "nccl" if gpu else "gloo",
+        init_method=meeting,
+        rank=number,
+        world_size=workers,
+        timeout=PATIENCE,
+    )
     try:
         yield
     finally:

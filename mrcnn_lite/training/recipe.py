@@ -12,7 +12,8 @@ from ..datasets import CocoDataset, Shapes, open_dataset
 from ..datasets.batches import loader
 from ..datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
 from .distributed import rank, world_size
-from .loop import Batch, images_per_process
+from .loop import images_per_process
+from .run import Batch
 
 SHAPES = "shapes"
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no picture

@@ -1,0 +1,244 @@
+"""A run: the network on its way, with its average, its optimiser and its place; one step of it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import Config
+from ..models import MaskRCNN, save_weights
+from ..models.matching import RandomKeys
+from .checkpoint import load_checkpoint, save_checkpoint
+from .distributed import Together, average_gradients, gather, mean_over_processes, rank, world_size
+from .sanity import check_first_losses
+from .schedule import learning_rate, make_optimizer
+
+# A prime far above any number of images in a batch: every (step, image, draw) gets its own seed.
+STEP_SEEDS = 1_000_003
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+Batch = tuple[list[Tensor], list[dict[str, Any]]]
+
+
+class TrainingRun:
+    """A model on its way: weights, their running average, optimiser and position.
+
+    Every random number of a step comes from (seed, step, place of the image in the batch), so a run
+    that is stopped and resumed continues as if nothing had happened, and several processes draw
+    what one would.
+
+    Args:
+        config: the network and its training.
+        class_names: one per class, index 0 is "background".
+        seed: of the whole run.
+        device: where the network lives; batches may come from the CPU.
+
+    Raises:
+        ValueError: an unknown precision.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        class_names: list[str],
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if config.training.precision not in PRECISIONS:
+            raise ValueError(
+                f"config.training.precision is {config.training.precision!r}; "
+                f"choose one of {', '.join(PRECISIONS)}"
+            )
+        torch.manual_seed(seed)  # the initial weights, equal in all processes
+        self.config, self.class_names, self.seed = config, class_names, seed
+        self.device = torch.device(device)
+        layout = torch.channels_last if config.image.channels_last else torch.contiguous_format
+        self.model = MaskRCNN(config).to(self.device, memory_format=layout).train()
+        self.optimizer = make_optimizer(self.model, config.training)
+        self.average = {
+            name: value.detach().clone() for name, value in self.model.state_dict().items()
+        }
+        if world_size() > 1:
+            self.model.processes = Together()
+        self.steps, self.seconds = 0, 0.0
+
+    def step(self, batch: Batch, progress: float) -> dict[str, float]:
+        """Take one step of gradient descent.
+
+        Args:
+            batch: images and targets of this process.
+            progress: share of the run that is done, 0..1.
+
+        Returns:
+            The five losses and their sum, averaged over the processes.
+
+        Raises:
+            FloatingPointError: a loss or gradient is not finite; the weights stay as they were.
+        """
+        training = self.config.training
+        rate = learning_rate(self.steps, progress, training)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        parts = min(training.accumulate, len(batch[0]))
+        sums: dict[str, Tensor] = {}
+        for first, images, targets in _split(*batch, parts):
+            losses = self._losses(first + rank() * len(batch[0]), images, targets, rate)
+            total = sum(losses.values())
+            total.backward()
+            for name, value in [*losses.items(), ("loss", total)]:
+                sums[name] = sums.get(name, 0) + value.detach()
+        values = mean_over_processes(torch.stack(list(sums.values())) / parts).tolist()
+        report = dict(zip(sums, values, strict=True))
+        bad = [name for name in report if not math.isfinite(report[name])]
+        self._stop_if(bad, rate, batch[1])
+        for parameter in self.model.parameters():
+            if parameter.grad is not None and parts > 1:
+                parameter.grad /= parts
+        average_gradients(self.model)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
+        self._stop_if([] if norm.isfinite() else ["gradients"], rate, batch[1])
+        self.optimizer.step()
+        if self.steps == 0 and rank() == 0:
+            for words in check_first_losses(report, self.config):
+                print(f"warning: {words}", file=sys.stderr, flush=True)
+        self.steps += 1
+        self._update_average()
+        return report | {"learning_rate": rate}
+
+    def _losses(
+        self, first: int, images: list[Tensor], targets: list[dict[str, Any]], rate: float
+    ) -> dict[str, Tensor]:
+        """The losses of some images, the first of which has this place in the whole batch."""
+        self.model.keys = image_keys(self.seed, self.steps, first)
+        images = [image.to(self.device) for image in images]
+        moved = [
+            {key: v.to(self.device) if isinstance(v, Tensor) else v for key, v in target.items()}
+            for target in targets
+        ]
+        dtype = PRECISIONS[self.config.training.precision]
+        try:
+            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+                return self.model(images, moved)
+        except ValueError as error:
+            # Good data and bad numbers further in: not the data, but the weights have exploded.
+            words = str(error)
+            if "is not finite" in words and not words.startswith(("images[", "targets[")):
+                self._stop_if([words.split(":")[0] + " of an operation"], rate, targets)
+            raise
+
+    def _stop_if(self, bad: list[str], rate: float, targets: list[dict[str, Any]]) -> None:
+        """Stop before NaN reaches the weights: from then on every number would be NaN."""
+        if not bad:
+            return
+        names = [str(t.get("file_name", t.get("image_id", "?"))) for t in targets]
+        images = ", ".join(name for names in gather(names) for name in names)
+        raise FloatingPointError(
+            f"step {self.steps}: {', '.join(bad)} not finite at learning rate {rate:.2g}, images "
+            f"{images}; lower the learning rate, lengthen the warm-up, or look at these images"
+        )
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Follow the weights slowly; the average is less noisy than any single step's."""
+        # Early on the first, random weights must be forgotten fast, hence the ramp.
+        decay = min(self.config.training.ema_decay, (1 + self.steps) / (10 + self.steps))
+        current = self.model.state_dict()
+        pairs = [
+            (mean, current[name]) for name, mean in self.average.items() if mean.is_floating_point()
+        ]
+        torch._foreach_lerp_([mean for mean, _ in pairs], [value for _, value in pairs], 1 - decay)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `last.checkpoint` (to go on) and `last.safetensors` (averaged weights, for use).
+
+        Raises:
+            OSError: the disk is full or may not be written; what was there is untouched.
+        """
+        folder = Path(folder)
+        save_checkpoint(
+            folder,
+            {
+                "config": self.config.to_dict(),
+                "class_names": self.class_names,
+                "seed": self.seed,
+                "steps": self.steps,
+                "seconds": self.seconds,
+                "model": self.model.state_dict(),
+                "average": self.average,
+                "optimizer": self.optimizer.state_dict(),
+                "random": torch.get_rng_state(),
+            },
+        )
+        save_weights(self.model, folder / "last.safetensors", self.class_names, self.average)
+
+    def load(self, folder: str | Path, tell: Callable[[str], None] | None = None) -> None:
+        """Go on where `save` left off; the number of processes may be another one.
+
+        Args:
+            folder: of the run.
+            tell: see `load_checkpoint`.
+
+        Raises:
+            FileNotFoundError, ValueError: no checkpoint, only damaged ones, or one of another
+            network or data set.
+        """
+        state = load_checkpoint(folder, tell)
+        if (
+            Config.from_dict(state["config"]) != self.config
+            or state["class_names"] != self.class_names
+        ):
+            raise ValueError(
+                f"{folder}: the checkpoint has other settings or classes; resume with the same ones"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = {name: value.to(self.device) for name, value in state["average"].items()}
+        self.steps, self.seconds, self.seed = state["steps"], state["seconds"], state["seed"]
+        torch.set_rng_state(state["random"])
+
+
+def image_keys(seed: int, step: int, first: int) -> RandomKeys:
+    """Sampling keys that belong to an image's place in the batch.
+
+    They depend neither on the process that draws them nor on the padding of its images: an image
+    has the same numbers among few candidates as at the head of many.
+
+    Args:
+        seed: of the run.
+        step: of the run.
+        first: place in the whole batch of this call's first image.
+
+    Returns:
+        See `RandomKeys`; the draws of one step are told apart by their order.
+    """
+    draw = 0
+
+    def keys(shape: tuple[int, ...], device: torch.device) -> Tensor:
+        nonlocal draw
+        generator = torch.Generator(device)
+        rows = []
+        for place in range(first, first + shape[0]):
+            mixed = (seed * STEP_SEEDS + step) * STEP_SEEDS + place
+            generator.manual_seed((mixed * 7 + draw) % 2**63)  # fewer than 7 draws per step
+            rows.append(torch.rand(shape[1:], generator=generator, device=device))
+        draw += 1
+        return torch.stack(rows)  # [B, N]
+
+    return keys
+
+
+def _split(
+    images: list[Tensor], targets: list[dict[str, Any]], parts: int
+) -> Iterator[tuple[int, list[Tensor], list[dict[str, Any]]]]:
+    """Cut a batch into parts of nearly equal size: (place of its first image, images, targets)."""
+    edges = [len(images) * part // parts for part in range(parts + 1)]
+    for start, end in pairwise(edges):
+        yield start, images[start:end], targets[start:end]

@@ -1,0 +1,56 @@
+"""What the losses of step 1 should be, and what it means when they are not.
+
+A network that knows nothing gives every class the same chance: the class loss starts at ln K, the
+two yes-or-no losses (objectness, mask) at ln 2. A start far from there is a mistake that hours of
+training would hide.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..config import Config
+
+# How far from the expected value a healthy start was seen; see tests/test_sanity.py.
+OBJECTNESS = (0.5, 1.0)  # times ln 2
+CLASSIFIER = (0.3, 2.0)  # times ln K
+MASK = (0.4, 3.0)  # times ln 2; the layer before the logits starts with a spread of its own
+
+
+def check_first_losses(report: dict[str, float], config: Config) -> list[str]:
+    """Compare the losses of a fresh network's first step with their expected values.
+
+    Args:
+        report: the losses by name.
+        config: of the network.
+
+    Returns:
+        One sentence for each odd value; empty for a healthy start.
+    """
+    found = []
+    if odd := _odd(report, "loss_objectness", math.log(2), "ln 2", OBJECTNESS):
+        found.append(f"{odd}: the RPN is not fresh, or the pictures are not in 0..1")
+    classes = config.num_classes
+    if odd := _odd(report, "loss_classifier", math.log(classes), f"ln {classes}", CLASSIFIER):
+        found.append(
+            f"{odd}: a predictor with another start or number of classes, features that explode "
+            "(frozen batch norms without trained weights), or too few positives to see"
+        )
+    if report.get("loss_mask") == 0:
+        found.append(
+            "loss_mask is 0 in the first step: no box matched an object; look whether boxes and "
+            "masks belong to the picture and whether the batch has objects"
+        )
+    elif odd := _odd(report, "loss_mask", math.log(2), "ln 2", MASK):
+        found.append(f"{odd}: the mask predictor is not fresh, or its features explode")
+    return found
+
+
+def _odd(
+    report: dict[str, float], name: str, expected: float, words: str, band: tuple[float, float]
+) -> str:
+    """The beginning of a sentence when a loss is outside its band, else nothing."""
+    value = report.get(name, expected)
+    if band[0] * expected <= value <= band[1] * expected:
+        return ""
+    return f"{name} is {value:.3f} in the first step, expected about {expected:.3f} ({words})"

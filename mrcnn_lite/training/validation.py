@@ -1,0 +1,58 @@
+"""Losses on pictures that the training never sees: when they rise, it is learning by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator
+
+from ..datasets.batches import collate
+from ..datasets.transforms import without_crowds
+from ..models import MaskRCNN
+from ..models.matching import random_keys
+
+
+@torch.no_grad()
+def validation_losses(
+    model: MaskRCNN, dataset: Sequence, batch_size: int = 4, limit: int | None = None
+) -> dict[str, float]:
+    """Average the five losses over held-out pictures, in evaluation mode.
+
+    The samplers draw the same numbers in every call, so that two calls differ by the weights alone.
+
+    Args:
+        model: its mode and its sampling keys are restored afterwards.
+        dataset: sequence of (image, target).
+        batch_size: pictures at a time.
+        limit: use only the first ones; None for all.
+
+    Returns:
+        The mean of each loss over the pictures, and their sum as "loss".
+    """
+    count = len(dataset) if limit is None else min(limit, len(dataset))
+    if count == 0:
+        raise ValueError("dataset has no picture; validation needs at least one")
+    training, keys = model.training, model.keys
+    device = next(model.parameters()).device
+    sums: dict[str, float] = {}
+    model.eval()
+    try:
+        for start in range(0, count, batch_size):
+            places = range(start, min(start + batch_size, count))
+            images, targets = collate([without_crowds(*dataset[place]) for place in places])
+            model.keys = random_keys(Generator(device).manual_seed(start))
+            losses = model.losses(
+                [image.to(device) for image in images],
+                [
+                    {k: v.to(device) if torch.is_tensor(v) else v for k, v in target.items()}
+                    for target in targets
+                ],
+            )
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + len(places) * float(value)
+    finally:
+        model.train(training)
+        model.keys = keys
+    means = {name: value / count for name, value in sums.items()}
+    return means | {"loss": sum(means.values())}
