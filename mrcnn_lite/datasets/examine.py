@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .faults import AS_STORED, DROP, REBOX, Fault, Place, short
+from .faults import AS_STORED, DROP, REBOX, Fault, Place, is_integer, short
 from .masks import mask_boxes, outline_to_mask
 from .pictures import picture_size, read_picture
 
-BOX_PIXELS, BOX_SHARE = 3.0, 0.1  # a side of bbox may miss the mask's by so much (the larger)
+BOX_PIXELS, BOX_SHARE = 3.0, 0.1  # a side of bbox that misses the mask by the larger is wrong
 Progress = Callable[[list], Iterable]
 
 
@@ -124,7 +124,7 @@ def _look_at_outline(row: dict, image: dict, place: Place, report: Report) -> It
     told = np.clip([*box[:2], box[0] + box[2], box[1] + box[3]], 0, [width, height] * 2)
     right = mask_boxes(mask[None])[0]
     room = np.maximum(BOX_PIXELS, BOX_SHARE * (right[2:] - right[:2]))
-    if (np.abs(told - right) > np.tile(room, 2)).any():
+    if (np.abs(told - right) >= np.tile(room, 2)).any():
         x1, y1, x2, y2 = (int(value) for value in right)
         words = f"is not the box of the mask, [{x1}, {y1}, {x2 - x1}, {y2 - y1}]"
         corners = np.abs(np.array(box) - right).max() <= room.max()
@@ -143,18 +143,20 @@ def count(data: dict, report: Report) -> None:
         data: Content of a COCO file, perhaps with faults.
         report: Its counts and notes are filled in.
     """
-    names = {category["id"]: category.get("name") for category in data["categories"]}
+    rows = [category for category in data["categories"] if is_integer(category.get("id"))]
+    names = {category["id"]: category.get("name") for category in rows}
     report.images = len(data["images"])
     used, seen = set(), Counter()
     for row in data["annotations"]:
-        used.add(row.get("image_id") if isinstance(row.get("image_id"), int) else None)
+        used.add(row["image_id"] if is_integer(row.get("image_id")) else None)
         category = row.get("category_id")
         if row.get("iscrowd"):
             report.crowds += 1
-        elif isinstance(category, int) and category in names:
+        elif is_integer(category) and category in names:
             report.objects[str(names[category])] += 1
         seen[short((row.get("image_id"), category, row.get("bbox"))), _outline_hash(row)] += 1
-    report.empty = sum(image.get("id") not in used for image in data["images"])
+    ids = [image["id"] for image in data["images"] if is_integer(image.get("id"))]
+    report.empty = sum(identity not in used for identity in ids)
     unused = [str(name) for name in names.values() if not report.objects[str(name)]]
     twice = sum(times - 1 for times in seen.values())
     same = [name for name, ids in Counter(map(str, names.values())).items() if ids > 1]

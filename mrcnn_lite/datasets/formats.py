@@ -4,15 +4,18 @@ Every reader turns what it finds into the content of a COCO file, in memory. So 
 training are the same for all formats.
 """
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .annotations import SECTIONS, find_faults, load_json
+from .annotations import find_faults, load_json
 from .coco import CocoDataset, image_folder_of
 from .faults import Fault, refuse
 from .label_maps import read_label_maps
 from .via import is_via, read_via
+
+REPORT = "report.json"  # beside the annotations of a repaired copy
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def read_source(path: str | Path, attribute: str | None = None) -> Source:
 
 
 def _only_json(folder: Path) -> Path:
-    files = sorted(folder.glob("*.json"))
+    files = sorted(path for path in folder.glob("*.json") if path.name != REPORT)
     if len(files) != 1:
         names = ", ".join(file.name for file in files[:5]) or "none"
         raise ValueError(
@@ -96,15 +99,16 @@ def open_dataset(
         ValueError: When the data set has faults, or a place does not exist.
     """
     source = read_source(path, attribute)
-    if not repair or not _has_sections(source.data):
+    if repair:
+        refuse(fault for fault in source.faults if not fault.remedy)
+    else:
         refuse([*source.faults, *find_faults(source.data, str(source.path))])
     folder = source.image_folder if image_folder is None else image_folder
     dataset = CocoDataset(
         source.path, folder, places, exclude, cache_bytes, repair=repair, data=source.data
     )
-    dataset.changes = [*source.faults, *dataset.changes]
+    if source.faults:
+        words = f"{len(source.faults)} faults, left out; the first: {source.faults[0]}"
+        warnings.warn(f"{source.path}: {words}", stacklevel=2)
+        dataset.changes = [*source.faults, *dataset.changes]
     return dataset
-
-
-def _has_sections(data: object) -> bool:
-    return isinstance(data, dict) and all(isinstance(data.get(key), list) for key in SECTIONS)

@@ -1,5 +1,6 @@
 """Mending the content of a COCO file: what is certain is corrected, the rest is left out."""
 
+import itertools
 from collections import defaultdict
 from pathlib import Path
 
@@ -106,25 +107,25 @@ def apply_remedies(data: dict, faults: list[Fault]) -> dict:
     new = {section: list(data[section]) for section in SECTIONS}
     dropped: dict[str, set[int]] = {section: set() for section in SECTIONS}
     parts: dict[int, set[int]] = defaultdict(set)
-    free = 1 + max(
-        (row["id"] for row in data["annotations"] if is_integer(row.get("id"))), default=0
-    )
+    shared = {(f.section, data[f.section][f.row]["id"]) for f in faults if f.remedy == DROP_ALL}
+    for section in {section for section, _ in shared}:
+        for number, row in enumerate(data[section]):
+            if is_integer(row.get("id")) and (section, row["id"]) in shared:
+                dropped[section].add(number)
+    used = {row["id"] for row in data["annotations"] if is_integer(row.get("id"))}
+    free = (number for number in itertools.count(1) if number not in used)
     for fault in faults:
         if fault.section not in new:
             continue
         rows, number = new[fault.section], fault.row
         if fault.remedy == DROP:
             dropped[fault.section].add(number)
-        elif fault.remedy == DROP_ALL:
-            identity = rows[number]["id"]
-            dropped[fault.section] |= {n for n, row in enumerate(rows) if row["id"] == identity}
         elif fault.remedy == DROP_PART:
             parts[number].add(fault.part)
         elif fault.remedy == INTEGER:
             rows[number] = rows[number] | {fault.field: to_integer(rows[number][fault.field])}
         elif fault.remedy == RENUMBER:
-            rows[number] = rows[number] | {"id": free}
-            free += 1
+            rows[number] = rows[number] | {"id": next(free)}
         elif fault.remedy == REBOX:
             rows[number] = {k: v for k, v in rows[number].items() if k not in ("bbox", "area")}
     for number, gone in parts.items():

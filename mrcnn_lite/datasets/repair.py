@@ -10,7 +10,7 @@ import numpy as np
 
 from .examine import Progress
 from .faults import Fault, refuse
-from .formats import read_source
+from .formats import REPORT, read_source
 from .masks import mask_boxes, outline_to_mask
 from .mend import mend_with_pictures
 from .pictures import read_picture
@@ -113,7 +113,7 @@ def _write_report(faults: list[Fault], path: Path, out: Path) -> None:
     lines += ["", *(f"{fault} [{fault.remedy}]" for fault in faults)]
     (out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     rows = [_without_nan(fault.__dict__ | {"text": str(fault)}) for fault in faults]
-    (out / "report.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    (out / REPORT).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def _without_nan(value: object) -> object:

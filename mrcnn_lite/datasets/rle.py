@@ -131,7 +131,7 @@ def decompress_counts(text: str | bytes, limit: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         ValueError: When a character is foreign, the string ends inside a run, or it is too long.
     """
-    data = text.encode("utf-8") if isinstance(text, str) else bytes(text)
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     if len(data) > limit * _MAX_GROUPS:
         raise ValueError(f"RLE string of {len(data)} characters is too long for its mask")
     codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48

@@ -1,0 +1,152 @@
+"""Fifteen kinds of awkward picture file: the right pixels, or a refusal that names the file."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrcnn_lite.datasets.pictures import picture_size, read_picture
+
+
+def png(path, height, width, bits, colour, rows):
+    """Write a PNG by hand, for kinds that Pillow does not write."""
+
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+# Each is 4 x 2 pixels of one colour: what is saved, with which options, and the RGB to read.
+RIGHT = {
+    "grey": (Image.new("L", (4, 2), 77), {}, (77, 77, 77)),
+    "one bit": (Image.new("1", (4, 2), 1), {}, (255, 255, 255)),
+    "palette": (Image.new("RGB", (4, 2), (9, 8, 7)).quantize(2), {}, (9, 8, 7)),
+    "transparent palette": (Image.new("P", (4, 2), 0), {"transparency": 0}, (255, 255, 255)),
+    "grey with alpha": (Image.new("LA", (4, 2), (0, 0)), {}, (255, 255, 255)),
+    "half alpha": (Image.new("RGBA", (4, 2), (0, 0, 200, 51)), {}, (204, 204, 244)),
+    "16-bit grey": (Image.fromarray(np.full((2, 4), 40000, np.uint16)), {}, (156, 156, 156)),
+    "interlaced colours": (Image.new("RGB", (4, 2), (1, 2, 3)), {"dpi": (9, 9)}, (1, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_pixels(tmp_path, name):
+    picture, options, colour = RIGHT[name]
+    path = tmp_path / "a.png"
+    picture.save(path, **options)
+    pixels = read_picture(path)
+    assert pixels.shape == (3, 2, 4) and picture_size(path) == (2, 4)
+    assert (pixels.new_tensor(colour) == pixels.flatten(1).T).all()
+
+
+def test_sixteen_bits_of_colour(tmp_path):
+    path = tmp_path / "a.png"
+    png(path, 2, 4, 16, 2, [struct.pack(">HHH", 40000, 257, 65535) * 4] * 2)
+    assert read_picture(path)[:, 0, 0].tolist() == [40000 // 256, 1, 255]
+
+
+def test_cmyk(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("CMYK", (8, 8), (0, 0, 0, 0)).save(path)
+    assert (read_picture(path) == 255).all()
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_every_orientation(tmp_path, tag):
+    picture = Image.new("RGB", (4, 2))
+    picture.putpixel((3, 0), (255, 0, 0))
+    exif = picture.getexif()
+    exif[0x0112] = tag
+    path = tmp_path / "a.png"
+    picture.save(path, exif=exif)
+    pixels = read_picture(path)
+    assert picture_size(path) == tuple(pixels.shape[1:]) == ((2, 4) if tag < 5 else (4, 2))
+    row, column = np.argwhere(pixels[0].numpy() == 255)[0]
+    # Where the right end of the first row goes: EXIF names the side of row 0 and of column 0.
+    places = {
+        1: (0, 3),
+        2: (0, 0),
+        3: (1, 0),
+        4: (1, 3),
+        5: (3, 0),
+        6: (3, 1),
+        7: (0, 1),
+        8: (0, 0),
+    }
+    assert (row, column) == places[tag]
+    assert read_picture(path, upright=False).shape == (3, 2, 4)
+
+
+def whole(folder):
+    Image.effect_noise((40, 30), 90).save(folder / "whole.png")
+    return (folder / "whole.png").read_bytes()
+
+
+def wrong(kind, path, folder):
+    """Write one file that must be refused."""
+    data = whole(folder)
+    if kind == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif kind == "cut header":
+        path.write_bytes(data[:20])
+    elif kind == "flipped":
+        place = data.index(b"IDAT") + 40
+        path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+    elif kind == "zeros":
+        path.write_bytes(bytes(1000))
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "other format":
+        Image.new("RGB", (8, 8)).save(path, format="GIF")
+    elif kind == "over the limit":
+        Image.new("1", (8000, 8000)).save(path)
+    elif kind == "bomb":
+        png(path, 20000, 20000, 8, 0, [b"\0"])
+    elif kind == "bomb that Pillow warns of":
+        png(path, 10000, 10000, 8, 0, [b"\0"])
+    elif kind == "no size":
+        png(path, 0, 4, 8, 0, [])
+    elif kind == "text":
+        path.write_text("<html>404</html>")
+    else:
+        path.write_bytes(b"")
+
+
+KINDS = (
+    "cut", "cut header", "flipped", "zeros", "folder", "other format", "over the limit", "bomb",
+    "bomb that Pillow warns of", "no size", "text", "empty",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_refused_by_name(tmp_path, kind, recwarn):
+    path = tmp_path / "a.png"
+    wrong(kind, path, tmp_path)
+    with pytest.raises(ValueError, match=r"a\.png.*;"):
+        read_picture(path)
+    assert not recwarn.list
+
+
+def test_any_damage_is_read_or_refused(tmp_path):
+    data, path = whole(tmp_path), tmp_path / "a.png"
+    random = np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(300):
+        places = random.integers(0, len(data), 3)
+        bad = bytearray(data[: random.integers(1, len(data))] if random.random() < 0.3 else data)
+        for place in places[places < len(bad)]:
+            bad[place] = random.integers(256)
+        path.write_bytes(bad)
+        try:
+            outcomes.add(read_picture(path).ndim)
+        except ValueError as error:
+            outcomes.add("refused" if "a.png" in str(error) else str(error))
+    assert outcomes <= {3, "refused"} and "refused" in outcomes
