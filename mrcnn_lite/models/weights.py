@@ -1,11 +1,13 @@
-"""Trained weights in one safetensors file: numbers, config and class names."""
+"""Trained weights in one safetensors file: numbers, config, class names, and a sum over them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..config import Config
@@ -26,6 +28,7 @@ def save_weights(
         class_names: one name per class, index 0 is "background".
         state: other values for the parameters, for example their running average.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = Path(path)
@@ -34,10 +37,18 @@ def save_weights(
         "config": json.dumps(model.config.to_dict()),
         "class_names": json.dumps(class_names),
     }
+    metadata["sha256"] = _digest(tensors, metadata)
     part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata)
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
+    try:
+        save_file(tensors, part, metadata)
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+    except (OSError, SafetensorError) as error:  # a full disk has either name
+        part.unlink(missing_ok=True)
+        raise OSError(
+            f"{path} cannot be written ({error}); make room or choose another folder; "
+            "the file that was there is whole"
+        ) from error
     os.replace(part, path)
 
 
@@ -48,7 +59,8 @@ def load_weights(path: str | Path) -> tuple[MaskRCNN, list[str]]:
         The model in evaluation mode, and its class names (index 0 is "background").
 
     Raises:
-        FileNotFoundError, ValueError: the file is missing, damaged or from another program.
+        FileNotFoundError, ValueError: the file is missing, damaged (every changed bit is seen) or
+            from another program.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -63,11 +75,23 @@ def load_weights(path: str | Path) -> tuple[MaskRCNN, list[str]]:
         raise ValueError(
             f"{path}: damaged or not a safetensors file ({error}); copy or train it again"
         ) from error
-    if "config" not in metadata or "class_names" not in metadata:
+    if missing := {"config", "class_names", "sha256"} - set(metadata):
         raise ValueError(
-            f"{path}: lacks the config or class names that mrcnn_lite writes; "
-            "load its tensors yourself"
+            f"{path}: lacks {', '.join(sorted(missing))}, which mrcnn_lite writes: damaged, or "
+            "from another program; copy or train it again"
         )
+    if metadata["sha256"] != _digest(tensors, metadata):
+        raise ValueError(f"{path}: damaged, its SHA-256 sum differs; copy or train it again")
     model = MaskRCNN(Config.from_dict(json.loads(metadata["config"])))
     model.load_state_dict(tensors)
     return model.eval(), json.loads(metadata["class_names"])
+
+
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 over names, shapes, types and values: safetensors itself checks no value."""
+    total = hashlib.sha256((metadata["config"] + metadata["class_names"]).encode("utf-8"))
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        total.update(value.flatten().view(torch.uint8).numpy())
+    return total.hexdigest()
