@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     length.add_argument("--seconds", type=float, help="length of the run by the clock")
     length.add_argument("--steps", type=int, help="length of the run in steps")
     sub.add_argument("--resume", action="store_true", help="go on from --out")
-    sub.add_argument("--hold-out", type=_places, help="COCO images to leave out: 3,8,12,16")
+    sub.add_argument("--hold-out", type=_places, help="images to leave out, by place: 3,8,12,16")
     sub.add_argument("--workers", type=int, default=0, help="processes; 0 chooses")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--batch-size", type=int, help="images per step over all processes")
@@ -87,9 +87,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = commands.add_parser("evaluate", help="COCO average precision of trained weights")
     sub.add_argument("--weights", type=Path, required=True)
-    sub.add_argument("--data", required=True, help="shapes (held-out ones), or a COCO JSON file")
+    sub.add_argument("--data", required=True, help="shapes (held-out ones), or as for train")
     sub.add_argument("--images", type=int, default=200, help="how many held-out shapes")
-    sub.add_argument("--only", type=_places, help="COCO images to evaluate: 3,8,12,16")
+    sub.add_argument("--only", type=_places, help="images to evaluate, by place: 3,8,12,16")
     sub.add_argument("--json", type=Path, help="also write the figures here")
     sub.set_defaults(run=run_evaluate)
 
@@ -262,6 +262,7 @@ def run_verify(options: argparse.Namespace) -> int:
     """Print all faults (exit status 1 when there are any), and write a repaired copy."""
     from tqdm import tqdm
 
+    from .datasets.faults import counted
     from .datasets.verify import describe, examine, repair
 
     def show(images: list) -> tqdm:
@@ -271,5 +272,5 @@ def run_verify(options: argparse.Namespace) -> int:
     print(describe(report))
     if options.repair:
         done = repair(options.data, options.repair, attribute=options.attribute, progress=show)
-        print(f"{options.repair}: a copy without {len(done)} faults; report.txt lists the changes")
+        print(f"{options.repair}: a copy without {counted(done)}; report.txt lists the changes")
     return 1 if report.faults else 0

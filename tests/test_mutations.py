@@ -165,7 +165,8 @@ def check_case(folder, whole, choose):
     for identity in untouched(path, valid()):
         row = next(row for row in valid()["annotations"] if row["id"] == identity)
         if whole[identity] not in rest.values():  # it may have a new id
-            assert str(row["image_id"]) in images or classes or path[0] == "categories", (path, identity)
+            lost = str(row["image_id"]) in images or classes or path[0] == "categories"
+            assert lost, (path, identity)
     return "refused" if found is None else "read"
 
 

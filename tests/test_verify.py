@@ -202,7 +202,14 @@ def test_a_healthy_set_is_counted_with_notes(tmp_path):
     assert (report.crowds, report.empty, report.clipped) == (1, 1, 1)
     assert report.areas == (10, 16) and report.sides == (8, 10)
     text = describe(report)
-    for words in ("no fault", "square 3", "cut off", "crowd", "no object: circle", "repeat"):
+    for words in (
+        "no fault",
+        "square 3",
+        "cut off",
+        "crowd",
+        "without an object: 1 (circle)",
+        "repeat",
+    ):
         assert words in text, words
 
 

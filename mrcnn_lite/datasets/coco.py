@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .annotations import read_annotations
-from .faults import Fault
+from .faults import Fault, counted
 from .masks import mask_boxes, outline_to_mask
 from .mend import mend_with_pictures
 from .pictures import read_picture
@@ -144,7 +144,7 @@ class CocoDataset:
         data, self.changes, _ = mend_with_pictures(self.path, self.image_folder, data)
         if self.changes:
             warnings.warn(
-                f"{self.path}: {len(self.changes)} faults, now mended or left out in memory; the "
+                f"{self.path}: {counted(self.changes)}, now mended or left out in memory; the "
                 f"first: {self.changes[0]}",
                 stacklevel=3,
             )

@@ -160,16 +160,16 @@ def count(data: dict, report: Report) -> None:
     unused = [str(name) for name in names.values() if not report.objects[str(name)]]
     twice = sum(times - 1 for times in seen.values())
     same = [name for name, ids in Counter(map(str, names.values())).items() if ids > 1]
-    for number, words in (
-        (report.empty, "images have no object (training takes them as they are)"),
-        (report.crowds, "crowd regions (training leaves them out, evaluation ignores them)"),
-        (report.clipped, "outlines reach over the border (what is outside is cut off)"),
-        (twice, "annotations repeat another one of the same image"),
-        (len(unused), "classes have no object: " + ", ".join(unused[:10])),
-        (len(same), "class names have several ids: " + ", ".join(same[:10])),
+    for number, words, remark in (
+        (report.empty, "images without an object", "(training takes them as they are)"),
+        (report.crowds, "crowd regions", "(training leaves them out, evaluation ignores them)"),
+        (report.clipped, "outlines over the border", "(what is outside is cut off)"),
+        (twice, "annotations that repeat another one of their image", ""),
+        (len(unused), "classes without an object", "(" + ", ".join(unused[:10]) + ")"),
+        (len(same), "class names with several ids", "(" + ", ".join(same[:10]) + ")"),
     ):
         if number:
-            report.notes.append(f"{number} {words}")
+            report.notes.append(f"{words}: {number} {remark}".strip())
 
 
 def _outline_hash(row: dict) -> int:

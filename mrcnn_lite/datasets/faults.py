@@ -1,7 +1,7 @@
 """A fault of a data set: where it is, what is wrong, how to mend it."""
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 
 FAULTS_SHOWN = 5  # in one error
@@ -119,6 +119,18 @@ def refuse(faults: Iterable[Fault]) -> None:
         lines.append(f"and {len(faults) - FAULTS_SHOWN} more")
     lines.append(f"python -m mrcnn_lite verify {faults[0].file} lists all of them")
     raise ValueError("\n  ".join(lines))
+
+
+def counted(faults: Sized) -> str:
+    """Say how many faults there are.
+
+    Args:
+        faults: All of them.
+
+    Returns:
+        "1 fault", "2 faults".
+    """
+    return f"{len(faults)} fault{'s' * (len(faults) != 1)}"
 
 
 def short(value: object) -> str:

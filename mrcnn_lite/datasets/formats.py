@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .annotations import find_faults, load_json
 from .coco import CocoDataset, image_folder_of
-from .faults import Fault, refuse
+from .faults import Fault, counted, refuse
 from .label_maps import read_label_maps
 from .via import is_via, read_via
 
@@ -108,7 +108,7 @@ def open_dataset(
         source.path, folder, places, exclude, cache_bytes, repair=repair, data=source.data
     )
     if source.faults:
-        words = f"{len(source.faults)} faults, left out; the first: {source.faults[0]}"
+        words = f"{counted(source.faults)}, left out; the first: {source.faults[0]}"
         warnings.warn(f"{source.path}: {words}", stacklevel=2)
         dataset.changes = [*source.faults, *dataset.changes]
     return dataset

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .examine import Progress
-from .faults import Fault, refuse
+from .faults import Fault, counted, refuse
 from .formats import REPORT, read_source
 from .masks import mask_boxes, outline_to_mask
 from .mend import mend_with_pictures
@@ -53,7 +53,7 @@ def repair(
     faults = [*source.faults, *faults]
     if not data["images"] or not data["annotations"]:
         raise ValueError(
-            f"{source.path}: without its {len(faults)} faults there is no annotated image left; "
+            f"{source.path}: without its {counted(faults)} there is no annotated image left; "
             f"the first: {faults[0] if faults else 'it has no annotation'}"
         )
     (out / "images").mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def _complete(data: dict) -> None:
 
 def _write_report(faults: list[Fault], path: Path, out: Path) -> None:
     counts = Counter((fault.kind, fault.remedy) for fault in faults)
-    lines = [f"{path}: {len(faults)} faults"]
+    lines = [f"{path}: {counted(faults)}"]
     lines += [f"{count:6d}  {kind}: {remedy}" for (kind, remedy), count in sorted(counts.items())]
     lines += ["", *(f"{fault} [{fault.remedy}]" for fault in faults)]
     (out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

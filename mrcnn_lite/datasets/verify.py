@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .annotations import find_faults
 from .examine import Progress, Report, count, look
-from .faults import Fault
+from .faults import Fault, counted
 from .formats import read_source
 from .repair import repair
 
@@ -71,7 +71,7 @@ def describe(report: Report) -> str:
     lines = [str(fault) for fault in report.faults]
     kinds = Counter((fault.kind, fault.remedy) for fault in report.faults)
     if kinds:
-        lines += ["", f"{len(report.faults)} faults in {report.path} ({report.kind}):"]
+        lines += ["", f"{counted(report.faults)} in {report.path} ({report.kind}):"]
         for (kind, remedy), number in kinds.most_common():
             lines.append(f"{number:6d}  {kind}; a repair: {remedy or 'is not possible'}")
     else:
