@@ -12,7 +12,9 @@ from PIL import Image
 
 from mrcnn_lite.datasets.annotations import find_faults, load_json
 from mrcnn_lite.datasets.coco import CocoDataset
+from mrcnn_lite.datasets.formats import open_dataset
 from mrcnn_lite.datasets.rle import check_rle, decode_rle, encode_rle
+from mrcnn_lite.datasets.verify import examine
 
 MUTATIONS, MALFORMED, BATCHES = 2000, 5000, 4
 LIMIT = 60  # seconds for one case; it takes milliseconds, so only a hang reaches it
@@ -182,6 +184,40 @@ def test_every_change_is_refused_or_read(folder, deadline, batch):
         outcomes.append(check_case(folder, whole, choose))
     assert {"read", "refused", "not to be mended"} == set(outcomes)
     assert outcomes.count("refused") > len(outcomes) / 4
+
+
+def via():
+    """A VIA file with two pictures, regions as a list and as an object."""
+    shapes = [
+        {"name": "polygon", "all_points_x": [2, 6, 6, 2], "all_points_y": [1, 1, 4, 4]},
+        {"name": "rect", "x": 1, "y": 2, "width": 4, "height": 3},
+        {"name": "ellipse", "cx": 5, "cy": 4, "rx": 3, "ry": 2, "theta": 0.5},
+    ]
+    regions = [{"shape_attributes": s, "region_attributes": {"name": "nut"}} for s in shapes]
+    return {
+        "annotations_of_a": {"filename": "a.png", "size": 1, "regions": regions},
+        "b": {"filename": "b.png", "size": 1, "regions": {"0": copy.deepcopy(regions[0])}},
+    }
+
+
+def test_changes_of_a_via_file(folder, deadline):
+    file, outcomes = folder / "via.json", []
+    for case in range(400):
+        deadline()
+        content = via()
+        mutate(content, random.Random(case))
+        file.write_text(json.dumps(content))
+        report, message = attempt(lambda: examine(file))
+        if report is None or report.faults:
+            message = message or str(report.faults[0])
+            assert (str(file) in message and ";" in message) or "attribute" in message, message
+        dataset, refusal = attempt(lambda: open_dataset(file))
+        healthy = report is not None and not report.faults
+        assert (dataset is not None) == healthy, (message, refusal)
+        if dataset is not None:
+            outcomes.append(len(masks_of(dataset)))
+            assert sum(report.objects.values()) == outcomes[-1]
+    assert outcomes.count(4) > 50 and len(outcomes) < 350
 
 
 def spoil(rle, choose):

@@ -109,6 +109,7 @@ def test_a_repaired_copy(tmp_path):
     assert [image["id"] for image in dataset.images] == [5, 8, 10]
     assert dataset[1][0].shape == (3, 8, 10)  # as the annotations saw it, without the tag
     report = (out / "report.txt").read_text()
+    assert "kept: 3 of 6 images, 7 of 13 annotations" in report
     listed = json.loads((out / "report.json").read_text())
     assert len(listed) == len(done) and all(str(fault) in report for fault in done)
     assert {entry["text"] for entry in listed} == {str(fault) for fault in done}

@@ -59,7 +59,11 @@ def repair(
     (out / "images").mkdir(parents=True, exist_ok=True)
     _write_pictures(data, folder, out / "images", stored)
     _complete(data)
-    _write_report(faults, source.path, out)
+    kept = (
+        f"kept: {len(data['images'])} of {len(source.data['images'])} images, "
+        f"{len(data['annotations'])} of {len(source.data['annotations'])} annotations"
+    )
+    _write_report(faults, source.path, out, kept)
     text = json.dumps(_without_nan(data), allow_nan=False)
     (out / NAME).write_text(text + "\n", encoding="utf-8")
     return faults
@@ -106,9 +110,9 @@ def _complete(data: dict) -> None:
             row |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": int(np.count_nonzero(mask))}
 
 
-def _write_report(faults: list[Fault], path: Path, out: Path) -> None:
+def _write_report(faults: list[Fault], path: Path, out: Path, kept: str) -> None:
     counts = Counter((fault.kind, fault.remedy) for fault in faults)
-    lines = [f"{path}: {counted(faults)}"]
+    lines = [f"{path}: {counted(faults)}", f"{kept} (those of images that are left out go too)"]
     lines += [f"{count:6d}  {kind}: {remedy}" for (kind, remedy), count in sorted(counts.items())]
     lines += ["", *(f"{fault} [{fault.remedy}]" for fault in faults)]
     (out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
