@@ -40,26 +40,35 @@ LOGIT_SPREAD = 2.0  # standard deviation of class and objectness logits: clear w
 DELTA_SPREAD = 0.3
 
 
-def make_twins(version: str, seed: int, dtype: torch.dtype) -> tuple[MaskRCNN, nn.Module]:
+def make_twins(
+    version: str,
+    seed: int,
+    dtype: torch.dtype,
+    settings: dict[str, Any] | None = None,
+    classes: int = CLASSES,
+) -> tuple[MaskRCNN, nn.Module]:
     """Build both networks with the same random weights.
 
     Args:
         version: "v1" or "v2".
         seed: of the weights.
         dtype: float32 or float64.
+        settings: torchvision's keywords; by default the small `SETTINGS`.
+        classes: background included.
 
     Returns:
         This package's network and torchvision's.
     """
     torch.manual_seed(seed)
-    config = replace(VERSIONS[version](), num_classes=CLASSES)
-    for keyword, value in SETTINGS.items():
+    settings = SETTINGS if settings is None else settings
+    config = replace(VERSIONS[version](), num_classes=classes)
+    for keyword, value in settings.items():
         section, field = KEYWORDS[keyword]
         config = config.with_(**{section: {field: value}})
     if version == "v2":  # torchvision trains all of a network that starts without weights
         config = config.with_(backbone={"trainable_layers": 5})
-    theirs = _torchvision(version)
-    pictures, _ = make_pictures([(SETTINGS["min_size"],) * 2] * 2, seed, torch.float32)
+    theirs = _torchvision(version, settings | {"num_classes": classes})
+    pictures, _ = make_pictures([(config.image.min_size,) * 2] * 2, seed, torch.float32)
     _set_statistics(theirs, pictures)
     ours = MaskRCNN(config)
     ours.load_state_dict(theirs.state_dict())
@@ -159,14 +168,12 @@ def share_sample(model: nn.Module, config: Config, drawn: list[Tensor], objects:
     heads.fg_bg_sampler = OfRoIs([], config.box.samples, config.box.positive_fraction)
 
 
-def _torchvision(version: str) -> nn.Module:
+def _torchvision(version: str, settings: dict[str, Any]) -> nn.Module:
     """Build torchvision's network; v1 with the frozen batch norms that its trained form has."""
     from torchvision.models import detection
 
-    settings: dict[str, Any] = SETTINGS | {"num_classes": CLASSES}
     if version == "v2":
-        settings["weights_backbone"] = None
-        return detection.maskrcnn_resnet50_fpn_v2(weights=None, **settings)
+        return detection.maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **settings)
     backbone = detection.backbone_utils.resnet_fpn_backbone(
         backbone_name="resnet50", weights=None, trainable_layers=3
     )

@@ -45,7 +45,9 @@ class FrozenBatchNorm2d(nn.Module):
         """Return `x` scaled and shifted per channel: Tensor[B, C, h, w]."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        return x * scale.reshape(1, -1, 1, 1).to(x.dtype) + shift.reshape(1, -1, 1, 1).to(x.dtype)
+        # In place where it can be: in evaluation these maps cost more to move than to compute.
+        x = x * scale.reshape(1, -1, 1, 1).to(x.dtype)  # [B, C, h, w]
+        return x.add_(shift.reshape(1, -1, 1, 1).to(x.dtype))
 
 
 def make_norm(kind: str, channels: int) -> nn.Module:
@@ -79,8 +81,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return Tensor[B, width, h / stride, w / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.bn1(self.conv1(x)).relu()
-        return (self.bn2(self.conv2(x)) + shortcut).relu()
+        x = self.bn1(self.conv1(x)).relu_()
+        return self.bn2(self.conv2(x)).add_(shortcut).relu_()
 
 
 class Bottleneck(nn.Module):
@@ -99,9 +101,9 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return Tensor[B, 4 * width, h / stride, w / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.bn1(self.conv1(x)).relu()
-        x = self.bn2(self.conv2(x)).relu()
-        return (self.bn3(self.conv3(x)) + shortcut).relu()
+        x = self.bn1(self.conv1(x)).relu_()
+        x = self.bn2(self.conv2(x)).relu_()
+        return self.bn3(self.conv3(x)).add_(shortcut).relu_()
 
 
 def _shortcut(inputs: int, outputs: int, stride: int, norm: str) -> nn.Sequential | None:
@@ -158,7 +160,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return C2..C5, Tensor[B, C_l, H / 4 .. H / 32, W / 4 .. W / 32] each."""
-        x = self.maxpool(self.bn1(self.conv1(x)).relu())  # [B, 64, H/4, W/4]
+        x = self.maxpool(self.bn1(self.conv1(x)).relu_())  # [B, 64, H/4, W/4]
         maps = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)
