@@ -62,12 +62,7 @@ def train(
         )
         if progress >= 1:
             break
-        try:
-            report = run.step(next(source), progress)
-        except FloatingPointError as error:
-            if first:
-                run.save(folder)
-            raise FloatingPointError(f"{error}; {folder} holds the state before it") from error
+        report = _step(run, next(source), progress, folder)
         if not first:
             continue
         if on_step:
@@ -82,6 +77,16 @@ def train(
             saved = run.seconds
     if first:
         run.save(folder)
+
+
+def _step(run: TrainingRun, batch: Batch, progress: float, folder: Path) -> dict[str, float]:
+    """Take a step; where a loss is not finite, keep the state before it and say where."""
+    try:
+        return run.step(batch, progress)
+    except FloatingPointError as error:
+        if rank() == 0:
+            run.save(folder)
+        raise FloatingPointError(f"{error}; {folder} holds the state before it") from error
 
 
 def _log(path: Path, run: TrainingRun, values: dict[str, float]) -> None:

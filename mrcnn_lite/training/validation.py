@@ -11,6 +11,7 @@ from ..datasets.batches import collate
 from ..datasets.transforms import without_crowds
 from ..models import MaskRCNN
 from ..models.matching import random_keys
+from ..models.processes import ALONE
 
 
 @torch.no_grad()
@@ -33,10 +34,11 @@ def validation_losses(
     count = len(dataset) if limit is None else min(limit, len(dataset))
     if count == 0:
         raise ValueError("dataset has no picture; validation needs at least one")
-    training, keys = model.training, model.keys
+    training, keys, processes = model.training, model.keys, model.processes
     device = next(model.parameters()).device
     sums: dict[str, float] = {}
     model.eval()
+    model.processes = ALONE  # one process validates while the others wait
     try:
         for start in range(0, count, batch_size):
             places = range(start, min(start + batch_size, count))
@@ -53,6 +55,6 @@ def validation_losses(
                 sums[name] = sums.get(name, 0.0) + len(places) * float(value)
     finally:
         model.train(training)
-        model.keys = keys
+        model.keys, model.processes = keys, processes
     means = {name: value / count for name, value in sums.items()}
     return means | {"loss": sum(means.values())}

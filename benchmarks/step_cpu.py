@@ -1,0 +1,198 @@
+"""One training step of the lite network on two cores: ours against torchvision's classes.
+
+    python -m benchmarks.step_cpu [--threads 2] [--seconds 40] [--json FILE]
+
+The twin is what one writes with torchvision: its feature pyramid, RPN, RoI heads and residual
+blocks, put together to the lite network, with the same weights, batch and optimiser. A step is
+forward, backward, clipping and AdamW. First both take one step with the same sample, and all losses
+must be equal. For that our side gives up what torchvision does not have: mask targets without the
+half-pixel shift, and the cap on the masks of an image. The last line shows what the cap brings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.timing import compare, provenance
+from mrcnn_lite.config import Config, lite
+from mrcnn_lite.datasets import Shapes
+from mrcnn_lite.evaluation.twins import share_sample
+from mrcnn_lite.models import MaskRCNN
+from mrcnn_lite.models.backbone import GROUPS
+
+GOAL = 2.0
+CLASSES = 6
+TOLERANCE = 1e-5  # of each loss, relative: float32
+ALL = 1000  # more masks per image than there are positives: no cap
+
+
+class Body(nn.Module):
+    """The small body from torchvision's residual blocks."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        from torchvision.models.resnet import BasicBlock
+
+        widths, blocks = config.backbone.widths, config.backbone.blocks
+        half, inputs = widths[0] // 2, widths[0]
+
+        def conv(channels: int, width: int, kernel: int, stride: int) -> list[nn.Module]:
+            layer = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
+            return [layer, norm(width)]
+
+        relu = nn.ReLU(inplace=True)
+        self.stem = nn.Sequential(*conv(3, half, 3, 2), relu, *conv(half, inputs, 3, 2), relu)
+        self.stages = nn.ModuleList()
+        for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            stride = 1 if index == 0 else 2
+            shortcut = nn.Sequential(*conv(inputs, width, 1, stride)) if index else None
+            layers = [BasicBlock(inputs, width, stride, shortcut, norm_layer=norm)]
+            layers += [BasicBlock(width, width, norm_layer=norm) for _ in range(count - 1)]
+            self.stages.append(nn.Sequential(*layers))
+            inputs = width
+
+    def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
+        """Return the maps at strides 4 to 32 by name."""
+        x, maps = self.stem(x), OrderedDict()
+        for level, stage in enumerate(self.stages):
+            x = stage(x)
+            maps[str(level)] = x  # [B, C, h, w]
+        return maps
+
+
+def norm(channels: int) -> nn.Module:
+    """The norm of the lite network."""
+    return nn.GroupNorm(GROUPS, channels)
+
+
+def torchvision_twin(config: Config) -> nn.Module:
+    """The lite network from torchvision's classes."""
+    from torchvision.models import detection
+    from torchvision.models.detection import faster_rcnn, mask_rcnn
+    from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+
+    rpn, box, mask, width = config.rpn, config.box, config.mask, config.backbone.fpn_channels
+    backbone = nn.Sequential(
+        OrderedDict(
+            body=Body(config),
+            fpn=FeaturePyramidNetwork(list(config.backbone.widths), width, norm_layer=norm),
+        )
+    )
+    backbone.out_channels = width
+    ratios = (rpn.aspect_ratios,) * len(rpn.anchor_sizes)
+    return detection.MaskRCNN(
+        backbone,
+        min_size=config.image.min_size,
+        max_size=config.image.max_size,
+        image_mean=config.image.mean,
+        image_std=config.image.std,
+        rpn_anchor_generator=detection.rpn.AnchorGenerator(rpn.anchor_sizes, ratios),
+        rpn_pre_nms_top_n_train=rpn.pre_nms_train,
+        rpn_post_nms_top_n_train=rpn.post_nms_train,
+        rpn_batch_size_per_image=rpn.samples,
+        box_roi_pool=MultiScaleRoIAlign(["0"], box.pooled_size, box.sampling_ratio),
+        box_head=faster_rcnn.FastRCNNConvFCHead(
+            (width, box.pooled_size, box.pooled_size),
+            list(box.convs),
+            [box.head_channels],
+            norm_layer=norm,
+        ),
+        box_predictor=faster_rcnn.FastRCNNPredictor(box.head_channels, CLASSES),
+        box_batch_size_per_image=box.samples,
+        box_positive_fraction=box.positive_fraction,
+        mask_roi_pool=MultiScaleRoIAlign(["0"], mask.pooled_size, mask.sampling_ratio),
+        mask_head=mask_rcnn.MaskRCNNHeads(width, mask.channels, 1, norm_layer=norm),
+        mask_predictor=mask_rcnn.MaskRCNNPredictor(mask.channels[-1], mask.hidden, CLASSES),
+    )
+
+
+def make_step(
+    model: nn.Module, images: list[Tensor], targets: list[dict], layout: torch.memory_format
+) -> Callable[[], dict[str, float]]:
+    """A whole training step of a network, which returns its losses."""
+    model.train().to(memory_format=layout)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
+
+    def step() -> dict[str, float]:
+        losses = model(images, [dict(target) for target in targets])
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        optimizer.step()
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    return step
+
+
+def first_losses(config: Config, images: list[Tensor], targets: list[dict]) -> list[dict]:
+    """The losses of both networks' first step with the same weights and the same sample."""
+    ours, theirs = MaskRCNN(config), torchvision_twin(config)
+    theirs.load_state_dict(ours.state_dict())
+    drawn: list[Tensor] = []
+    random = ours.keys
+
+    def keys(shape: tuple[int, ...], device: torch.device) -> Tensor:
+        drawn.append(random(shape, device))
+        return drawn[-1]
+
+    ours.keys = keys
+    mine = make_step(ours, images, targets, torch.channels_last)()
+    share_sample(theirs, config, drawn, [len(target["boxes"]) for target in targets])
+    return [mine, make_step(theirs, images, targets, torch.contiguous_format)()]
+
+
+def main() -> int:
+    """Compare the first losses, then the time of a step; status 1 when losses differ."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads for both")
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each comparison")
+    parser.add_argument("--images", type=int, default=8, help="in a batch")
+    parser.add_argument("--json", type=Path, help="file for the results")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    facts = provenance("torchvision")
+    print("  ".join(f"{key} {value}" for key, value in facts.items()))
+    capped = lite(CLASSES).with_(mask={"targets_aligned": False})
+    equal = capped.with_(mask={"rois": ALL})
+    shapes = Shapes(None, seed=1)
+    samples = [shapes[i] for i in range(options.images)]
+    images, targets = [image for image, _ in samples], [target for _, target in samples]
+
+    mine, other = first_losses(equal, images, targets)
+    print("step 1      " + "  ".join(f"{name} {value:.6f}" for name, value in mine.items()))
+    worst = max(abs(mine[name] - other[name]) / abs(other[name]) for name in other)
+    print(f"torchvision's differ by at most {worst:.1e} of their value")
+    if worst > TOLERANCE:
+        print("the losses differ: times would mean nothing")
+        return 1
+
+    results = {"loss_difference": worst}
+    for name, config in (("equal function", equal), ("with the cap of 4 masks", capped)):
+        for layout in (torch.contiguous_format, torch.channels_last):
+            peer = make_step(torchvision_twin(config), images, targets, layout)
+            ours = make_step(MaskRCNN(config), images, targets, torch.channels_last)
+            result = compare(peer, ours, options.seconds)
+            title = f"{name}, torchvision {str(layout).removeprefix('torch.')}"
+            results[title] = result.as_dict()
+            print(
+                f"{title:<56} {result.peer_ms:6.0f} ms / {result.ours_ms:4.0f} ms = "
+                f"{result.ratio:.2f}x (fastest {result.best:.2f}x)"
+            )
+    ratios = [r["ratio"] for title, r in results.items() if title.startswith("equal")]
+    print(f"goal {GOAL}x, against the faster layout: {'met' if min(ratios) >= GOAL else 'NOT met'}")
+    if options.json:
+        report = {"provenance": facts, "results": results}
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
