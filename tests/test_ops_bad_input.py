@@ -163,8 +163,8 @@ TABLE = {
         lambda: ops.paste_masks(PROBABILITIES, BOXES, (9, -1)), ValueError, "image_size",
     ),
     "box_area shape": (lambda: ops.box_area(BOXES[:, :3]), ValueError, r"boxes .*\[\.\.\., 4\]"),
-    "box_iou shape": (lambda: ops.box_iou(BOXES, SCORES), ValueError, "b must have shape"),
-    "box_iou no tensor": (lambda: ops.box_iou(BOXES, [[1, 2, 3, 4]]), TypeError, "b must be"),
+    "box_iou shape": (lambda: ops.box_iou(BOXES, SCORES), ValueError, "boxes2 must have shape"),
+    "box_iou no tensor": (lambda: ops.box_iou(BOXES, [[1, 2, 3, 4]]), TypeError, "boxes2 must be"),
     "decode NaN box": (
         lambda: ops.decode_boxes(BOXES, spoiled(BOXES, 1, math.nan)), ValueError, "boxes: row 1",
     ),

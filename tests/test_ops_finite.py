@@ -22,7 +22,9 @@ GOOD = {
     },
     "bilinear": {"features": MAPS[0], "y": SCORES, "x": SCORES},
     "box_area": {"boxes": BOXES},
-    "box_iou": {"a": BOXES, "b": BOXES},
+    "box_convert": {"boxes": BOXES, "in_fmt": "xywh", "out_fmt": "xyxy"},
+    "box_iou": {"boxes1": BOXES, "boxes2": BOXES},
+    "clip_boxes_to_image": {"boxes": BOXES, "size": (8, 9)},
     "clip_boxes": {"boxes": BOXES, "image_size": torch.tensor([[8.0, 8], [7, 7], [6, 9]])},
     "crop_masks": {
         "masks": torch.rand(2, 9, 9), "boxes": BOXES, "matched": torch.tensor([0, 1, 0]), "size": 4,
@@ -41,6 +43,8 @@ GOOD = {
     "paste_masks": {
         "masks": torch.rand(3, 4, 4), "boxes": BOXES, "image_size": (9, 9), "threshold": 0.5,
     },
+    "masks_to_boxes": {"masks": torch.rand(2, 4, 5)},
+    "remove_small_boxes": {"boxes": BOXES, "min_size": 1.5},
     "roi_align": POOLING,
     "roi_pool": POOLING,
 }  # fmt: skip

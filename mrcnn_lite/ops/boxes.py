@@ -17,14 +17,17 @@ MAX_LOG_SCALE = math.log(1000.0 / 16)
 # Sizes below this many pixels are treated as this many, so that padded rows stay finite.
 MIN_SIZE = 1e-6
 
+FORMATS = ("xyxy", "xywh", "cxcywh")
+
 Weights = tuple[float, float, float, float]
 
 
-def box_area(boxes: Tensor) -> Tensor:
+def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
     """Area of each box.
 
     Args:
         boxes: Tensor[..., 4], pixels.
+        fmt: see `box_convert`.
 
     Returns:
         Tensor[...], square pixels.
@@ -33,6 +36,7 @@ def box_area(boxes: Tensor) -> Tensor:
         ValueError: a shape that does not fit, or a row that is not finite (so in all of this file).
     """
     _check("boxes", boxes, floating=False)
+    boxes = boxes if fmt == "xyxy" else box_convert(boxes, fmt, "xyxy")
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])  # [...]
 
 
@@ -57,21 +61,24 @@ def box_iou_loop(a: Tensor, b: Tensor) -> Tensor:
     return iou
 
 
-def box_iou(a: Tensor, b: Tensor) -> Tensor:
+def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
     """Overlap of every box of one set with every box of another.
 
     Two boxes without area overlap by 0 (torchvision answers NaN there).
 
     Args:
-        a: Tensor[..., N, 4].
-        b: Tensor[..., G, 4], leading dimensions broadcast against those of `a`.
+        boxes1: Tensor[..., N, 4].
+        boxes2: Tensor[..., G, 4], leading dimensions broadcast against those of `boxes1`.
+        fmt: see `box_convert`.
 
     Returns:
         Tensor[..., N, G] in 0..1: area of the intersection over area of the union.
     """
-    _check("a", a, "[..., N, 4]", floating=False)
-    _check("b", b, "[..., G, 4]", floating=False)
-    return pairwise_iou(a, b)
+    _check("boxes1", boxes1, "[..., N, 4]", floating=False)
+    _check("boxes2", boxes2, "[..., G, 4]", floating=False)
+    if fmt != "xyxy":
+        boxes1, boxes2 = (box_convert(boxes, fmt, "xyxy") for boxes in (boxes1, boxes2))
+    return pairwise_iou(boxes1, boxes2)
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -87,6 +94,35 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     both = width.mul_(height)
     union = areas.sub_(both).clamp_(min=torch.finfo(both.dtype).tiny)
     return both.div_(union)
+
+
+def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
+    """Write boxes another way: as corners, as corner and size, or as centre and size.
+
+    Args:
+        boxes: Tensor[N, 4].
+        in_fmt, out_fmt: "xyxy", "xywh" or "cxcywh".
+
+    Returns:
+        Tensor[N, 4].
+
+    Raises:
+        ValueError: an unknown format.
+    """
+    for name, value in (("in_fmt", in_fmt), ("out_fmt", out_fmt)):
+        if value not in FORMATS:
+            raise ValueError(f"{name} is {value!r}; choose one of {', '.join(FORMATS)}")
+    _check("boxes", boxes, floating=False)
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if in_fmt == "xywh":
+        second = first + second
+    elif in_fmt == "cxcywh":
+        first, second = first - second / 2, first + second / 2
+    if out_fmt == "xywh":
+        second = second - first
+    elif out_fmt == "cxcywh":
+        first, second = (first + second) / 2, second - first
+    return torch.cat([first, second], dim=-1)  # [N, 4]
 
 
 def clip_boxes(boxes: Tensor, image_size: tuple[int, int] | Tensor) -> Tensor:
