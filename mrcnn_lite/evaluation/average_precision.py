@@ -71,7 +71,7 @@ def average_precision(
             return np.full((1, 10, 101), np.nan), np.full((1, 10), np.nan)
         return np.stack([p for p, _ in curves]), np.stack([r for _, r in curves])
 
-    precision, recall = figures("all")  # [classes, T, 101], [classes, T]
+    precision, recall = figures("all")  # [classes, thresholds, 101] and so on
     found = {"AP": precision, "AP50": precision[:, 0], "AP75": precision[:, 5]}
     by_area = {name: figures(name) for name in ("s", "m", "l")}
     found |= {f"AP{name}": values[0] for name, values in by_area.items()}
