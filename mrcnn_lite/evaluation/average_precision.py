@@ -97,8 +97,8 @@ def precision_and_recall(
     scores, right, counted, total = [], [], [], 0
     for found, objects in images:
         ignored = objects["crowd"] | _outside(objects["area"], area)  # [G]
-        matched = match(found["iou"][:limit], objects["crowd"], ignored)  # [T, N]
-        on_ignored = np.append(ignored, False)[matched]  # [T, N]; -1 is the appended one
+        matched = match(found["iou"][:limit], objects["crowd"], ignored)  # [thresholds, N]
+        on_ignored = np.append(ignored, False)[matched]  # [thresholds, N]; -1 is the appended one
         aside = on_ignored | ((matched < 0) & _outside(found["area"][:limit], area))
         scores.append(found["scores"][:limit])
         right.append((matched >= 0) & ~aside)
