@@ -179,6 +179,12 @@ class TrainingRun:
         )
         save_weights(self.model, folder / "last.safetensors", self.class_names, self.average)
 
+    def _differences(self, state: dict[str, Any]) -> list[str]:
+        """What a checkpoint's run has and this one has not, each as "name: there, here"."""
+        there, here = _flat(Config.from_dict(state["config"])), _flat(self.config)
+        there["classes"], here["classes"] = state["class_names"], self.class_names
+        return [f"{n} {there[n]} instead of {here[n]}" for n in here if there[n] != here[n]]
+
     def load(self, folder: str | Path, tell: Callable[[str], None] | None = None) -> None:
         """Go on where `save` left off; the number of processes may be another one.
 
@@ -191,18 +197,25 @@ class TrainingRun:
             network or data set.
         """
         state = load_checkpoint(folder, tell)
-        if (
-            Config.from_dict(state["config"]) != self.config
-            or state["class_names"] != self.class_names
-        ):
+        if other := self._differences(state):
             raise ValueError(
-                f"{folder}: the checkpoint has other settings or classes; resume with the same ones"
+                f"{folder}: the checkpoint has other settings: {', '.join(other)}; "
+                "resume with the same ones"
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.steps, self.seconds, self.seed = state["steps"], state["seconds"], state["seed"]
         torch.set_rng_state(state["random"])
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    """All settings by name, such as "mask.rois"."""
+    return {
+        f"{section}.{name}" if name else section: value
+        for section, values in config.to_dict().items()
+        for name, value in (values if isinstance(values, dict) else {"": values}).items()
+    }
 
 
 def image_keys(seed: int, step: int, first: int) -> RandomKeys:
