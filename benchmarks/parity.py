@@ -2,6 +2,7 @@
 
     python -m benchmarks.parity              3 seeds x 3 image sizes, v1 and v2, float64 and float32
     python -m benchmarks.parity --quick      one seed and one size
+    python -m benchmarks.parity --itself     torchvision's float32 gradients in two memory layouts
 
 Every number is the largest over the seeds and sizes. The exit status is 1 when a bound is broken.
 What is compared, and how, is told in `mrcnn_lite/evaluation/parity.py`.
@@ -19,7 +20,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import provenance
-from mrcnn_lite.evaluation.parity import Row, compare_detections, compare_training
+from mrcnn_lite.evaluation.parity import (
+    Row,
+    compare_detections,
+    compare_training,
+    distance,
+    gradients,
+)
 from mrcnn_lite.evaluation.twins import VERSIONS, make_pictures, make_twins
 
 # (H, W) of the two pictures of a batch: one is not resized, some are enlarged, some shrunk.
@@ -47,13 +54,34 @@ def worst(version: str, dtype: torch.dtype, seeds: tuple, sizes: tuple) -> list[
     return list(found.values())
 
 
+def itself(version: str, seeds: tuple, sizes: tuple) -> float:
+    """How far torchvision's float32 gradients are from its own in another memory layout."""
+    worst_of_all = 0.0
+    for seed in seeds:
+        for pair in sizes:
+            _, theirs = make_twins(version, seed, torch.float32)
+            images, targets = make_pictures(pair, seed, torch.float32)
+            found = []
+            for layout in (torch.contiguous_format, torch.channels_last):
+                torch.manual_seed(seed)  # its sampler draws from the global generator
+                losses = theirs.train().to(memory_format=layout)(images, [dict(t) for t in targets])
+                found.append(gradients(theirs, losses))
+            worst_of_all = max(worst_of_all, distance(*found))
+    return worst_of_all
+
+
 def main() -> int:
     """Print the table; write it as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one seed and one size")
+    parser.add_argument("--itself", action="store_true", help="torchvision against itself")
     parser.add_argument("--json", type=Path, help="file for the results")
     options = parser.parse_args()
     seeds, sizes = (SEEDS[:1], SIZES[1:2]) if options.quick else (SEEDS, SIZES)
+    if options.itself:
+        for version in VERSIONS:
+            print(f"{version} float32 gradients, two layouts: {itself(version, seeds, sizes):.1e}")
+        return 0
     start, table, all_hold = time.perf_counter(), {}, True
     for version in VERSIONS:
         for dtype in (torch.float64, torch.float32):
