@@ -173,5 +173,7 @@ def _group(meeting: str, number: int, workers: int) -> Iterator[None]:
     )
     try:
         yield
+        # Leave together: a process that goes while the first still writes takes its connections.
+        _all_reduce(torch.zeros(1, device=_device()))
     finally:
         dist.destroy_process_group()
