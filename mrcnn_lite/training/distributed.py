@@ -12,6 +12,7 @@ thread are about as fast as one process of two; on a busy one they lose far less
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -156,6 +157,18 @@ def _worker(
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
     with _group(meeting, number, workers):
         function(*arguments)
+    leave(0)
+
+
+def leave(status: int) -> None:
+    """End a process that shared the work, without tidying up.
+
+    gloo's threads may outlive the interpreter's tidying up and abort the process after its work is
+    done (pytorch/pytorch #190489).
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @contextmanager

@@ -50,14 +50,16 @@ class Journey:
 
     def _features(self, row: int) -> tuple[np.ndarray, str]:
         level = self.inside.features[0]
-        return paint(level.norm(dim=0)), f"[C, h, w] = {list(level.shape)}: the length per place"
+        canvas = paint(level.norm(dim=0))
+        outline(canvas, self.inside.detections["boxes"][row] * self._scale(), style.ORANGE)
+        return canvas, f"[C, h, w] = {list(level.shape)}: the length per place"
 
     def _proposals(self, row: int) -> tuple[np.ndarray, str]:
         canvas, scale = self._canvas()
         for box in self.inside.proposals[:BEST].flip(0):
             outline(canvas, box * scale, style.SKY)
-        outline(canvas, self.inside.proposals[0] * scale, style.VERMILION)
-        words = f"the best {BEST} boxes of the RPN, the best in red\nmeasured: "
+        outline(canvas, self.inside.detections["boxes"][row] * scale, style.ORANGE)
+        words = f"the best {BEST} boxes of the RPN; orange: what became of one\nmeasured: "
         return canvas, words + f"{len(self.inside.proposals)} proposals in all"
 
     def _pooled(self, row: int) -> tuple[np.ndarray, str]:
@@ -83,7 +85,11 @@ class Journey:
     def _canvas(self) -> tuple[np.ndarray, float]:
         """The picture, enlarged, uint8 [H, W, 3], and by how much."""
         image = (self.inside.image.permute(1, 2, 0) * 255).round().to(torch.uint8)
-        return enlarge(image), SIDE / image.shape[0]
+        return enlarge(image), self._scale()
+
+    def _scale(self) -> float:
+        """Pixels of the drawing per pixel of the picture."""
+        return SIDE / self.inside.image.shape[1]
 
 
 def enlarge(pixels: Tensor) -> np.ndarray:
