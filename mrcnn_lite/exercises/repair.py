@@ -42,27 +42,17 @@ def mend(
     width: int,
     height: int,
     categories: tuple[int, ...],
-    clip: bool = True,
-    drop_outside: bool = False,
-    keep_size: bool = False,
-    empty: bool = False,
-    late: bool = True,
-    nan: bool = False,
-    classes: bool = True,
+    slip: str = "",
 ) -> Rows:
-    """The right answer, and with a keyword a wrong one that people write.
+    """The right answer, and with a slip a wrong one that people write.
 
     Args:
         rows: annotations with id, category_id and bbox (x, y, width, height).
         width, height: of the picture.
         categories: ids that exist.
-        clip: cut boxes at the picture's edges.
-        drop_outside: leave those out that need a cut.
-        keep_size: move the corner alone, and leave width and height.
-        empty: keep boxes without area.
-        late: look for an area after the cut, not only before.
-        nan: keep boxes with NaN or infinite numbers.
-        classes: look at the category.
+        slip: "no clip" leaves boxes beyond the edges, "drop" leaves them out, "keep size" moves the
+            corner alone; "empty" keeps boxes without area, "early" looks for one before the cut
+            only; "nan" keeps numbers that are not finite, "class" unknown categories.
 
     Returns:
         The annotations that remain.
@@ -71,39 +61,40 @@ def mend(
     for row in rows:
         x, y, w, h = row["bbox"]
         finite = all(math.isfinite(value) for value in row["bbox"])
-        if (classes and row["category_id"] not in categories) or not (finite or nan):
+        known = row["category_id"] in categories or slip == "class"
+        if not known or not (finite or slip == "nan"):
             continue
-        if finite and not empty and not late and (w <= 0 or h <= 0):
+        if finite and slip == "early" and (w <= 0 or h <= 0):
             continue
-        if finite and clip:
+        if finite and slip != "no clip":
             x1, y1 = min(max(x, 0), width), min(max(y, 0), height)
             x2, y2 = min(max(x + w, 0), width), min(max(y + h, 0), height)
             cut = [x1, y1, x2 - x1, y2 - y1]
-            if drop_outside and cut != [x, y, w, h]:
+            if slip == "drop" and cut != [x, y, w, h]:
                 continue
-            x, y, w, h = [x1, y1, w, h] if keep_size else cut
-        if finite and not empty and late and (w <= 0 or h <= 0):
+            x, y, w, h = [x1, y1, w, h] if slip == "keep size" else cut
+        if finite and slip not in ("empty", "early") and (w <= 0 or h <= 0):
             continue
         kept.append({**row, "bbox": [x, y, w, h]})
     return kept
 
 
-def _wrong(words: str, **change: bool) -> Mistake:
-    return Mistake(words, lambda *given: mend(*given, **change))
+def _wrong(words: str, slip: str) -> Mistake:
+    return Mistake(words, lambda *given: mend(*given, slip))
 
 
 MISTAKES = (
     _wrong("boxes that reach beyond the picture are still there. Cut them at its edges.",
-           clip=False),
+           "no clip"),
     _wrong("you leave out what a cut would mend: keep the part inside the picture.",
-           drop_outside=True),
+           "drop"),
     _wrong("the corner moves and the size stays, so the other edge moves too. Cut x1, y1, x2 and "
-           "y2, then compute the size.", keep_size=True),
-    _wrong("boxes of no area are still there: width and height must be above 0.", empty=True),
-    _wrong("look for an area after the cut: a box outside the picture has none left.", late=False),
+           "y2, then compute the size.", "keep size"),
+    _wrong("boxes of no area are still there: width and height must be above 0.", "empty"),
+    _wrong("look for an area after the cut: a box outside the picture has none left.", "early"),
     _wrong("NaN or infinity is still there. Every comparison with NaN is False; use "
-           "math.isfinite.", nan=True),
-    _wrong("annotations of classes that do not exist are still there.", classes=False),
+           "math.isfinite.", "nan"),
+    _wrong("annotations of classes that do not exist are still there.", "class"),
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Explorer of notebook 18: a curve is the patient, the reader finds the illness."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,28 @@ from mrcnn_lite.viz.training import LOSSES
 from mrcnn_lite.widgets.base import Explorer, choice, slider, toggle
 
 OPEN = "(not yet)"
+ILLNESSES = {  # what one would see, and what to do
+    "classes of another data set": (
+        "a class loss that starts far above that of the healthy run",
+        "Count your classes, with the background.",
+    ),
+    "rate too high": (
+        "a run that was stopped",
+        "Lower the rate; add warm-up and clipping.",
+    ),
+    "zero_grad forgotten": (
+        "a fall that turns into a rise, and all steps",
+        "Clear the gradients before backward.",
+    ),
+    "no objects": (
+        "box and mask losses of exactly 0",
+        "Count the objects that reach the network.",
+    ),
+    "head not in the optimiser": (
+        "a fall a little behind the healthy run, and nothing else",
+        "First replace the heads, then make the optimiser.",
+    ),
+}
 LOWEST, HIGHEST = 3e-3, 300.0  # of the logarithmic axis; what is outside is drawn at its edge
 
 
@@ -133,19 +155,27 @@ def _curve(reports: list[dict[str, float]], name: str) -> tuple[np.ndarray, np.n
 
 
 def explore_clinic(
-    patients: Sequence[Patient] | None = None, healthy: list[dict[str, float]] | None = None
+    runs: Mapping[str, list[dict[str, float]]] | None = None,
+    healthy: list[dict[str, float]] | None = None,
 ) -> Explorer:
     """The explorer with its controls, for a notebook cell to end with.
 
     Args:
-        patients: runs with something wrong; invented ones if not given.
-        healthy: a run of which nothing is known but good.
+        runs: the losses of runs with something wrong, by illness (a key of `ILLNESSES`); invented
+            ones if not given.
+        healthy: those of a run in which nothing is wrong.
 
     Returns:
         An explorer of `Clinic`.
+
+    Raises:
+        ValueError: an illness is unknown.
     """
-    if patients is None or healthy is None:
-        patients, healthy = _invented()
+    if runs is None or healthy is None:
+        runs, healthy = _invented()
+    if unknown := sorted(set(runs) - set(ILLNESSES)):
+        raise ValueError(f"runs: no illness {unknown[0]!r}; there are {sorted(ILLNESSES)}")
+    patients = [Patient(name, reports, *ILLNESSES[name]) for name, reports in runs.items()]
     state = Clinic(patients, healthy)
     return Explorer(
         state,
@@ -159,13 +189,10 @@ def explore_clinic(
     )
 
 
-def _invented() -> tuple[list[Patient], list[dict[str, float]]]:
+def _invented() -> tuple[dict[str, list[dict[str, float]]], list[dict[str, float]]]:
     """Two patients and a healthy run that no network has ever been through."""
     fall = [float(np.exp(-step / 10)) for step in range(20)]
     healthy = [dict.fromkeys(("loss", *LOSSES), value) for value in fall]
     flat = [dict.fromkeys(report, 1.0) for report in healthy]
     wild = [dict.fromkeys(report, 10.0**step) for step, report in enumerate(healthy[:3])]
-    return [
-        Patient("nothing is learned", flat, "flat curves", "Look at the optimiser."),
-        Patient("the steps are too large", wild, "a rise before the stop", "Lower the rate."),
-    ], healthy
+    return {"head not in the optimiser": flat, "rate too high": wild}, healthy

@@ -1,0 +1,156 @@
+"""Notebook 18: its data set, exercises (solutions, mistakes, stubs), explorer and gallery."""
+
+import io
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from source_tree import ROOT
+
+from mrcnn_lite.datasets import open_dataset
+from mrcnn_lite.datasets.parts import write_parts
+from mrcnn_lite.datasets.rle import decode_rle
+from mrcnn_lite.datasets.verify import examine
+from mrcnn_lite.exercises import check, label_maps, repair
+from mrcnn_lite.exercises.registry import find
+from mrcnn_lite.viz.clinic import draw_failures
+from mrcnn_lite.viz.style import picture_png
+from mrcnn_lite.viz.training import LOSSES
+from mrcnn_lite.widgets.clinic import ILLNESSES, OPEN, Clinic, Patient, explore_clinic
+
+FOLDED = re.compile(r"<details>[^`]*?```python\n(.*?)```.*?</details>", re.DOTALL)
+OURS = {
+    "18-label-maps": ("my_annotations", label_maps.MISTAKES),
+    "18-repair": ("my_repair", repair.MISTAKES),
+}
+each = pytest.mark.parametrize("name", OURS)
+
+
+def run(source: str, function: str):
+    scope = {"np": np, "math": math, "check": lambda *answer: None}
+    exec(source, scope)
+    return scope[function]
+
+
+def sources(kind: str) -> list[str]:
+    path = ROOT / "notebooks/18_your_own_data.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
+
+
+def solution(name: str):
+    blocks = FOLDED.findall("\n".join(sources("markdown")))
+    (block,) = [block for block in blocks if f"def {OURS[name][0]}(" in block]
+    return run(block, OURS[name][0])
+
+
+@each
+def test_the_solution_passes(name):
+    verdict = find(name).grade(solution(name))
+    assert verdict.passed, verdict.words
+
+
+@each
+def test_the_stub_is_not_yet(name, capsys):
+    (cell,) = [s for s in sources("code") if f'check("{name}"' in s]
+    check(name, run(cell, OURS[name][0]))
+    assert capsys.readouterr().out.startswith("Not yet")
+
+
+@each
+def test_mistakes_are_named(name):
+    for mistake in OURS[name][1]:
+        verdict = find(name).grade(mistake.function)
+        assert not verdict.passed
+        assert mistake.words in verdict.words
+
+
+@each
+@pytest.mark.parametrize(
+    "answer",
+    [lambda *inputs: 1 / 0, lambda *inputs: "much", lambda *inputs: [{}], 3, lambda *inputs: [7]],
+)
+def test_anything_else_gets_an_answer(name, answer):
+    assert not find(name).grade(answer).passed
+    assert "Not yet" not in find(name).grade(answer).words
+
+
+def test_the_wanted_runs_are_what_the_reader_of_coco_files_decodes():
+    values = np.zeros((5, 7), dtype=np.uint8)
+    values[0, 0] = values[2:4, 3:6] = 2
+    values[2, 4] = 9
+    for row, value in zip(solution("18-label-maps")(values), (2, 9), strict=True):
+        outline = {key: list(map(int, row["segmentation"][key])) for key in ("size", "counts")}
+        assert (decode_rle(outline) == (values == value)).all()
+
+
+def test_the_own_data_set_is_without_fault(tmp_path):
+    report = examine(write_parts(tmp_path / "parts", 6, seed=1, empty=2))
+    assert not report.faults
+    assert set(report.objects) == {"coin", "nut"}
+    assert (report.images, report.empty) == (6, 2)
+    data = open_dataset(tmp_path / "parts")
+    nuts = [t["masks"][t["labels"] == 2] for _, t in map(data.__getitem__, range(4))]
+    for mask in (mask for masks in nuts for mask in masks):
+        rows, columns = (part.float().mean().round().int() for part in mask.nonzero(as_tuple=True))
+        assert mask[rows, columns] == 0, "a nut has a hole"
+    with pytest.raises(ValueError, match="empty"):
+        write_parts(tmp_path / "none", 1, seed=1, empty=2)
+
+
+def test_the_same_seed_draws_the_same_files(tmp_path):
+    a, b, c = (write_parts(tmp_path / n, 1, seed) for n, seed in (("a", 1), ("b", 1), ("c", 2)))
+    files = [(folder / "images/000.png").read_bytes() for folder in (a, b, c)]
+    assert files[0] == files[1] != files[2]
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def test_every_control_changes_picture_or_words_after_all_others_have_moved():
+    changes = {
+        "patient": 2,
+        "diagnosis": "rate too high",
+        "step": 7,
+        "beside": False,
+    }
+    start = {"patient": 1, "diagnosis": OPEN, "step": 20, "beside": True}
+    assert set(changes) == set(explore_clinic().controls)
+    for name, value in changes.items():
+        for others in (start, {**changes, "patient": 1}):
+            before = explore_clinic().set(**{**others, name: start[name]})
+            after = explore_clinic().set(**{**others, name: value})
+            assert before.text != after.text
+            if name != "diagnosis":
+                assert (pixels(before.png) != pixels(after.png)).any(), name
+
+
+def test_a_diagnosis_is_judged_and_never_given_away():
+    report = dict.fromkeys(("loss", *LOSSES), 1.0)
+    patients = [Patient(name, [report] * 3, *words) for name, words in ILLNESSES.items()]
+    clinic = Clinic(patients, [report] * 5)
+    for number, patient in enumerate(patients, start=1):
+        clinic.patient = number
+        for illness in clinic.illnesses:
+            clinic.diagnosis = illness
+            words = clinic.describe(patient)
+            assert (patient.cure in words) == (illness == patient.illness)
+            assert "stopped after step 3" in words
+            if illness != patient.illness:
+                assert patient.illness not in words
+    with pytest.raises(ValueError, match="no illness 'flu'"):
+        explore_clinic({"flu": [report]}, [report])
+
+
+def test_the_gallery_draws_every_run():
+    healthy = [1.0, 0.5, 0.2]
+    grey = np.full((8, 8, 3), 128, dtype=np.uint8)
+    fig = draw_failures({"a": grey}, {"b": [1.0], "c": [], "d": [1.0, math.nan, 1e9]}, healthy)
+    assert {ax.get_title("left") for ax in fig.axes} == {"a", "b", "c", "d"}
+    crosses = [ax.get_title("left") for ax in fig.axes if len(ax.lines) == 3]
+    assert crosses == ["b", "c"]
+    assert picture_png(fig)[:4] == b"\x89PNG"
