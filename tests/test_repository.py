@@ -33,8 +33,9 @@ def ranges(lines: list[str]) -> dict[str, str]:
 
 
 def wanted() -> dict[str, str]:
-    """What pyproject.toml asks for, the test extra included."""
-    return ranges(project()["dependencies"] + project()["optional-dependencies"]["test"])
+    """What pyproject.toml asks for, with what the tests and the site need."""
+    extras = project()["optional-dependencies"].values()
+    return ranges([line for lines in (project()["dependencies"], *extras) for line in lines])
 
 
 def test_conda_asks_for_the_same():
