@@ -13,13 +13,13 @@ from torch import Tensor
 from mrcnn_lite.ops.checks import check_finite, check_tensor
 
 
-def bilinear_loop(feature: Tensor, y: float, x: float) -> Tensor:
+def bilinear_loop(feature: Tensor, y: float | Tensor, x: float | Tensor) -> Tensor:
     """One sample, written as the formula.
 
     Args:
         feature: Tensor[C, h, w].
-        y: row coordinate, in elements of the map.
-        x: column coordinate.
+        y: row coordinate, in elements of the map; a number, or a Tensor[] to be differentiated.
+        x: column coordinate, likewise.
 
     Returns:
         Tensor[C].

@@ -69,14 +69,14 @@ def roi_align_loop(
         spatial_scale, sampling_ratio, aligned: as for `roi_align`.
 
     Returns:
-        Tensor[K, C, P, P].
+        Tensor[K, C, P, P], differentiable in the features and in the corners.
     """
     out = input.new_zeros(len(corners), input.shape[1], *size)  # [K, C, P, P]
     start, extent = roi_extent(corners, spatial_scale, aligned)
     bin_size = extent / extent.new_tensor([size[1], size[0]])  # [K, 2]
     counts = adaptive_counts(bin_size) if sampling_ratio <= 0 else None  # [K, 2]
     for k in range(len(corners)):
-        (x, y), (bin_w, bin_h) = start[k].tolist(), bin_size[k].tolist()
+        (x, y), (bin_w, bin_h) = _numbers(start[k]), _numbers(bin_size[k])
         columns = rows = sampling_ratio
         if counts is not None:
             columns, rows = counts[k].int().tolist()
@@ -89,6 +89,11 @@ def roi_align_loop(
                         out[k, :, i, j] += bilinear_loop(input[image[k]], sample_y, sample_x)
         out[k] /= max(rows * columns, 1)
     return out
+
+
+def _numbers(row: Tensor) -> list[float] | tuple[Tensor, ...]:
+    """Plain numbers, which are quick; where autograd must follow, tensors of no dimension."""
+    return row.unbind() if row.requires_grad else row.tolist()
 
 
 def roi_extent(
