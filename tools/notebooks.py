@@ -5,6 +5,7 @@ refresh  formats, executes and writes notebooks back, without what changes from 
 """
 
 import html
+import os
 import re
 import subprocess
 import sys
@@ -61,6 +62,7 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float, str]:
     Returns:
         The notebook with its outputs, wall time in seconds, and "ok" or what went wrong.
     """
+    os.environ["MRCNN_LITE_PROGRESS"] = "off"  # kernels inherit it: nobody's answers in the outputs
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,

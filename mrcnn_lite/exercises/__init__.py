@@ -1,16 +1,12 @@
 """Exercises that answer in words: `check` runs your function, `hint` helps, none gives it away."""
 
-import textwrap
 from typing import Any
 
+from mrcnn_lite.exercises.predictions import predict, reveal
 from mrcnn_lite.exercises.registry import find
+from mrcnn_lite.exercises.words import say
 
-WIDTH = 79  # columns of the page
-
-
-def _say(words: str) -> None:
-    for line in words.splitlines():
-        print(textwrap.fill(line, WIDTH, subsequent_indent="    "))
+__all__ = ["check", "hint", "predict", "reveal"]
 
 
 def check(name: str, answer: Any) -> None:
@@ -23,7 +19,7 @@ def check(name: str, answer: Any) -> None:
     Raises:
         ValueError: if there is no exercise of that name; never because of the answer.
     """
-    _say(find(name).grade(answer).words)
+    say(find(name).grade(answer).words)
 
 
 def hint(name: str, number: int = 1) -> None:
@@ -38,4 +34,4 @@ def hint(name: str, number: int = 1) -> None:
     """
     hints = find(name).hints
     place = min(max(number, 1), len(hints))
-    _say(f"Hint {place} of {len(hints)}: {hints[place - 1]}")
+    say(f"Hint {place} of {len(hints)}: {hints[place - 1]}")

@@ -1,0 +1,27 @@
+"""How the exercises speak: plain text, wrapped to the page."""
+
+import textwrap
+
+WIDTH = 79  # columns of the page
+
+
+def wrapped(words: str) -> str:
+    """The words with every long line broken.
+
+    Args:
+        words: one or more lines.
+
+    Returns:
+        The same lines, none wider than the page; what goes on is indented.
+    """
+    lines = [textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in words.splitlines()]
+    return "\n".join(lines)
+
+
+def say(words: str) -> None:
+    """Print the words, wrapped.
+
+    Args:
+        words: one or more lines.
+    """
+    print(wrapped(words))
