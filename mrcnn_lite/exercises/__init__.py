@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from mrcnn_lite.exercises import progress
 from mrcnn_lite.exercises.predictions import predict, reveal
-from mrcnn_lite.exercises.registry import find
+from mrcnn_lite.exercises.registry import every, find
 from mrcnn_lite.exercises.words import say
 
 __all__ = ["check", "hint", "predict", "reveal"]
@@ -12,6 +13,8 @@ __all__ = ["check", "hint", "predict", "reveal"]
 def check(name: str, answer: Any) -> None:
     """Check an answer and say in words what is right, or what went wrong.
 
+    Below it stands how far the reader is, where progress is kept (see `progress.py`).
+
     Args:
         name: the exercise, such as "03-bilinear".
         answer: your function itself (or your map, where the exercise asks for one).
@@ -19,7 +22,22 @@ def check(name: str, answer: Any) -> None:
     Raises:
         ValueError: if there is no exercise of that name; never because of the answer.
     """
-    say(find(name).grade(answer).words)
+    verdict = find(name).grade(answer)
+    say(verdict.words)
+    if verdict.passed:
+        progress.keep("passed", name, "yes")
+    if progress.is_on():
+        say(_how_far(name))
+
+
+def _how_far(name: str) -> str:
+    """How many exercises are passed, in the course and in this exercise's notebook."""
+    passed, names = progress.recall("passed"), list(every())
+    here = [other for other in names if other.split("-")[0] == name.split("-")[0]]
+    done, done_here = (sum(other in passed for other in group) for group in (names, here))
+    return (
+        f"Progress: {done} of {len(names)} exercises, {done_here} of {len(here)} in this notebook"
+    )
 
 
 def hint(name: str, number: int = 1) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mrcnn_lite.exercises.registry import Exercise, Verdict
+from mrcnn_lite.exercises.registry import Exercise, Mistake, Verdict
 
 NAMES = ("body and pyramid", "RPN", "RoIAlign", "box branch", "mask branch")
 LETTERS = ("A", "B", "C", "D", "E")
@@ -67,6 +67,13 @@ def _fault(question: str, choice: Any) -> str | None:
     return f"  {question}: {MIXED_UP.get((question, name), nudge)}"
 
 
+_RIGHT = {question: answer for question, (answer, _) in QUESTIONS.items()}
+MISTAKES = tuple(
+    Mistake(f"{question}: {words}", {**_RIGHT, question: choice})
+    for (question, choice), words in MIXED_UP.items()
+)
+
+
 EXERCISES = (
     Exercise(
         "00-blocks",
@@ -77,5 +84,6 @@ EXERCISES = (
             "The grey blocks of section 4 are Faster R-CNN; the orange ones are new. Two of the "
             "four questions can be answered from the table of section 5.",
         ),
+        MISTAKES,
     ),
 )

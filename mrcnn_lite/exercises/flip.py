@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from mrcnn_lite.datasets.transforms import flip_x
-from mrcnn_lite.exercises.registry import Exercise, Verdict, as_numbers, not_yet, same
+from mrcnn_lite.exercises.registry import Exercise, Mistake, Verdict, as_numbers, not_yet, same
 
 Sample = tuple[Tensor, dict[str, Tensor]]
+IN_PLACE = "your function writes into its inputs; the next epoch would see them flipped."
 
 
 def _cases() -> Iterator[Sample]:
@@ -119,7 +120,7 @@ def _fault(function: Callable[..., Any], image: Tensor, target: dict) -> str | N
         if (words := _part(name, yours.get(name), right[name], before[name], image.shape))
     ]
     if not same(given[0], image) or any(not same(given[1][n], target[n]) for n in target):
-        lines.append("your function writes into its inputs; the next epoch would see them flipped.")
+        lines.append(IN_PLACE)
     return "\n".join(lines) or None
 
 
@@ -145,6 +146,36 @@ def _part(name: str, yours: Any, right: Tensor, before: Tensor, shape: torch.Siz
     return f"the largest error is {gap.max():.4f}, in row {row} of the first axis."
 
 
+def _slipped(part: str, slip: Callable[[Tensor, int, int], Tensor]) -> Callable[..., Sample]:
+    """A flip that is right but for one part."""
+
+    def function(image: Tensor, target: dict[str, Tensor]) -> Sample:
+        height, width = image.shape[1:]
+        new_image, new_target = flip_x(image, target)
+        if part == "image":
+            return slip(image, height, width), new_target
+        return new_image, {**new_target, part: slip(target[part], height, width)}
+
+    return function
+
+
+def _in_place(image: Tensor, target: dict[str, Tensor]) -> Sample:
+    """The right answer, which is also written over the question."""
+    new_image, new_target = flip_x(image, target)
+    target["boxes"].copy_(new_target["boxes"])
+    return new_image, new_target
+
+
+MISTAKES = (
+    *(
+        Mistake(f"{part}: {words}", _slipped(part, slip))
+        for part, slips in SLIPS.items()
+        for words, slip in slips
+    ),
+    Mistake(IN_PLACE, _in_place),
+)
+
+
 EXERCISES = (
     Exercise(
         "12-flip",
@@ -154,5 +185,6 @@ EXERCISES = (
             "A place x lands at W - x. Which edge of the mirrored box is the left one?",
             'Build a new target: {**target, "boxes": …, "masks": …}; the labels stay.',
         ),
+        MISTAKES,
     ),
 )

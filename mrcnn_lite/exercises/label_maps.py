@@ -173,5 +173,6 @@ EXERCISES = (
             "begin with a run of zeros, even of length 0.",
             "itertools.groupby(flat) yields (value, run) pairs, and len(list(run)) is a count.",
         ),
+        MISTAKES,
     ),
 )

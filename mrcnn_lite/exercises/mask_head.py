@@ -1,13 +1,14 @@
 """Exercise of notebook 08: build the mask branch, for masks of 14, 28 or 56 cells."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mrcnn_lite.exercises.registry import Exercise, Verdict, not_yet
+from mrcnn_lite.exercises.registry import Exercise, Mistake, Verdict, not_yet
 
 POOLED = 14
 CONVS = 4
@@ -34,16 +35,25 @@ def expected_weights(channels: int, num_classes: int, mask_size: int, **other: i
     return convs + upsampling + (other.get("logits_kernel", 1) ** 2 * channels + 1) * num_classes
 
 
-MISTAKES = (
-    ("the deconvolutions have kernel 4. The paper's have kernel 2 and stride 2.", {"kernel": 4}),
-    ("the deconvolutions have kernel 3. The paper's have kernel 2 and stride 2.", {"kernel": 3}),
-    ("the resolution is doubled without weights. Use nn.ConvTranspose2d.", {"deconvs": 0}),
-    ("the last convolution has kernel 3. The logits come from a 1x1 one.", {"logits_kernel": 3}),
-    *(
-        (f"there are {n} convolutions of 3x3. The branch has four.", {"convs": n})
-        for n in (0, 1, 2, 3, 5, 6)
-    ),
+KERNEL = "the deconvolutions have kernel {}. The paper's have kernel 2 and stride 2."
+NO_WEIGHTS = "the resolution is doubled without weights. Use nn.ConvTranspose2d."
+LAST_KERNEL = "the last convolution has kernel 3. The logits come from a 1x1 one."
+COUNT = "there are {} convolutions of 3x3. The branch has four."
+MISCOUNTS = (
+    (KERNEL.format(4), {"kernel": 4}),
+    (KERNEL.format(3), {"kernel": 3}),
+    (NO_WEIGHTS, {"deconvs": 0}),
+    (LAST_KERNEL, {"logits_kernel": 3}),
+    *((COUNT.format(n), {"convs": n}) for n in (0, 1, 2, 3, 5, 6)),
 )
+
+NO_PADDING = "a 3x3 convolution without padding=1 loses a cell on each side."
+DECONVOLUTIONS = "one deconvolution too many or too few; each doubles the cells."
+CHANNELS = "the last layer needs one channel per class."
+SIGMOID = "a sigmoid at the end. The loss wants logits."
+LAST_RELU = "a ReLU at the end. Logits may have either sign."
+NO_RELU = "there is no ReLU, so all layers are as one."
+BARE = "all is right but the ReLU: there is none behind each {}."
 
 
 def grade(build: Any) -> Verdict:
@@ -117,10 +127,10 @@ def _wrong_shape(out: Any, wanted: tuple[int, ...]) -> str | None:
     if out.ndim != 4:
         return words
     if out.shape[-1] != wanted[-1] and out.shape[-1] % 7:
-        return f"{words}\nLikely: a 3x3 convolution without padding=1 loses a cell on each side."
+        return f"{words}\nLikely: {NO_PADDING}"
     if out.shape[-1] != wanted[-1]:
-        return f"{words}\nLikely: one deconvolution too many or too few; each doubles the cells."
-    return f"{words}\nLikely: the last layer needs one channel per class."
+        return f"{words}\nLikely: {DECONVOLUTIONS}"
+    return f"{words}\nLikely: {CHANNELS}"
 
 
 def _wrong_count(count: int, case: tuple[int, int, int]) -> str | None:
@@ -128,7 +138,7 @@ def _wrong_count(count: int, case: tuple[int, int, int]) -> str | None:
     if count == right:
         return None
     words = f"the branch has {count} weights, it should have {right}."
-    for mistake, other in MISTAKES:
+    for mistake, other in MISCOUNTS:
         if count == expected_weights(*case, **other):
             return f"{words}\nLikely: {mistake}"
     return words
@@ -137,11 +147,11 @@ def _wrong_count(count: int, case: tuple[int, int, int]) -> str | None:
 def _wrong_values(out: Tensor, bend: Tensor) -> str | None:
     out = out[1:]
     if out.min() >= 0 and out.max() <= 1:
-        return "all outputs lie in 0..1.\nLikely: a sigmoid at the end. The loss wants logits."
+        return f"all outputs lie in 0..1.\nLikely: {SIGMOID}"
     if out.min() >= 0:
-        return "no output is negative.\nLikely: a ReLU at the end. Logits may have either sign."
+        return f"no output is negative.\nLikely: {LAST_RELU}"
     if bend.max() < 1e-3:
-        return "f(x) + f(-x) = 2 f(0) holds.\nLikely: there is no ReLU, so all layers are as one."
+        return f"f(x) + f(-x) = 2 f(0) holds.\nLikely: {NO_RELU}"
     return None
 
 
@@ -173,9 +183,48 @@ def _wrong_relus(
             right = right.relu() if after_deconv else right
         if torch.allclose(out, F.conv2d(right, last, last_bias), rtol=1e-3, atol=1e-4):
             where = "deconvolution" if after_conv else "3x3 convolution"
-            wrong = f"all is right but the ReLU: there is none behind each {where}."
-            return None if after_conv and after_deconv else wrong
+            return None if after_conv and after_deconv else BARE.format(where)
     return "the logits are others.\nLikely: a ReLU is missing, or the layers are in another order."
+
+
+def _branch(channels: int, num_classes: int, mask_size: int, **wrong: Any) -> nn.Sequential:
+    """The right branch; each of `wrong` changes one thing in it."""
+    act = nn.Identity if "linear" in wrong else nn.ReLU
+    kernel, bare = wrong.get("kernel", 2), wrong.get("bare")
+    fit = {"padding": (kernel - 1) // 2, "output_padding": kernel % 2}  # so that cells double
+    layers, cells = [], POOLED
+    for _ in range(wrong.get("convs", CONVS)):
+        layers += [nn.Conv2d(channels, channels, 3, padding=wrong.get("padding", 1))]
+        layers += [] if bare == "3x3 convolution" else [act()]
+    while cells < mask_size * wrong.get("enlarged", 1):
+        up = nn.ConvTranspose2d(channels, channels, kernel, stride=2, **fit)
+        layers += [nn.Upsample(scale_factor=2) if "upsample" in wrong else up]
+        layers += [] if bare == "deconvolution" else [act()]
+        cells *= 2
+    last = wrong.get("last", 1)
+    layers += [nn.Conv2d(channels, num_classes + wrong.get("extra", 0), last, padding=last // 2)]
+    return nn.Sequential(*layers, *wrong.get("end", ()))
+
+
+MISTAKES = tuple(
+    Mistake(words, partial(_branch, **wrong))
+    for words, wrong in (
+        (KERNEL.format(4), {"kernel": 4}),
+        (KERNEL.format(3), {"kernel": 3}),
+        (NO_WEIGHTS, {"upsample": True}),
+        (LAST_KERNEL, {"last": 3}),
+        (COUNT.format(3), {"convs": 3}),
+        (COUNT.format(5), {"convs": 5}),
+        (NO_PADDING, {"padding": 0}),
+        (DECONVOLUTIONS, {"enlarged": 2}),
+        (CHANNELS, {"extra": 1}),
+        (SIGMOID, {"end": [nn.Sigmoid()]}),
+        (LAST_RELU, {"end": [nn.ReLU()]}),
+        (NO_RELU, {"linear": True}),
+        (BARE.format("3x3 convolution"), {"bare": "3x3 convolution"}),
+        (BARE.format("deconvolution"), {"bare": "deconvolution"}),
+    )
+)
 
 
 EXERCISES = (
@@ -190,5 +239,6 @@ EXERCISES = (
             "How many deconvolutions? 14 needs none, 28 one, 56 two: a while loop that doubles "
             "`cells` until it is mask_size says it without a table.",
         ),
+        MISTAKES,
     ),
 )

@@ -121,7 +121,7 @@ def _guarded(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def safe(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
         return loss(logits, targets, labels) if len(labels) else logits.sum() * 0
 
-    return _with_gradient(safe)
+    return safe
 
 
 def _plain(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ LOSS_MISTAKES = (
     Mistake(
         "the batch without positives. There the mean runs over nothing and gives nan, and a "
         "constant 0 has no gradient. Return a zero that hangs on the logits: logits.sum() * 0.",
-        _with_gradient(_plain),
+        _plain,
     ),
     Mistake(
         "all channels are compared. Only the channel of the RoI's own class takes part.",
@@ -165,7 +165,9 @@ _grade_loss = FunctionGrader(
         f"K = {x.shape[0]}, C = {x.shape[1]}, M = {x.shape[2]} "
         "(index 0 is the loss, the rest its gradient)"
     ),
-    mistakes=LOSS_MISTAKES,
+    mistakes=tuple(
+        Mistake(mistake.words, _with_gradient(mistake.function)) for mistake in LOSS_MISTAKES
+    ),
     praise="loss and gradient are right in {n} batches, the one without positives included.",
 )
 
@@ -209,5 +211,6 @@ EXERCISES = (
             "F.binary_cross_entropy_with_logits compares.",
             "What does the mean of nothing give? Look at the batch without positives first.",
         ),
+        LOSS_MISTAKES,
     ),
 )

@@ -28,20 +28,28 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that people give, and the words that lead out of it."""
+
+    words: str
+    function: Any  # the answer itself: a function, or a map where the exercise asks for one
+    several: bool = False  # whether it is made of others
+
+
+@dataclass(frozen=True)
 class Exercise:
     """An exercise: `grade(answer)` judges, `hints` help one after the other."""
 
     name: str
     grade: Callable[[Any], Verdict]
     hints: tuple[str, ...]
+    mistakes: tuple[Mistake, ...] = ()  # where the grader does not hold them itself
 
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong answer that people write, and the words that lead out of it."""
-
-    words: str
-    function: Callable[..., Any]
+    @property
+    def known(self) -> tuple[Mistake, ...]:
+        """The single mistakes that this exercise can name."""
+        every = self.mistakes or getattr(self.grade, "mistakes", ())
+        return tuple(mistake for mistake in every if not mistake.several)
 
 
 def combine(
@@ -63,8 +71,24 @@ def combine(
             keywords = {key: value for _, change in group for key, value in change.items()}
             if len(keywords) == sum(len(change) for _, change in group):
                 words = "\n   and: ".join(words for words, _ in group)
-                mistakes.append(Mistake(words, functools.partial(variant, **keywords)))
+                function = functools.partial(variant, **keywords)
+                mistakes.append(Mistake(words, function, several=count > 1))
     return tuple(mistakes)
+
+
+def every() -> dict[str, Exercise]:
+    """All exercises of the course.
+
+    Returns:
+        Name to exercise, in the order of the names.
+    """
+    package = importlib.import_module(__package__)
+    known: dict[str, Exercise] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("__"):
+            loaded = importlib.import_module(f"{__package__}.{module.name}")
+            known.update({exercise.name: exercise for exercise in getattr(loaded, "EXERCISES", ())})
+    return dict(sorted(known.items()))
 
 
 def find(name: str) -> Exercise:
@@ -79,13 +103,9 @@ def find(name: str) -> Exercise:
     Raises:
         ValueError: if there is none of that name.
     """
-    package = importlib.import_module(__package__)
-    known: dict[str, Exercise] = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        loaded = importlib.import_module(f"{__package__}.{module.name}")
-        known.update({exercise.name: exercise for exercise in getattr(loaded, "EXERCISES", ())})
+    known = every()
     if name not in known:
-        raise ValueError(f"no exercise named {name!r}; there are {sorted(known)}")
+        raise ValueError(f"no exercise named {name!r}; there are {list(known)}")
     return known[name]
 
 

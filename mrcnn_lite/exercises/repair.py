@@ -178,5 +178,6 @@ EXERCISES = (
             "negative: then nothing is inside.",
             'Build new dictionaries, {**row, "bbox": [...]}: repair a copy, never the original.',
         ),
+        MISTAKES,
     ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, Verdict, combine
+from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, combine
 from mrcnn_lite.ops import bilinear, roi_align
 
 POINTS = 120
@@ -204,26 +204,24 @@ def _describe_batch(
     )
 
 
-def _grade_bilinear(answer: Any) -> Verdict:
-    return FunctionGrader(
-        right=_right_bilinear,
-        cases=_points,
-        describe=lambda features, y, x: (
-            f"map {features.shape[0]} x {features.shape[1]}, y = {y}, x = {x}"
-        ),
-        mistakes=combine(_bilinear_variant, POINT_SLIPS),
-        praise="{n} points agree, the last row and column included.",
-    )(answer)
+_grade_bilinear = FunctionGrader(
+    right=_right_bilinear,
+    cases=_points,
+    describe=lambda features, y, x: (
+        f"map {features.shape[0]} x {features.shape[1]}, y = {y}, x = {x}"
+    ),
+    mistakes=combine(_bilinear_variant, POINT_SLIPS),
+    praise="{n} points agree, the last row and column included.",
+)
 
 
-def _grade_align(answer: Any) -> Verdict:
-    return FunctionGrader(
-        right=_right_align,
-        cases=_batches,
-        describe=_describe_batch,
-        mistakes=combine(_align_variant, SLIPS, most=2),
-        praise=f"{BATCHES * BOXES} RoIs agree, both values of aligned, sampling ratios 1 to 3.",
-    )(answer)
+_grade_align = FunctionGrader(
+    right=_right_align,
+    cases=_batches,
+    describe=_describe_batch,
+    mistakes=combine(_align_variant, SLIPS, most=2),
+    praise=f"{BATCHES * BOXES} RoIs agree, both values of aligned, sampling ratios 1 to 3.",
+)
 
 
 EXERCISES = (

@@ -11,6 +11,7 @@ from torch import Tensor
 from mrcnn_lite.exercises.registry import (
     Exercise,
     FunctionGrader,
+    Mistake,
     Verdict,
     as_numbers,
     combine,
@@ -182,15 +183,31 @@ def _grade_map(answer: Any) -> Verdict:
     )
 
 
-def _grade_pool(answer: Any) -> Verdict:
-    return FunctionGrader(
-        right=_right,
-        cases=_cases,
-        describe=_describe,
-        mistakes=combine(_variant, SLIPS),
-        praise="{n} of {n} cases agree, halves, borders and empty bins included.",
-        tiers=(HALVES, BORDERS, REVERSED),
-    )(answer)
+_grade_pool = FunctionGrader(
+    right=_right,
+    cases=_cases,
+    describe=_describe,
+    mistakes=combine(_variant, SLIPS),
+    praise="{n} of {n} cases agree, halves, borders and empty bins included.",
+    tiers=(HALVES, BORDERS, REVERSED),
+)
+
+
+def _mixed(along: Sequence[float]) -> Tensor:
+    """The map whose value is the sum of these numbers at its row and column."""
+    numbers = torch.tensor(along)
+    return numbers[:, None] + numbers  # [h, w]
+
+
+# Maps that miss what the shared row and column hold, for one bin of two or for both.
+BLIND_MAPS = tuple(
+    Mistake(f"RoIPool's numbers also come out of the disjoint split {splits}.", _mixed(along))
+    for splits, along in (
+        ("3 + 2", (0.0, 0.0, 1.0, 2.0, 2.0, 0.0)),
+        ("2 + 3", (2.0, 2.0, 1.0, 0.0, 0.0, 0.0)),
+        ("3 + 2 and 2 + 3", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)),
+    )
+)
 
 
 EXERCISES = (
@@ -214,5 +231,6 @@ EXERCISES = (
             "A large number in row 2 is seen by the upper and the lower bins; a disjoint split "
             "gives it to only one of them.",
         ),
+        BLIND_MAPS,
     ),
 )
