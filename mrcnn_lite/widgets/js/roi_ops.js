@@ -1,0 +1,174 @@
+// RoIPool and RoIAlign of one RoI on one small map, as `mrcnn_lite.ops` defines them, for a browser.
+//
+// A map is { h, w, values } with h * w numbers, row by row. A box is [x1, y1, x2, y2] in image px.
+// `size` is P, the bins per axis; `scale` is 1 / stride. Results are flat arrays of P * P numbers,
+// row by row. tests/test_roi_explorer_js.py holds every function to its Python twin.
+
+/** Halves away from zero, as C++ rounds; Math.round takes them upwards. */
+export function roundHalfAway(x) {
+  return Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
+}
+
+const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
+
+/** The half-open windows of one axis's bins, clipped to n elements; neighbours may overlap. */
+function poolWindows(first, last, bins, n) {
+  const step = Math.max(last - first + 1, 1) / bins;
+  return Array.from({ length: bins }, (_, i) => [
+    clamp(Math.floor(i * step) + first, 0, n),
+    clamp(Math.ceil((i + 1) * step) + first, 0, n),
+  ]);
+}
+
+/** RoIPool: { values, argmax, rows, columns, window }; argmax is -1 where a bin is empty. */
+export function roiPool(map, box, size, scale) {
+  const [x1, y1, x2, y2] = box.map((corner) => roundHalfAway(corner * scale));
+  const rows = poolWindows(y1, y2, size, map.h);
+  const columns = poolWindows(x1, x2, size, map.w);
+  const values = [];
+  const argmax = [];
+  for (const [top, bottom] of rows) {
+    for (const [left, right] of columns) {
+      let best = -1;
+      for (let y = top; y < bottom; y++) {
+        for (let x = left; x < right; x++) {
+          const at = y * map.w + x;
+          if (best < 0 || map.values[at] > map.values[best]) best = at;
+        }
+      }
+      argmax.push(best);
+      values.push(best < 0 ? 0 : map.values[best]);
+    }
+  }
+  // Both ends of the rounded RoI are included, hence + 1.
+  return { values, argmax, rows, columns, window: [x1, y1, x2 + 1, y2 + 1] };
+}
+
+/** The two elements around a position, the weight of the second, and whether the sample counts. */
+export function corners(position, n) {
+  const inside = position >= -1 && position <= n;
+  const onMap = clamp(position, 0, n - 1);
+  const low = Math.floor(onMap);
+  // A sample that was moved onto the map stays where it is when the box moves.
+  const moves = inside && position >= 0 && position <= n - 1;
+  return { low, high: Math.min(low + 1, n - 1), fraction: onMap - low, inside, moves };
+}
+
+/** One axis of a RoI: where it begins, how long it is, and its samples, bin by bin. */
+function sampleAxis(from, to, size, scale, ratio, aligned) {
+  const start = from * scale - (aligned ? 0.5 : 0);
+  const length = to * scale - (aligned ? 0.5 : 0) - start;
+  const extent = aligned ? length : Math.max(length, 1);
+  const count = ratio > 0 ? ratio : Math.max(Math.ceil(extent / size), 0);
+  const step = extent / size;
+  const bins = Array.from({ length: size }, (_, i) =>
+    Array.from({ length: count }, (_, s) => start + i * step + ((s + 0.5) * step) / count),
+  );
+  return { start, extent, count, bins, stretches: aligned || length >= 1 };
+}
+
+/**
+ * The weights of one axis as a matrix [P][n], and its derivatives with respect to both ends of the
+ * RoI (per image px). Pooling is a product of two such matrices with the map.
+ */
+function axisMatrices(axis, size, scale, n) {
+  const zeros = () => Array.from({ length: size }, () => new Float64Array(n));
+  const matrices = { weight: zeros(), from: zeros(), to: zeros() };
+  axis.bins.forEach((positions, bin) => {
+    positions.forEach((position, sample) => {
+      const { low, high, fraction, inside, moves } = corners(position, n);
+      if (!inside) return;
+      const share = 1 / axis.count;
+      matrices.weight[bin][low] += share * (1 - fraction);
+      matrices.weight[bin][high] += share * fraction;
+      if (!moves) return;
+      // The position is start + t * extent; a RoI held at one element only moves with its start.
+      const t = (bin + (sample + 0.5) / axis.count) / size;
+      const byTo = axis.stretches ? t * scale : 0;
+      for (const [name, speed] of [["from", scale - byTo], ["to", byTo]]) {
+        matrices[name][bin][low] -= share * speed;
+        matrices[name][bin][high] += share * speed;
+      }
+    });
+  });
+  return matrices;
+}
+
+/** rows [P][h] times the map times columns [P][w], transposed: P * P numbers. */
+function sandwich(rows, map, columns) {
+  const out = [];
+  for (const row of rows) {
+    const mixed = new Float64Array(map.w); // [w]
+    for (let y = 0; y < map.h; y++) {
+      if (row[y] === 0) continue;
+      for (let x = 0; x < map.w; x++) mixed[x] += row[y] * map.values[y * map.w + x];
+    }
+    for (const column of columns) {
+      let sum = 0;
+      for (let x = 0; x < map.w; x++) sum += column[x] * mixed[x];
+      out.push(sum);
+    }
+  }
+  return out;
+}
+
+/** RoIAlign: { values, x, y, A_x, A_y }; x and y hold the samples of each axis. */
+export function roiAlign(map, box, size, scale, ratio, aligned) {
+  const x = sampleAxis(box[0], box[2], size, scale, ratio, aligned);
+  const y = sampleAxis(box[1], box[3], size, scale, ratio, aligned);
+  const A_x = axisMatrices(x, size, scale, map.w);
+  const A_y = axisMatrices(y, size, scale, map.h);
+  return { values: sandwich(A_y.weight, map, A_x.weight), x, y, A_x, A_y };
+}
+
+/** How fast every output changes with x1, y1, x2, y2 (per image px): four arrays of P * P. */
+export function boxGradients(map, align) {
+  const { A_x, A_y } = align;
+  return [
+    sandwich(A_y.weight, map, A_x.from),
+    sandwich(A_y.from, map, A_x.weight),
+    sandwich(A_y.weight, map, A_x.to),
+    sandwich(A_y.to, map, A_x.weight),
+  ];
+}
+
+/** What the sum of all outputs sends back to every element: h * w numbers, RoIAlign and RoIPool. */
+export function mapGradients(map, align, pool) {
+  const total = (matrix, n) =>
+    Array.from({ length: n }, (_, i) => matrix.reduce((sum, row) => sum + row[i], 0));
+  const rows = total(align.A_y.weight, map.h);
+  const columns = total(align.A_x.weight, map.w);
+  const alignGradient = rows.flatMap((row) => columns.map((column) => row * column));
+  const poolGradient = new Array(map.h * map.w).fill(0);
+  for (const at of pool.argmax) if (at >= 0) poolGradient[at] += 1;
+  return { align: alignGradient, pool: poolGradient };
+}
+
+/** The chosen sample of the chosen bin: its place, its corners, their weights and values. */
+export function chosenSample(map, align, size, bin, sample) {
+  const ys = align.y.bins[Math.floor(bin / size)];
+  const xs = align.x.bins[bin % size];
+  const count = ys.length * xs.length;
+  if (!count) return null;
+  const place = Math.min(sample, count - 1);
+  const [y, x] = [ys[Math.floor(place / xs.length)], xs[place % xs.length]];
+  const [v, u] = [corners(y, map.h), corners(x, map.w)];
+  const weights = [v.fraction, u.fraction];
+  const pairs = [
+    [v.low, u.low, (1 - weights[0]) * (1 - weights[1])],
+    [v.low, u.high, (1 - weights[0]) * weights[1]],
+    [v.high, u.low, weights[0] * (1 - weights[1])],
+    [v.high, u.high, weights[0] * weights[1]],
+  ];
+  const valueAt = (row, column) => map.values[row * map.w + column];
+  const terms = pairs.map(([row, column, weight]) => [row, column, weight, valueAt(row, column)]);
+  // Each corner owns the rectangle opposite to it. The cell's corners lie in the middle of elements.
+  const [left, top] = [u.low + 0.5, v.low + 0.5];
+  const [right, bottom] = [left + 1, top + 1];
+  const [cx, cy] = [left + weights[1], top + weights[0]];
+  const areas = [[cx, cy, right, bottom], [left, cy, cx, bottom], [cx, top, right, cy], [left, top, cx, cy]];
+  const middles = [[left, top], [right, top], [left, bottom], [right, bottom]];
+  const counts = v.inside && u.inside;
+  const value = counts ? terms.reduce((sum, [, , weight, f]) => sum + weight * f, 0) : 0;
+  return { x, y, place, count, counts, terms, value, areas, corners: middles };
+}

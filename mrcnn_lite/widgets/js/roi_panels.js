@@ -1,0 +1,260 @@
+// The two pictures of the RoI explorer: a map as cells, the RoI on it, and what an operator reads.
+//
+// One unit of a picture is a CSS px at its natural size. Element i of an axis is the area from i to
+// i + 1 (times the cell's side), so its middle is at i + 0.5: a sample at map coordinate p, which
+// counts from the middle of element 0, is drawn at p + 0.5.
+
+const SVG = "http://www.w3.org/2000/svg";
+const SIDE = 400; // of a picture
+export const BEYOND = 0.75; // cells around the map: a RoI may leave it so far, where the border rule is seen
+const KNOB = 10; // px that a corner's handle needs beside that
+const READABLE = 34; // px; smaller cells carry no number
+
+// Okabe and Ito's colours, as in all pictures of the course: bins in turn, corners of a cell.
+const BINS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7"];
+const CORNERS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7"];
+// Viridis at nine places; the page mixes it with its background.
+const VIRIDIS = ["440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"];
+
+/** An SVG element with attributes. */
+export function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+/** A number with fixed decimals and a true minus; never a negative zero. */
+export function decimal(value, digits = 4) {
+  const words = value.toFixed(digits);
+  return Number(words) === 0 ? words.replace("-", "") : words.replace("-", "−");
+}
+
+/** Viridis at a place from 0 to 1. */
+function viridis(place) {
+  const at = Math.min(Math.max(place, 0), 1) * (VIRIDIS.length - 1);
+  const low = Math.min(Math.floor(at), VIRIDIS.length - 2);
+  const part = (hex, k) => parseInt(hex.slice(2 * k, 2 * k + 2), 16);
+  const mix = (k) => {
+    const [a, b] = [part(VIRIDIS[low], k), part(VIRIDIS[low + 1], k)];
+    return Math.round(a + (at - low) * (b - a));
+  };
+  return `rgb(${mix(0)} ${mix(1)} ${mix(2)})`;
+}
+
+/** The colour of bin number k, here and in the tables. */
+export const binColour = (k) => BINS[k % BINS.length];
+
+/** Elements of one kind that are made once, then moved; spare ones are hidden. */
+class Pool {
+  constructor(parent, make) {
+    Object.assign(this, { parent, make, nodes: [] });
+  }
+
+  /** Show one element per item, with the attributes that `place` gives for it. */
+  show(items, place) {
+    while (this.nodes.length < items.length) {
+      this.nodes.push(this.parent.appendChild(this.make(this.nodes.length)));
+    }
+    this.nodes.forEach((node, k) => {
+      node.style.display = k < items.length ? "" : "none";
+      if (k >= items.length) return;
+      for (const [name, value] of Object.entries(place(items[k], k))) node.setAttribute(name, value);
+    });
+  }
+}
+
+const rectangle = ([x1, y1, x2, y2]) => ({
+  x: Math.min(x1, x2),
+  y: Math.min(y1, y2),
+  width: Math.abs(x2 - x1),
+  height: Math.abs(y2 - y1),
+});
+
+/** One picture; RoIPool's and RoIAlign's differ only in what is drawn over the map. */
+export class Panel {
+  /** `name` is the operator; `label` describes the picture to a screen reader. */
+  constructor(name, label) {
+    this.name = name;
+    this.svg = svg("svg", { viewBox: `0 0 ${SIDE} ${SIDE}`, role: "group", "aria-label": label });
+    const layer = (kind) => this.svg.appendChild(svg("g", { class: kind, "aria-hidden": "true" }));
+    this.cells = layer("cells");
+    const overlay = layer("overlay");
+    const pool = (tag, kind) => new Pool(overlay, () => svg(tag, { class: kind }));
+    this.areas = pool("rect", "area");
+    this.window = pool("rect", name === "RoIPool" ? "window pool" : "window align");
+    this.bins = pool("rect", "bin");
+    this.lines = pool("line", "inner");
+    this.maxima = pool("circle", "maximum");
+    this.dots = pool("circle", "sample");
+    this.rings = pool("circle", "corner");
+    this.chosen = pool("circle", "chosen");
+    this.values = layer("values"); // above the overlay, so that lines do not hide the numbers
+    this.roi = new Pool(this.svg, () => svg("rect", { class: "roi", "aria-hidden": "true" }));
+    this.arrows = new Pool(this.svg, () =>
+      svg("path", { class: "arrow", "aria-hidden": "true" }),
+    );
+  }
+
+  /** Draw the map anew: only when its numbers, its size or the overlay change. */
+  drawMap(map, gradient) {
+    this.map = map;
+    this.cell = (SIDE - 2 * KNOB) / (Math.max(map.h, map.w) + 2 * BEYOND);
+    this.margin = BEYOND * this.cell + KNOB;
+    const shown = gradient ?? map.values;
+    const low = gradient ? 0 : Math.min(...shown);
+    const span = Math.max(...shown) - low || 1;
+    const readable = this.cell >= READABLE;
+    const key = `${map.h}x${map.w}`;
+    if (this.key !== key) this.buildCells(map, readable);
+    this.key = key;
+    shown.forEach((value, at) => {
+      const silent = gradient && value === 0;
+      this.tiles[at].setAttribute("fill", silent ? "none" : viridis((value - low) / span));
+      if (readable) this.texts[at].textContent = silent ? "" : decimal(value, 2);
+    });
+    this.cells.classList.toggle("gradient", Boolean(gradient));
+  }
+
+  buildCells(map, readable) {
+    this.cells.replaceChildren();
+    this.values.replaceChildren();
+    this.tiles = [];
+    this.texts = [];
+    const middle = { "text-anchor": "middle", "dominant-baseline": "central" };
+    const text = (x, y, words, kind) =>
+      this.values.appendChild(svg("text", { x, y, class: kind, ...middle }, words));
+    for (let row = 0; row < map.h; row++) {
+      for (let column = 0; column < map.w; column++) {
+        const [x, y] = [this.at(column), this.at(row)];
+        const side = { x, y, width: this.cell, height: this.cell, class: "cell" };
+        this.tiles.push(this.cells.appendChild(svg("rect", side)));
+        if (readable) {
+          this.texts.push(text(x + this.cell / 2, y + this.cell / 2, "", "value"));
+        }
+      }
+    }
+    const every = Math.ceil(16 / this.cell);
+    for (let i = 0; i < Math.max(map.h, map.w); i += every) {
+      if (i < map.w) text(this.at(i + 0.5), this.margin - 11, String(i), "index");
+      if (i < map.h) text(this.margin - 11, this.at(i + 0.5), String(i), "index");
+    }
+  }
+
+  /** Cells, counted from the map's corner, to px of the picture. */
+  at(cells) {
+    return this.margin + cells * this.cell;
+  }
+
+  box(corners) {
+    return corners.map((corner) => this.at(corner));
+  }
+
+  /** The RoI as it is in the image, in cells. */
+  drawRoi(roi) {
+    this.roiBox = this.box(roi);
+    this.roi.show([this.roiBox], rectangle);
+  }
+
+  /** RoIPool: the rounded window, the overlapping bins, the maxima. */
+  drawPool(pool, chosen) {
+    this.window.show([this.box(pool.window)], rectangle);
+    const bins = pool.rows.flatMap(([top, bottom]) =>
+      pool.columns.map(([left, right]) => [left, top, right, bottom]),
+    );
+    this.bins.show(bins, ([left, top, right, bottom], k) => {
+      // Bins that share an edge are drawn a little inside each other, so that both are seen.
+      const inset = 0.05 + 0.04 * (k % BINS.length);
+      const empty = right <= left || bottom <= top;
+      const edges = this.box([left + inset, top + inset, right - inset, bottom - inset]);
+      const look = { stroke: binColour(k), fill: binColour(k), class: binClass(k, chosen) };
+      return { ...rectangle(edges), ...look, visibility: empty ? "hidden" : "visible" };
+    });
+    this.maxima.show(pool.argmax, (place, k) => ({
+      cx: this.at((Math.max(place, 0) % this.map.w) + 0.5),
+      cy: this.at(Math.floor(Math.max(place, 0) / this.map.w) + 0.5),
+      r: Math.min(this.cell * 0.42, 22),
+      class: k === chosen ? "maximum is-chosen" : "maximum",
+      visibility: place < 0 ? "hidden" : "visible",
+    }));
+  }
+
+  /** RoIAlign: the window as it is sampled, equal bins, samples; one sample with its corners. */
+  drawAlign(align, size, chosen, sample) {
+    const { x, y } = align;
+    const [left, top] = [x.start + 0.5, y.start + 0.5];
+    const [width, height] = [x.extent / size, y.extent / size];
+    this.window.show([this.box([left, top, left + x.extent, top + y.extent])], rectangle);
+    const row = Math.floor(chosen / size);
+    const column = chosen % size;
+    const corner = [left + column * width, top + row * height];
+    this.bins.show([[...corner, corner[0] + width, corner[1] + height]], (edges) => {
+      return { ...rectangle(this.box(edges)), stroke: binColour(chosen), fill: binColour(chosen), class: "bin is-chosen" };
+    });
+    const cuts = Array.from({ length: size - 1 }, (_, i) => i + 1);
+    const [right, bottom] = [left + x.extent, top + y.extent];
+    const lines = cuts.flatMap((i) => [
+      [left + i * width, top, left + i * width, bottom],
+      [left, top + i * height, right, top + i * height],
+    ]);
+    this.lines.show(lines, (line) => {
+      const [x1, y1, x2, y2] = this.box(line);
+      return { x1, y1, x2, y2 };
+    });
+    this.drawSamples(align, row, column, sample);
+  }
+
+  drawSamples({ x, y }, row, column, sample) {
+    const points = y.bins.flatMap((ys, i) =>
+      x.bins.flatMap((xs, j) => ys.flatMap((py) => xs.map((px) => [px, py, i === row && j === column]))),
+    );
+    const apart = Math.min(Math.abs(x.extent), Math.abs(y.extent)) / (x.bins.length * Math.max(x.count, 1));
+    const radius = Math.min(Math.max(apart * this.cell * 0.36, 1.3), 5);
+    this.dots.show(points, ([px, py, mine]) => ({
+      cx: this.at(px + 0.5),
+      cy: this.at(py + 0.5),
+      r: radius,
+      class: mine ? "sample is-chosen" : "sample",
+    }));
+    const shown = sample?.counts ? [sample] : [];
+    this.areas.show(shown.length ? sample.areas : [], (area, k) => ({ ...rectangle(this.box(area)), fill: CORNERS[k] }));
+    this.rings.show(shown.length ? sample.corners : [], ([cx, cy], k) => ({
+      cx: this.at(cx),
+      cy: this.at(cy),
+      r: Math.min(this.cell * 0.4, 21),
+      stroke: CORNERS[k],
+    }));
+    this.chosen.show(sample ? [sample] : [], (it) => ({
+      cx: this.at(it.x + 0.5),
+      cy: this.at(it.y + 0.5),
+      r: Math.max(radius, 3.5) + 2,
+    }));
+  }
+
+  /** An arrow at each edge of the RoI: where it must go for the chosen output to grow. */
+  drawArrows(slopes) {
+    if (!slopes) return this.arrows.show([], () => ({}));
+    const [x1, y1, x2, y2] = this.roiBox;
+    const [cx, cy] = [(x1 + x2) / 2, (y1 + y2) / 2];
+    const starts = [[x1, cy], [cx, y1], [x2, cy], [cx, y2]];
+    this.arrows.show(slopes, (slope, k) => {
+      const length = Math.max(Math.min(slope * this.cell * 0.9, 90), -90);
+      const [x, y] = starts[k];
+      return { d: arrow(x, y, k % 2 ? 0 : length, k % 2 ? length : 0) };
+    });
+  }
+}
+
+const binClass = (k, chosen) => (k === chosen ? "bin is-chosen" : "bin");
+
+/** A path from (x, y) by (dx, dy) with a head, along one axis; too short to see: a mere tick. */
+function arrow(x, y, dx, dy) {
+  const length = Math.hypot(dx, dy);
+  if (length < 1) return `M${x - 2} ${y - 2}L${x + 2} ${y + 2}`;
+  const [ux, uy] = [dx / length, dy / length];
+  const head = Math.min(8, length);
+  const [ex, ey] = [x + dx, y + dy];
+  const [bx, by] = [ex - ux * head, ey - uy * head];
+  const [wx, wy] = [-uy * head * 0.6, ux * head * 0.6];
+  return `M${x} ${y}L${ex} ${ey}M${bx + wx} ${by + wy}L${ex} ${ey}L${bx - wx} ${by - wy}`;
+}

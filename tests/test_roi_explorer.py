@@ -1,0 +1,205 @@
+"""The RoI explorer: its traits and still picture, and its JavaScript's arithmetic against ours."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+import torch
+import traitlets
+from source_tree import PACKAGE, ROOT
+
+from mrcnn_lite.ops import bilinear, roi_align, roi_pool
+from mrcnn_lite.widgets.roi_explorer import JS, RoIExplorer, bundle, explore_roi
+from mrcnn_lite.widgets.roi_maps import named_maps
+
+CASES = 1000
+TOLERANCE = 1e-10  # both sides compute in float64; sums in another order
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node: it is not installed")
+
+
+def draw_case(random: torch.Generator) -> dict:
+    """A map, a RoI that may leave it, and settings, all random."""
+
+    def whole(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (), generator=random))
+
+    h, w, stride = whole(1, 9), whole(1, 9), 2 ** whole(2, 6)
+    size = whole(1, 8)
+    limit = torch.tensor([w, h]) * stride
+    corner = (torch.rand(2, generator=random, dtype=torch.float64) * 1.4 - 0.4) * limit
+    extent = torch.rand(2, generator=random, dtype=torch.float64) * limit * 1.3 + 0.01
+    box = torch.cat([corner, corner + extent])
+    if whole(0, 3) == 0:  # many corners on halves of an element, where rounding has to decide
+        box = (box / stride * 2).round() / 2 * stride
+        box[2:] = torch.maximum(box[2:], box[:2] + stride / 2)
+    return {
+        "rows": torch.randn(h, w, generator=random, dtype=torch.float64).tolist(),
+        "box": box.tolist(),
+        "stride": stride,
+        "size": size,
+        "ratio": whole(0, 9),
+        "aligned": bool(whole(0, 2)),
+        "bin": whole(0, size * size),
+        "sample": whole(0, 4),
+    }
+
+
+@pytest.fixture(scope="module")
+def cases() -> tuple[list[dict], list[dict]]:
+    """Random cases, and what the browser's code makes of them."""
+    random = torch.Generator().manual_seed(20)
+    cases = [draw_case(random) for _ in range(CASES)]
+    command = ["node", str(ROOT / "tests" / "roi_ops_cases.mjs"), (JS / "roi_ops.js").as_uri()]
+    run = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return cases, json.loads(run.stdout)
+
+
+def assert_same(theirs: list, ours: torch.Tensor) -> None:
+    theirs = torch.tensor(theirs, dtype=torch.float64).reshape(ours.shape)
+    torch.testing.assert_close(theirs, ours, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def arguments(case: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """The map `[1, 1, h, w]` and the box `[1, 4]` of a case, both with gradients."""
+    features = torch.tensor(case["rows"], dtype=torch.float64)[None, None].requires_grad_()
+    return features, torch.tensor([case["box"]], dtype=torch.float64).requires_grad_()
+
+
+def align_of(case: dict, features: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
+    scale, ratio = 1 / case["stride"], case["ratio"]
+    return roi_align(features, [box], case["size"], scale, ratio, aligned=case["aligned"])
+
+
+@needs_node
+def test_roi_pool_in_the_browser(cases):
+    for case, answer in zip(*cases):
+        features, box = arguments(case)
+        out = roi_pool(features, [box.detach()], case["size"], 1 / case["stride"])
+        assert_same(answer["pool"], out.detach())
+        out.sum().backward()
+        assert_same(answer["poolGradient"], features.grad)
+
+
+@needs_node
+def test_roi_align_in_the_browser(cases):
+    for case, answer in zip(*cases):
+        features, box = arguments(case)
+        out = align_of(case, features, box)
+        assert_same(answer["align"], out.detach())
+        out.sum().backward()
+        assert_same(answer["alignGradient"], features.grad)
+
+
+@needs_node
+def test_box_gradients_in_the_browser(cases):
+    """At a kink (a sample exactly on an element) both sides take a one-sided derivative."""
+    compared = 0
+    for case, answer in zip(*cases):
+        features, box = arguments(case)
+        out = align_of(case, features.detach(), box).flatten()
+        corners = torch.tensor(case["box"]) / case["stride"]
+        if torch.equal(corners * 2, (corners * 2).round()):
+            continue
+        (ours,) = torch.autograd.grad(out[case["bin"]], box)
+        theirs = [slopes[case["bin"]] for slopes in answer["boxGradients"]]
+        assert_same(theirs, ours[0])
+        compared += 1
+    assert compared > CASES / 2
+
+
+@needs_node
+def test_the_explained_sample(cases):
+    for case, answer in zip(*cases):
+        sample = answer["sample"]
+        if sample is None:
+            assert answer["align"][case["bin"]] == 0
+            continue
+        features, _ = arguments(case)
+        at = [torch.tensor([sample[name]], dtype=torch.float64) for name in ("y", "x")]
+        assert_same([sample["value"]], bilinear(features[0].detach(), *at)[0])
+
+
+def test_the_articles_numbers():
+    pool, align = explore_roi(sampling_ratio=1).outputs()
+    assert [round(x, 4) for x in pool.flatten().tolist()] == [1.6871, 0.4676, 2.0242, 2.3571]
+    assert [round(x, 4) for x in align.flatten().tolist()] == [-0.8546, 0.3236, 0.2177, 0.0546]
+
+
+def test_the_bundle_is_one_module():
+    """A notebook's front end loads it from a string: nothing may be left to import."""
+    lines = bundle().splitlines()
+    assert not [line for line in lines if line.startswith("import ")]
+    assert [line for line in lines if line.startswith("export default")] == [
+        "export default { render };"
+    ]
+    assert "http" not in bundle().replace("http://www.w3.org/2000/svg", "")  # nothing is fetched
+    names = [
+        line.split("(")[0].split()[-1]
+        for line in lines
+        if line.startswith(("function ", "export function "))
+    ]
+    assert len(names) == len(set(names)), "two functions of one name in one module"
+
+
+@needs_node
+def test_the_bundle_parses(tmp_path):
+    path = tmp_path / "bundle.mjs"
+    path.write_text(bundle(), encoding="utf-8")
+    run = subprocess.run(["node", "--check", str(path)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_every_file_of_the_explorer_is_in_the_package():
+    assert {path.name for path in JS.glob("*.js")} == {
+        f"roi_{name}.js" for name in ("ops", "panels", "controls", "chart", "explorer")
+    }
+    assert JS.parent.parent == PACKAGE
+
+
+@pytest.mark.parametrize("entry", named_maps(), ids=lambda entry: entry["key"])
+def test_every_map_is_shown(entry):
+    explorer = explore_roi(map=entry["key"], stride=entry["stride"], box=entry["box"])
+    data, metadata = explorer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert data["text/plain"].startswith(metadata["image/png"]["alt"])
+    assert data["image/png"].startswith("iVBOR")
+    assert explorer.still()[:4] == b"\x89PNG"
+
+
+def test_own_numbers():
+    explorer = explore_roi(map="own", own=[[0, 1], [2, 3]], box=[0, 0, 64, 64], size=1)
+    assert explorer.features().tolist() == [[[[0.0, 1.0], [2.0, 3.0]]]]
+    assert explorer.outputs()[0].item() == 3
+
+
+def test_traits_can_be_observed():
+    explorer, seen = RoIExplorer(), []
+    explorer.observe(lambda change: seen.append(change["new"]), names="box")
+    explorer.box = [12, 10, 124, 124]
+    assert seen == [[12.0, 10.0, 124.0, 124.0]]
+
+
+BAD = [
+    ({"box": [5, 5, 5, 9]}, "x1 < x2"),
+    ({"box": [0, 0, 1]}, "x1, y1, x2, y2"),
+    ({"box": [0, 0, float("nan"), 4]}, "x1 < x2"),
+    ({"map": "mine"}, "must be one of"),
+    ({"stride": 5}, "must be one of"),
+    ({"own": [[1, 2], [3]]}, "same length"),
+    ({"own": [[1, float("inf")]]}, "row 0"),
+    ({"own": [[0.0] * 33]}, "at most 32"),
+    ({"size": 8}, "size"),
+]
+
+
+@pytest.mark.parametrize(("state", "words"), BAD, ids=lambda value: str(value)[:40])
+def test_bad_states_are_refused(state, words):
+    with pytest.raises(traitlets.TraitError, match=words):
+        explore_roi(**state)
+
+
+def test_an_unknown_trait():
+    with pytest.raises(ValueError, match="no trait named 'ratio'"):
+        explore_roi(ratio=2)
