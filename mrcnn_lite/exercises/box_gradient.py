@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, Verdict, combine
+from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, combine
 from mrcnn_lite.ops import roi_align
 
 CASES = 60
@@ -74,17 +74,16 @@ def _middles() -> Iterator[tuple[Any, ...]]:
         yield torch.randn(h, w, generator=generator), box, 1 / stride
 
 
-def _grade_box_gradient(answer: Any) -> Verdict:
-    return FunctionGrader(
-        right=_right_box_gradient,
-        cases=_middles,
-        describe=lambda features, box, scale: (
-            f"map {features.shape[0]} x {features.shape[1]}, stride {1 / scale:.0f}, "
-            f"box {[round(number, 2) for number in box.tolist()]}"
-        ),
-        mistakes=combine(_box_variant, BOX_SLIPS, most=2),
-        praise="{n} gradients agree with autograd.",
-    )(answer)
+_grade_box_gradient = FunctionGrader(
+    right=_right_box_gradient,
+    cases=_middles,
+    describe=lambda features, box, scale: (
+        f"map {features.shape[0]} x {features.shape[1]}, stride {1 / scale:.0f}, "
+        f"box {[round(number, 2) for number in box.tolist()]}"
+    ),
+    mistakes=combine(_box_variant, BOX_SLIPS, most=2),
+    praise="{n} gradients agree with autograd.",
+)
 
 
 EXERCISES = (
