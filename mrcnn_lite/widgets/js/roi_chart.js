@@ -3,7 +3,7 @@
 import { html } from "./roi_controls.js";
 import { decimal, svg } from "./roi_panels.js";
 
-const STEPS = 180; // that are remembered
+const [FEWEST, STEPS] = [40, 180]; // steps that fill the chart at first, and that are remembered
 const [WIDTH, HEIGHT] = [800, 90];
 
 /** RoIPool jumps, RoIAlign glides. */
@@ -39,7 +39,8 @@ export class Chart {
   draw(bin) {
     const all = this.steps.flatMap(({ values }) => values);
     const [low, high] = [Math.min(...all), Math.max(...all)];
-    const x = (k) => ((k / STEPS) * WIDTH).toFixed(1);
+    const width = WIDTH / Math.max(this.steps.length, FEWEST);
+    const x = (k) => (k * width).toFixed(1);
     const y = (value) => (HEIGHT - 8 - ((HEIGHT - 16) * (value - low)) / (high - low || 1)).toFixed(1);
     // Each value holds until the next step: RoIPool's line has corners where it jumps.
     const pool = this.steps.map(({ values }, k) => `${x(k)} ${y(values[0])}H${x(k + 1)}`);
