@@ -1,0 +1,201 @@
+"""Notebook 02: its exercises (solutions, mistakes, stubs), its explorer and its pictures."""
+
+import functools
+import json
+import math
+import re
+import time
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from source_tree import ROOT
+
+from mrcnn_lite import ops
+from mrcnn_lite.exercises import check, pixels
+from mrcnn_lite.exercises.registry import find
+from mrcnn_lite.viz.pixels import read_along, read_at
+from mrcnn_lite.widgets.ruler import CURVES, IMAGE, STRIDES, RulerState, explore_ruler
+
+FOLDED = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
+PNG = b"\x89PNG\r\n\x1a\n"
+OURS = {
+    "02-sample": ("my_sample", pixels._sample_variant, pixels.SAMPLE_SLIPS),
+    "02-half-open": ("my_half_open", pixels._half_open_variant, pixels.HALF_OPEN_SLIPS),
+}
+each = pytest.mark.parametrize("name", OURS)
+
+
+def run(source: str, function: str):
+    scope = {"torch": torch, "math": math, "check": lambda *answer: None}
+    exec(source, scope)
+    return scope[function]
+
+
+def sources(kind: str) -> list[str]:
+    path = ROOT / "notebooks/02_where_are_the_pixels.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
+
+
+def solution(name: str):
+    blocks = FOLDED.findall("\n".join(sources("markdown")))
+    (block,) = [block for block in blocks if f"def {OURS[name][0]}(" in block]
+    return run(block, OURS[name][0])
+
+
+@each
+def test_the_solution_passes(name):
+    verdict = find(name).grade(solution(name))
+    assert verdict.passed, verdict.words
+
+
+@each
+def test_the_stub_is_not_yet(name, capsys):
+    (cell,) = [s for s in sources("code") if f'check("{name}"' in s]
+    check(name, run(cell, OURS[name][0]))
+    assert capsys.readouterr().out.startswith("Not yet")
+
+
+@each
+def test_the_right_variant_is_right(name):
+    """The mistakes differ from the truth by their switch only."""
+    assert find(name).grade(OURS[name][1]).passed
+
+
+MISTAKES = [(name, words, change) for name in OURS for words, change in OURS[name][2]]
+
+
+@pytest.mark.parametrize(("name", "words", "change"), MISTAKES, ids=[m[1][:40] for m in MISTAKES])
+def test_each_known_mistake_is_named(name, words, change):
+    verdict = find(name).grade(functools.partial(OURS[name][1], **change))
+    assert not verdict.passed
+    assert f"Likely: {words}\n" in verdict.words
+
+
+@each
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda *inputs: 1 / 0, "ZeroDivisionError"),
+        (lambda *inputs: "a word", "not numbers"),
+        (lambda *inputs: torch.full((9, 9), 3.0), "it should have"),
+        (17, "the function itself"),
+    ],
+)
+def test_anything_else_gets_an_answer(name, answer, words):
+    verdict = find(name).grade(answer)
+    assert not verdict.passed
+    assert words in verdict.words
+    assert "Likely" not in verdict.words
+
+
+def test_help_comes_one_difficulty_at_a_time():
+    """No half and no clamp: the half is named first, the ends of the map wait."""
+    variant = pixels._sample_variant
+    function = functools.partial(variant, shift=lambda _: 0.0, right=False)
+    words = find("02-sample").grade(function).words
+    assert "`aligned` is ignored" in words
+    assert "and:" not in words
+
+
+def test_two_mistakes_at_once():
+    function = functools.partial(pixels._sample_variant, mirror=True, pixel=True)
+    words = find("02-sample").grade(function).words
+    assert "half an image pixel" in words
+    assert "and: the weights are mirrored" in words
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("stride", STRIDES)
+def test_a_reading_is_what_torchvision_samples(stride, aligned):
+    generator = torch.Generator().manual_seed(stride)
+    values = torch.rand(IMAGE // stride, generator=generator, dtype=torch.float64)
+    grid = values.repeat(9, 1)[None, None]
+    for x in torch.linspace(2 * stride, IMAGE - 2 * stride, 11).tolist():
+        half = 0.75 * stride  # more than one element: aligned=False would enlarge a smaller box
+        box = torch.tensor([[x - half, 2.0 * stride, x + half, 4.0 * stride]]).double()
+        theirs = torchvision.ops.roi_align(grid, [box], 1, 1 / stride, 1, aligned)
+        assert read_at(values, x, stride, aligned).value == pytest.approx(theirs.item())
+
+
+def test_reading_along_is_reading_at():
+    values = torch.rand(6, generator=torch.Generator().manual_seed(2))
+    along = np.linspace(-40, 260, 61)
+    for aligned in (False, True):
+        each_one = [read_at(values, x, 32, aligned).value for x in along]
+        assert read_along(values, along, 32, aligned).tolist() == each_one
+    assert read_at(values, -40, 32, aligned=False).value == 0, "more than one element outside"
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_areas_read_a_ramp_exactly_and_points_half_an_element_too_far(stride):
+    state = RulerState()
+    state.stride = stride
+    for x in range(stride, IMAGE - stride + 1, 3):
+        state.x = x
+        readings = state.readings()
+        assert readings[True].value == pytest.approx(x)
+        assert readings[False].value == pytest.approx(x + stride / 2)
+
+
+def test_the_explorer_starts_where_the_notebook_is():
+    png, text = RulerState().render()
+    assert png.startswith(PNG)
+    assert text.startswith("ramp at x = 64 px, stride 32: areas say 64.0000, points say 80.0000;")
+    assert "0.5000 x 48.0000 (element 1) + 0.5000 x 80.0000 (element 2) = 64.0000" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("x", 100), ("stride", 8), ("curve", "wave"), ("curve", "edge")],
+)
+def test_every_control_changes_picture_and_words(name, value):
+    explorer = explore_ruler()
+    png, text = explorer.png, explorer.text
+    explorer.controls[name].value = value
+    assert explorer.png != png
+    assert explorer.text != text
+
+
+def test_a_model_can_be_looked_at_alone():
+    explorer = explore_ruler()
+    pictures = {explorer.set(model=m).png for m in explorer.controls["model"].options}
+    assert len(pictures) == 3
+    assert all(control.description for control in explorer.controls.values())
+    assert explorer.text in explorer._repr_mimebundle_()[0]["text/plain"]
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_the_map_holds_the_means_of_the_curve(curve):
+    state = RulerState()
+    state.curve = curve
+    for stride in STRIDES:
+        state.stride = stride
+        assert len(state.values()) == IMAGE // stride
+        fine = state.values().reshape(6, -1).mean(1)
+        state.stride = 32
+        assert np.allclose(fine, state.values()), "a mean of means"
+
+
+def test_a_step_is_quick():
+    state = RulerState()
+    state.render()
+    times = []
+    for x in range(60, 72):
+        state.x, state.stride = x, STRIDES[x % 4]
+        start = time.perf_counter()
+        state.render()
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.05, "the quickest of twelve: other work on the machine does not count"
+
+
+def test_the_package_agrees_with_detectron2s_check():
+    """detectron2, tests/layers/test_roi_align.py: the two tables of the notebook."""
+    features = torch.arange(25.0).reshape(1, 1, 5, 5)
+    box = torch.tensor([[1.0, 1.0, 3.0, 3.0]])
+    steps = torch.arange(4.0)
+    for aligned, first in ((False, 7.5), (True, 4.5)):
+        table = first + 2.5 * steps[:, None] + 0.5 * steps
+        assert torch.equal(ops.roi_align(features, [box], 4, 1.0, 0, aligned)[0, 0], table)
