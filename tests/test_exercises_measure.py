@@ -1,64 +1,17 @@
-"""Exercises and explorers of notebooks 11 and 13: solutions, mistakes, stubs, controls."""
+"""Exercises and explorers of notebooks 11 and 13: any answer gets words, any control a picture."""
 
 import io
-import json
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
-from source_tree import ROOT
 
-from mrcnn_lite import ops
-from mrcnn_lite.exercises import average_precision, check, pooler
 from mrcnn_lite.exercises.registry import find
 from mrcnn_lite.widgets.average_precision import explore_average_precision
 from mrcnn_lite.widgets.journey import STAGES, explore_journey
 
-FOLDED = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
-OURS = {
-    "11-pooler": ("11_whole_network", "my_pooler", pooler.MISTAKES),
-    "13-average-precision": (
-        "13_average_precision",
-        "my_average_precision",
-        average_precision.MISTAKES,
-    ),
-}
-each = pytest.mark.parametrize("name", OURS)
-
-
-def run(source: str, function: str):
-    scope = {"np": np, "ops": ops, "check": lambda *answer: None}
-    exec(source, scope)
-    return scope[function]
-
-
-def sources(name: str, kind: str) -> list[str]:
-    path = ROOT / "notebooks" / f"{OURS[name][0]}.ipynb"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
-
-
-@each
-def test_the_solution_passes(name):
-    (block,) = FOLDED.findall("\n".join(sources(name, "markdown")))
-    verdict = find(name).grade(run(block, OURS[name][1]))
-    assert verdict.passed, verdict.words
-
-
-@each
-def test_the_stub_is_not_yet(name, capsys):
-    (cell,) = [s for s in sources(name, "code") if f'check("{name}"' in s]
-    check(name, run(cell, OURS[name][1]))
-    assert capsys.readouterr().out.startswith("Not yet")
-
-
-@each
-def test_mistakes_are_named(name):
-    for mistake in OURS[name][2]:
-        verdict = find(name).grade(mistake.function)
-        assert not verdict.passed
-        assert mistake.words in verdict.words
+each = pytest.mark.parametrize("name", ["11-pooler", "13-average-precision"])
 
 
 @each

@@ -160,9 +160,10 @@ def _pooled(features: Tensor, ranges: Sequence[tuple[int, int]]) -> Tensor:
 
 def _grade_map(answer: Any) -> Verdict:
     """Whether a 6 x 6 map tells RoIPool's overlapping windows from both disjoint splits."""
-    answer = answer() if callable(answer) else answer
     if answer is None:
         return not_yet("your map")
+    if callable(answer):
+        return Verdict(False, "Hand over the map itself, a 6 x 6 tensor, not a function.")
     features = as_numbers(answer)
     if features is None or features.numel() != 36 or not torch.isfinite(features).all():
         return Verdict(False, "Not right yet: the map must be 6 x 6 finite numbers.")
