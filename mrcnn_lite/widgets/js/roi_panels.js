@@ -79,7 +79,7 @@ export class Panel {
     this.svg = svg("svg", { viewBox: `0 0 ${SIDE} ${SIDE}`, role: "group", "aria-label": label });
     const layer = (kind) => this.svg.appendChild(svg("g", { class: kind, "aria-hidden": "true" }));
     this.cells = layer("cells");
-    const overlay = layer("overlay");
+    const overlay = layer("marks");
     const pool = (tag, kind) => new Pool(overlay, () => svg(tag, { class: kind }));
     this.areas = pool("rect", "area");
     this.window = pool("rect", name === "RoIPool" ? "window pool" : "window align");
