@@ -71,11 +71,19 @@ def learning_picture(
             ax.plot(*mark.points(), **{**POINTS, "ms": 4, "mew": 0.6})
         else:
             draw_box(ax, np.array(mark) - 0.5, style.VERMILION, linestyle=(0, (4, 2)))
+        lift = _clear_of(mark, len(array)) if isinstance(mark, Samples) else 0.0
         for (row, column), value in np.ndenumerate(array):
             if value:
-                write(ax, column, row, f"{value:.2f}", fontsize=style.SMALL)
+                write(ax, column, row + lift, f"{value:.2f}", fontsize=style.SMALL)
         ax.set_title(title, fontsize=style.NORMAL)
     return fig
+
+
+def _clear_of(samples: Samples, height: int) -> float:
+    """How far below their element numbers have to stand so that no sample covers them."""
+    rows = np.arange(height)[:, None]
+    room = {lift: np.abs(rows + lift - samples.y.reshape(-1)).min() for lift in (0, -0.25, 0.25)}
+    return max(room, key=room.get)
 
 
 def product_picture(terms: Sequence[tuple[str, ArrayLike]]) -> Figure:
@@ -193,9 +201,9 @@ def descent_picture(
     passed: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.55}
     for box in boxes[1:-1:4]:
         draw_box(left, box, style.BLUE, **passed)
-    draw_box(left, target, style.GREEN, "target", linewidth=4.5)
+    draw_box(left, target, style.GREEN, "target", linewidth=3.8)
     draw_box(left, boxes[0], style.VERMILION, "start", linestyle=(0, (4, 2)))
-    draw_box(left, boxes[-1], style.BLUE, "end, and on the way")
+    draw_box(left, boxes[-1], style.BLUE, "end, and on the way", linewidth=1.4)
     left.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.13), ncols=3)
     right.semilogy(np.arange(len(losses)), losses)
     right.set(xlabel="step", ylabel="mean squared difference")
@@ -232,5 +240,5 @@ def slopes_picture(
             ax.axvline(kink, color=style.PALE, linewidth=1, zorder=0)
     above.set(ylabel="first output")
     below.set(xlabel="box moved to the right (px)", ylabel="slope per px")
-    above.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    above.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(values))
     return fig

@@ -1,0 +1,164 @@
+"""The exercises of notebook 05, with answers as learners write them.
+
+Solutions, stubs and known mistakes of all exercises are tested in test_exercise_matrix.py too.
+"""
+
+import functools
+import math
+import re
+
+import pytest
+import torch
+
+from mrcnn_lite.exercises import box_gradient, hint, roi_gradients
+from mrcnn_lite.exercises.registry import find
+from mrcnn_lite.exercises.sources import chapter_of
+
+OURS = {
+    "05-matrix": (roi_gradients._axis_variant, roi_gradients.AXIS_SLIPS),
+    "05-backward": (roi_gradients._backward_variant, roi_gradients.BACKWARD_SLIPS),
+    "05-box-gradient": (box_gradient._box_variant, box_gradient.BOX_SLIPS),
+}
+MISTAKES = [
+    (exercise, variant, words, change)
+    for exercise, (variant, slips) in OURS.items()
+    for words, change in slips
+]
+
+each = pytest.mark.parametrize("exercise", OURS)
+
+
+def not_implemented(*inputs):
+    raise NotImplementedError
+
+
+def broken(*inputs):
+    return 1 / 0
+
+
+@each
+def test_the_solution_passes(exercise):
+    verdict = find(exercise).grade(chapter_of(exercise).solution(exercise))
+    assert verdict.passed, verdict.words
+    assert verdict.words.startswith("Passed: 60")
+
+
+@each
+def test_stubs_are_not_yet(exercise):
+    for empty in (chapter_of(exercise).stub(exercise), None, not_implemented):
+        assert find(exercise).grade(empty).words.startswith("Not yet")
+
+
+@each
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (broken, "ZeroDivisionError"),
+        (lambda *inputs: "a word", "not numbers"),
+        (lambda *inputs: torch.zeros(9, 9, 9), "it should have"),
+        (lambda *inputs: 0.125, "it should have"),
+        (17, "the function itself"),
+    ],
+)
+def test_unknown_wrong_answers_are_caught(exercise, answer, words):
+    verdict = find(exercise).grade(answer)
+    assert not verdict.passed and "Likely" not in verdict.words
+    assert re.search(words, verdict.words)
+
+
+@each
+def test_an_answer_that_is_slightly_off_is_caught_and_not_misnamed(exercise):
+    right = OURS[exercise][0]
+    verdict = find(exercise).grade(lambda *inputs: right(*inputs) * 1.01)
+    assert not verdict.passed and "Likely" not in verdict.words
+
+
+@pytest.mark.parametrize(
+    ("exercise", "variant", "words", "change"),
+    MISTAKES,
+    ids=[f"{exercise} {change}" for exercise, _, _, change in MISTAKES],
+)
+def test_each_known_mistake_is_named(exercise, variant, words, change):
+    verdict = find(exercise).grade(functools.partial(variant, **change))
+    assert not verdict.passed
+    assert f"Likely: {words}\n" in verdict.words
+
+
+@each
+def test_the_right_variant_is_right(exercise):
+    """The mistakes differ from the truth by their switch only."""
+    assert find(exercise).grade(OURS[exercise][0]).passed
+
+
+def test_two_mistakes_at_once():
+    both = functools.partial(roi_gradients._backward_variant, mean=False, swap=True)
+    words = find("05-backward").grade(both).words
+    assert "number of samples is missing" in words and "and: rows and columns" in words
+
+
+def loop(grad, features, boxes, scale, ratio, write):
+    """A backward pass as a learner writes it: `write(out, row, column, value)` per corner."""
+    out = torch.zeros_like(features)
+    steps = grad.shape[-1] * ratio
+    for g, (x1, y1, x2, y2) in zip(grad, (boxes * scale).tolist()):
+        for i in range(steps):
+            for j in range(steps):
+                y, x = y1 + (i + 0.5) * (y2 - y1) / steps, x1 + (j + 0.5) * (x2 - x1) / steps
+                top, left = math.floor(y), math.floor(x)
+                share = g[:, i // ratio, j // ratio] / ratio**2
+                for row, v in ((top, 1 - y + top), (top + 1, y - top)):
+                    for column, u in ((left, 1 - x + left), (left + 1, x - left)):
+                        write(out, row, column, v * u * share)
+    return out
+
+
+def add(out, row, column, value):
+    out[:, row, column] += value
+
+
+def assign(out, row, column, value):
+    out[:, row, column] = value
+
+
+def test_a_learners_own_loop():
+    """Not made from matrices as our variants are: the names must fit code that people write."""
+    exercise = find("05-backward")
+    assert exercise.grade(functools.partial(loop, write=add)).passed
+    assert "is overwritten" in exercise.grade(functools.partial(loop, write=assign)).words
+
+
+def test_a_learners_own_indexing():
+    def indexed(grad, features, boxes, scale, ratio):
+        out = torch.zeros_like(features)
+        part = (torch.arange(grad.shape[-1] * ratio) + 0.5) / (grad.shape[-1] * ratio)
+        for g, corners in zip(grad, boxes * scale):
+            y = corners[1] + part * (corners[3] - corners[1])
+            x = corners[0] + part * (corners[2] - corners[0])
+            top, left = y.long()[:, None], x.long()
+            v, u = (y - y.floor())[:, None], x - x.floor()
+            share = g.repeat_interleave(ratio, 1).repeat_interleave(ratio, 2) / ratio**2
+            for row, a in ((top, 1 - v), (top + 1, v)):
+                for column, b in ((left, 1 - u), (left + 1, u)):
+                    out[:, row, column] += a * b * share
+        return out
+
+    assert "keeps one of several additions" in find("05-backward").grade(indexed).words
+
+
+def test_the_notebooks_own_matrix_is_named_by_what_it_lacks():
+    """`axis_matrix` of section 4 is right on the map and knows no border."""
+    code = [text for kind, text in chapter_of("05-matrix").cells if kind == "code"]
+    (source,) = [text for text in code if text.startswith("def axis_matrix(")]
+    scope = {"torch": torch}
+    exec(source.split("\n\n\n")[0], scope)
+    words = find("05-matrix").grade(scope["axis_matrix"]).words
+    assert "Likely: samples up to one element off the map" in words
+
+
+@each
+def test_hints_come_in_order(exercise, capsys):
+    count = len(find(exercise).hints)
+    assert count in (3, 4)
+    for number in range(1, count + 1):
+        hint(exercise, number)
+    assert capsys.readouterr().out.startswith(f"Hint 1 of {count}")
