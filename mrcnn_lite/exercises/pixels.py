@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, Verdict, combine
+from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, combine
 from mrcnn_lite.ops import bilinear
 
 INSIDE, EDGES = 60, 60  # places with two neighbours, places near the ends of the map
@@ -202,28 +202,26 @@ HALF_OPEN_SLIPS = (
 )
 
 
-def _grade_sample(answer: Any) -> Verdict:
-    return FunctionGrader(
-        right=_right_sample,
-        cases=_places,
-        describe=lambda values, x, stride, aligned: (
-            f"{len(values)} elements, x = {x} px, stride {stride}, aligned={aligned}"
-        ),
-        mistakes=combine(_sample_variant, SAMPLE_SLIPS, most=2),
-        praise="{n} places agree, under both models, the ends of the map included.",
-        tiers=(INSIDE,),
-    )(answer)
+_grade_sample = FunctionGrader(
+    right=_right_sample,
+    cases=_places,
+    describe=lambda values, x, stride, aligned: (
+        f"{len(values)} elements, x = {x} px, stride {stride}, aligned={aligned}"
+    ),
+    mistakes=combine(_sample_variant, SAMPLE_SLIPS, most=2),
+    praise="{n} places agree, under both models, the ends of the map included.",
+    tiers=(INSIDE,),
+)
 
 
-def _grade_half_open(answer: Any) -> Verdict:
-    return FunctionGrader(
-        right=_right_half_open,
-        cases=_boxes,
-        describe=lambda boxes, form: f'form "{form}", first box {boxes[0].int().tolist()}',
-        mistakes=combine(_half_open_variant, HALF_OPEN_SLIPS, most=2),
-        praise="{n} sets of boxes agree, in all three forms.",
-        tiers=(SETS, 2 * SETS),
-    )(answer)
+_grade_half_open = FunctionGrader(
+    right=_right_half_open,
+    cases=_boxes,
+    describe=lambda boxes, form: f'form "{form}", first box {boxes[0].int().tolist()}',
+    mistakes=combine(_half_open_variant, HALF_OPEN_SLIPS, most=2),
+    praise="{n} sets of boxes agree, in all three forms.",
+    tiers=(SETS, 2 * SETS),
+)
 
 
 EXERCISES = (
