@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, Verdict, combine
+from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, combine
 from mrcnn_lite.models.matching import match
 from mrcnn_lite.ops import box_iou
 
@@ -135,16 +135,15 @@ SLIPS = (
 )
 
 
-def _grade(answer: Any) -> Verdict:
-    return FunctionGrader(
-        right=_right,
-        cases=_cases,
-        describe=lambda objects, anchors, high, low: (
-            f"{len(objects)} objects, {len(anchors)} anchors, high {high}, low {low}"
-        ),
-        mistakes=combine(_variant, SLIPS, most=2),
-        praise="{n} pictures agree: equal overlaps, shared anchors, objects out of reach included.",
-    )(answer)
+_grade = FunctionGrader(
+    right=_right,
+    cases=_cases,
+    describe=lambda objects, anchors, high, low: (
+        f"{len(objects)} objects, {len(anchors)} anchors, high {high}, low {low}"
+    ),
+    mistakes=combine(_variant, SLIPS, most=2),
+    praise="{n} pictures agree: equal overlaps, shared anchors, objects out of reach included.",
+)
 
 
 EXERCISES = (

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, Verdict, combine
+from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, combine
 from mrcnn_lite.ops import nms
 
 CASES, BOXES = 80, 9
@@ -82,7 +82,7 @@ def _cases() -> Iterator[tuple[Any, ...]]:
 
     for k in range(CASES):
         corner = draw(0, GRID, BOXES, 2)  # [N, 2]
-        boxes = torch.cat([corner, corner + 2 * draw(1, 5, BOXES, 2)], 1).float()  # [N, 4]
+        boxes = torch.cat([corner, corner + 2 * draw(2, 5, BOXES, 2)], 1).float()  # [N, 4]
         boxes[4:6] = boxes[:2] + draw(-1, 2, 2, 4)
         boxes[6] = boxes[0]
         boxes[6, 3] = boxes[0, 1] + (boxes[0, 3] - boxes[0, 1]) / (2 if k % 2 else 4)
@@ -139,17 +139,16 @@ SLIPS = (
 )
 
 
-def _grade(answer: Any) -> Verdict:
-    return FunctionGrader(
-        right=nms,
-        cases=_cases,
-        describe=lambda boxes, scores, threshold: (
-            f"{len(boxes)} boxes, threshold {threshold}, "
-            f"scores {', '.join(f'{score:.1f}' for score in scores.tolist())}"
-        ),
-        mistakes=combine(_variant, SLIPS, most=2),
-        praise="{n} crowds agree, equal scores and overlaps of exactly the threshold included.",
-    )(answer)
+_grade = FunctionGrader(
+    right=nms,
+    cases=_cases,
+    describe=lambda boxes, scores, threshold: (
+        f"{len(boxes)} boxes, threshold {threshold}, "
+        f"scores {', '.join(f'{score:.1f}' for score in scores.tolist())}"
+    ),
+    mistakes=combine(_variant, SLIPS, most=2),
+    praise="{n} crowds agree, equal scores and overlaps of exactly the threshold included.",
+)
 
 
 EXERCISES = (

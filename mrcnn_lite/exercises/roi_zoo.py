@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, Verdict, combine
+from mrcnn_lite.exercises.registry import Exercise, FunctionGrader, combine
 from mrcnn_lite.ops.roi_zoo import mean_of_points
 
 BINS = 160
@@ -203,30 +203,28 @@ EDGE_SLIPS = (
 )
 
 
-def _grade_bin(answer: Any) -> Verdict:
-    return FunctionGrader(
-        right=_right_bin,
-        cases=_bins,
-        describe=lambda features, y, x: (
-            f"map {features.shape[0]} x {features.shape[1]}, "
-            f"y = {[round(at, 3) for at in y]}, x = {[round(at, 3) for at in x]}"
-        ),
-        mistakes=combine(_bin_variant, BIN_SLIPS, most=2),
-        praise="{n} bins agree, inside, on the border and beyond.",
-    )(answer)
+_grade_bin = FunctionGrader(
+    right=_right_bin,
+    cases=_bins,
+    describe=lambda features, y, x: (
+        f"map {features.shape[0]} x {features.shape[1]}, "
+        f"y = {[round(at, 3) for at in y]}, x = {[round(at, 3) for at in x]}"
+    ),
+    mistakes=combine(_bin_variant, BIN_SLIPS, most=2),
+    praise="{n} bins agree, inside, on the border and beyond.",
+)
 
 
-def _grade_edges(answer: Any) -> Verdict:
-    return FunctionGrader(
-        right=_right_edges,
-        cases=_rois,
-        describe=lambda first, last, size, ratio: (
-            f"RoI from {first} to {last}, size {size}, ratio {ratio}"
-        ),
-        mistakes=combine(_edge_variant, EDGE_SLIPS, most=2),
-        praise="{n} RoIs agree: your crop_and_resize samples where RoIAlign does.",
-        tiers=(ROIS // 3,),
-    )(answer)
+_grade_edges = FunctionGrader(
+    right=_right_edges,
+    cases=_rois,
+    describe=lambda first, last, size, ratio: (
+        f"RoI from {first} to {last}, size {size}, ratio {ratio}"
+    ),
+    mistakes=combine(_edge_variant, EDGE_SLIPS, most=2),
+    praise="{n} RoIs agree: your crop_and_resize samples where RoIAlign does.",
+    tiers=(ROIS // 3,),
+)
 
 
 EXERCISES = (
