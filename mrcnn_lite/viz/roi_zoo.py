@@ -131,6 +131,40 @@ def zoo_picture(
     return fig
 
 
+def pairs_picture(rois: Mapping[str, tuple[float, float]], size: int) -> Figure:
+    """One axis of a RoI: samples of ratio 2, and how far the pairs of ratio 4 stand apart.
+
+    Args:
+        rois: name -> (first, last), elements.
+        size: P, bins along the axis.
+
+    Returns:
+        The figure.
+    """
+    fig, axes = style.figure(len(rois), 1, width=7.6, height=0.95 * len(rois) + 0.7, sharex=True)
+    end = max(last for _, last in rois.values())
+    for ax, (name, (first, last)) in zip(np.atleast_1d(axes), rois.items()):
+        step = (last - first) / (2 * size)
+        samples = first + (np.arange(2 * size) + 0.5) * step
+        ax.plot([first, last], [0, 0], color=style.BLACK, linewidth=1.2, label="RoI")
+        low, high = samples - step / 4, samples + step / 4
+        ax.hlines(np.zeros_like(low), low, high, color=style.ORANGE, linewidth=7, label="pairs")
+        pairs = np.concatenate([low, high])
+        ax.plot(pairs, 0 * pairs, "|", color=style.BLACK, ms=9, label="samples, ratio 4")
+        ax.plot(samples, 0 * samples, "o", color=style.BLUE, ms=6, label="samples, ratio 2")
+        whole = np.arange(np.ceil(end) + 1)
+        caught = ((whole[:, None] > low) & (whole[:, None] < high)).any(1)
+        for here, mark in ((~caught, "^"), (caught, "X")):
+            ax.plot(whole[here], 0 * whole[here] - 0.7, mark, color=style.VERMILION, ms=6)
+        ax.set(ylim=(-1.1, 0.8), yticks=[])
+        ax.set_title(name, fontsize=style.NORMAL)
+        ax.spines["left"].set_visible(False)
+    ax.set(xticks=whole, xlabel="elements of the map (triangle: outside all pairs, X: within one)")
+    handles = ax.get_legend_handles_labels()[0]
+    fig.legend(handles=handles, loc="outside upper right", ncols=4)
+    return fig
+
+
 def _curves(ax: Axes, at: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
     """Lines with a name at the end of each."""
     for line, (name, values) in zip(LINES[-len(curves) :], curves.items()):
@@ -181,12 +215,12 @@ def length_picture(
 
 
 def border_picture(
-    centres: ArrayLike, values: Sequence[ArrayLike], titles: Sequence[str], image: int
+    centres: Sequence[float], values: Sequence[ArrayLike], titles: Sequence[str], image: int
 ) -> Figure:
     """What a small box reads from a map of ones, for every place of its centre.
 
     Args:
-        centres: `[N]`, where the centre was, in px, the same for x and y.
+        centres: evenly spaced, where the centre was, in px, the same for x and y.
         values: one `[N, N]` per panel.
         titles: a line per panel.
         image: side of the image in px.
@@ -195,7 +229,8 @@ def border_picture(
         The figure.
     """
     fig, axes = style.figure(1, len(values), width=8.0, height=3.0, sharey=True)
-    first, last = float(np.min(centres)), float(np.max(centres))
+    half = float(centres[1] - centres[0]) / 2
+    first, last = float(centres[0]) - half, float(centres[-1]) + half
     extent = (first, last, last, first)
     for ax, panel, title in zip(axes, values, titles):
         panel = np.asarray(panel)
@@ -205,6 +240,6 @@ def border_picture(
         ax.set(xlabel="centre of the box, x (px)", xticks=range(0, image + 1, 64))
         ax.set_yticks(range(0, image + 1, 64))
     axes[0].set_ylabel("y (px)")
-    fig.colorbar(drawn, ax=axes, shrink=0.8, label="mean of four samples")
+    fig.colorbar(drawn, ax=axes, shrink=0.8, label="value of the bin")
     axes[0].legend(handles=[frame], loc="upper left", bbox_to_anchor=(-0.05, -0.22))
     return fig
