@@ -124,7 +124,7 @@ def test_every_picture_is_drawn():
     path = np.linspace([1.0, 1, 3, 3], [2.0, 2, 4, 4], 9)
     figures = [
         draw.learning_picture([features, features], ["a", "b"], [samples, (0, 0, 5, 5)]),
-        draw.product_picture([("out", np.eye(2)), ("a", np.eye(2)), ("b", np.eye(2))]),
+        draw.product_picture({"out": np.eye(2), "a": np.eye(2), "b": np.eye(2)}),
         draw.arrows_picture(features, samples, [("rise", (1, 2, 3, -4))]),
         draw.descent_picture(features, path, (2, 2, 4, 4), np.geomspace(1, 1e-6, 9)),
         draw.slopes_picture(shifts, {"RoIPool": shifts, "RoIAlign": shifts}, {}, [2.5]),

@@ -86,19 +86,19 @@ def _clear_of(samples: Samples, height: int) -> float:
     return max(room, key=room.get)
 
 
-def product_picture(terms: Sequence[tuple[str, ArrayLike]]) -> Figure:
+def product_picture(terms: Mapping[str, ArrayLike]) -> Figure:
     """A product of matrices as heat maps that can be read: result = first x second x third.
 
     White is exactly 0; each matrix is coloured by the size of its numbers, whatever their sign.
 
     Args:
-        terms: (name, matrix) pairs; the first is the result.
+        terms: matrices by name; the first is the result.
 
     Returns:
         The figure.
     """
     fig, ax = style.figure(width=8.2, height=3.4)
-    arrays = [(name, as_array(matrix)) for name, matrix in terms]
+    arrays = [(name, as_array(matrix)) for name, matrix in terms.items()]
     tallest = max(len(array) for _, array in arrays)
     left = 0.0
     for place, (name, array) in enumerate(arrays):
