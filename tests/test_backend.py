@@ -1,5 +1,7 @@
 """The switch between loop, tensor form and kernel."""
 
+import sys
+
 import pytest
 import torch
 
@@ -7,6 +9,8 @@ import mrcnn_lite
 from mrcnn_lite.ops import nms, register_kernel, roi_align, set_backend, use_backend
 from mrcnn_lite.ops.backend import _kernels
 
+# `mrcnn_lite.ops.backend` is the function; this is the module that it comes from.
+backend = sys.modules["mrcnn_lite.ops.backend"]
 FEATURES, ROIS = torch.randn(1, 1, 4, 4), torch.tensor([[0.0, 1, 1, 3, 3]])
 
 
@@ -39,16 +43,49 @@ def test_an_unknown_name_is_refused():
         set_backend("cuda")
 
 
-def test_a_kernel_that_is_not_there_is_an_error():
+def test_a_kernel_that_is_not_there_is_an_error(monkeypatch):
     _kernels.clear()
-    with pytest.raises(ValueError, match="no Triton kernel has registered"):
+    monkeypatch.setattr(backend, "_loaded", True)
+    with pytest.raises(ValueError, match="Triton is not installed; use 'auto' or 'torch'"):
+        set_backend("triton")
+    register_kernel("nms", "cuda", lambda *a: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="no CUDA device is here; use 'auto' or 'torch'"):
         set_backend("triton")
     assert mrcnn_lite.backend() == "auto"
-    register_kernel("roi_align", "cuda", lambda *a: None)
-    with use_backend("triton"), pytest.raises(ValueError, match="no kernel for device 'cpu'"):
-        pool()
+    register_kernel("roi_align", "cpu", lambda *a: None)
     with use_backend("triton"), pytest.raises(ValueError, match="nms has no kernel"):
         nms(ROIS[:, 1:], torch.ones(1), 0.5)
+
+
+def test_kernels_are_loaded_once_and_only_when_asked_for(monkeypatch):
+    calls = []
+    monkeypatch.setattr(backend, "_loaded", False)
+    monkeypatch.setattr(backend.importlib, "import_module", calls.append)
+    pool()
+    assert not calls
+    for _ in range(2):
+        backend.load_kernels()
+    assert calls == ["mrcnn_lite.kernels"]
+
+
+def test_without_triton_there_are_no_kernels(monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(name="triton")
+
+    monkeypatch.setattr(backend, "_loaded", False)
+    monkeypatch.setattr(backend.importlib, "import_module", absent)
+    backend.load_kernels()
+
+
+def test_a_broken_kernel_package_is_no_secret(monkeypatch):
+    def broken(name):
+        raise ModuleNotFoundError(name="mrcnn_lite.kernels.nothing")
+
+    monkeypatch.setattr(backend, "_loaded", False)
+    monkeypatch.setattr(backend.importlib, "import_module", broken)
+    with pytest.raises(ModuleNotFoundError):
+        backend.load_kernels()
 
 
 def test_a_registered_kernel_is_used_where_it_may_be():

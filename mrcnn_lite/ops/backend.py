@@ -5,18 +5,23 @@
     triton      a GPU kernel; an error where there is none
     auto        a kernel where one has registered itself for the tensor's device, else torch
 
-`ops` never imports a kernel. A kernel module calls `register_kernel` when it is imported.
+`ops` knows no kernel. The package of kernels is loaded when the first tensor on a GPU arrives (or
+when "triton" is asked for), and calls `register_kernel` for what it has; where there is no Triton,
+there are no kernels.
 """
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 
 BACKENDS = ("reference", "torch", "triton", "auto")
+KERNELS = "mrcnn_lite.kernels"
 
 _chosen = "auto"
 _kernels: dict[tuple[str, str], Callable] = {}  # (operation, device type) -> function
+_loaded = False
 
 
 def backend() -> str:
@@ -35,16 +40,17 @@ def set_backend(name: str) -> None:
         name: "reference", "torch", "triton" or "auto".
 
     Raises:
-        ValueError: the name is unknown, or it is "triton" and no kernel has registered itself.
+        ValueError: the name is unknown, or it is "triton" and no kernel can run here.
     """
     global _chosen
     if name not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {name!r}")
-    if name == "triton" and not _kernels:
-        raise ValueError(
-            "backend 'triton' was asked for, but no Triton kernel has registered itself in this "
-            "process; use 'auto' or 'torch'"
-        )
+    if name == "triton":
+        load_kernels()
+        devices = {device for _, device in _kernels}
+        if not devices - {"cuda"} and not ("cuda" in devices and torch.cuda.is_available()):
+            reason = "no CUDA device is here" if devices else "Triton is not installed"
+            raise ValueError(f"backend 'triton' was asked for, but {reason}; use 'auto' or 'torch'")
     _chosen = name
 
 
@@ -74,6 +80,28 @@ def register_kernel(operation: str, device_type: str, function: Callable) -> Non
     _kernels[operation, device_type] = function
 
 
+def forget_kernels(device_type: str) -> None:
+    """Undo every `register_kernel` for a device.
+
+    Args:
+        device_type: such as "cpu", where Triton's interpreter serves for a test only.
+    """
+    for key in [key for key in _kernels if key[1] == device_type]:
+        del _kernels[key]
+
+
+def load_kernels() -> None:
+    """Let the kernels register themselves, once; without Triton nothing happens."""
+    global _loaded
+    if not _loaded:
+        _loaded = True
+        try:
+            importlib.import_module(KERNELS)
+        except ModuleNotFoundError as error:
+            if error.name != "triton":
+                raise
+
+
 def choose(operation: str, device: torch.device, loop: Callable, tensor: Callable) -> Callable:
     """Pick the form of an operation that the chosen backend asks for.
 
@@ -93,6 +121,8 @@ def choose(operation: str, device: torch.device, loop: Callable, tensor: Callabl
         return loop
     if _chosen == "torch":
         return tensor
+    if device.type == "cuda":
+        load_kernels()
     kernel = _kernels.get((operation, device.type))
     if kernel is None and _chosen == "triton":
         raise ValueError(

@@ -1,0 +1,36 @@
+"""The operations as GPU kernels, written in Triton.
+
+Each has the arguments and results of its twin in `mrcnn_lite.ops`, which calls it for tensors on a
+GPU.
+
+Every file is in the same order: what one program owns, the kernel with its parameters in groups
+(pointers, sizes, compile-time constants), the wrapper that checks, allocates and launches, and the
+bytes that move. Coordinates and sums are float32 (float64 for float64 features), whatever the type
+of the features; feature maps are read as [B, h, w, C], channels last, without a copy where they are
+stored so.
+
+Without a GPU the same kernels run in Triton's interpreter (slowly, one program at a time), which is
+how they are tested everywhere: set TRITON_INTERPRET=1 before this package is imported, and call
+`register("cpu")`.
+"""
+
+from mrcnn_lite.kernels.library import multiscale_roi_align, roi_align
+from mrcnn_lite.ops.backend import register_kernel
+
+KERNELS = {
+    "roi_align": roi_align,
+    "multiscale_roi_align": multiscale_roi_align,
+}
+
+
+def register(device_type: str) -> None:
+    """Let the kernels serve tensors of a device.
+
+    Args:
+        device_type: "cuda", or "cpu" for Triton's interpreter.
+    """
+    for operation, function in KERNELS.items():
+        register_kernel(operation, device_type, function)
+
+
+register("cuda")

@@ -1,0 +1,86 @@
+"""What happens on one axis, for kernels to call: the twins of `ops.taps` and `ops.bilinear`.
+
+They are inlined into the kernels that use them. A `position` may be one number or a block of them.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def roi_axis(corner_ptr, scale, axis: tl.constexpr, ALIGNED: tl.constexpr):
+    """Where a RoI begins on an axis of the map, and how long it is there, in elements.
+
+    Args:
+        corner_ptr: to the RoI's x1, y1, x2, y2, pixels.
+        scale: elements per pixel.
+        axis: 0 for x, 1 for y.
+        ALIGNED: whether element 0 lies at 0.5; if not, a RoI is at least one element long.
+    """
+    shift: tl.constexpr = 0.5 if ALIGNED else 0.0
+    start = tl.load(corner_ptr + axis) * scale - shift
+    extent = tl.load(corner_ptr + axis + 2) * scale - shift - start
+    if not ALIGNED:
+        extent = tl.maximum(extent, 1.0)
+    return start, extent
+
+
+@triton.jit
+def sample_count(bin_size, SAMPLES: tl.constexpr):
+    """Samples per bin: a constant, or (SAMPLES <= 0, adaptive) one per element of the bin."""
+    count = SAMPLES
+    if SAMPLES <= 0:
+        count = tl.maximum(tl.ceil(bin_size), 0.0).to(tl.int32)
+    return count
+
+
+@triton.jit
+def corners(position, n):
+    """The two elements around a position, the weight of the second, and 1 if the sample counts.
+
+    A sample too far outside counts 0, and so does a NaN, which compares false with everything. Both
+    elements exist in any case, so that reading them is always allowed.
+    """
+    counts = tl.where((position >= -1.0) & (position <= n), 1.0, 0.0)
+    on_map = tl.minimum(tl.maximum(position, 0.0), n - 1.0)
+    low = on_map.to(tl.int32)  # truncation is floor, since nothing is negative
+    high = tl.minimum(low + 1, n - 1)
+    return low, high, on_map - low, counts
+
+
+@triton.jit
+def moves(position, n):
+    """1 where a sample's value changes when its position does, 0 where it was put onto the edge."""
+    return tl.where((position >= 0.0) & (position <= n - 1.0), 1.0, 0.0)
+
+
+@triton.jit
+def interpolation(element, start, bin_size, samples, n, BLOCK_P: tl.constexpr):
+    """The weight of some elements of an axis in every bin: a block of the matrix A of one axis.
+
+    Args:
+        element: [E], elements of the axis.
+        start: where the RoI begins.
+        bin_size: length of a bin.
+        samples: per bin.
+        n: length of the axis.
+        BLOCK_P: the bins, rounded up; spare ones get weights too, which the caller masks.
+    """
+    bin_index = tl.arange(0, BLOCK_P)
+    weight = tl.zeros((element.shape[0], BLOCK_P), dtype=start.dtype)
+    for s in range(samples):
+        position = start + bin_index * bin_size + (s + 0.5) * bin_size / samples  # [BLOCK_P]
+        low, high, fraction, counts = corners(position, n)
+        weight += tl.where(
+            element[:, None] == low[None, :], (counts * (1 - fraction))[None, :], 0.0
+        )
+        weight += tl.where(element[:, None] == high[None, :], (counts * fraction)[None, :], 0.0)
+    return weight / tl.maximum(samples, 1)  # [E, BLOCK_P]
+
+
+@triton.jit
+def footprint(start, extent, n):
+    """The first element that a RoI can read on an axis, and the one after the last."""
+    first = tl.minimum(tl.maximum(tl.minimum(start, start + extent), 0.0), n - 1.0).to(tl.int32)
+    last = tl.minimum(tl.maximum(tl.maximum(start, start + extent), 0.0), n - 1.0).to(tl.int32)
+    return first, tl.minimum(last + 2, n)

@@ -1,0 +1,67 @@
+"""A feature pyramid as kernel arguments: one pointer per level and one small table."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+LEVELS = 5  # as many as a kernel takes; fewer are filled up with the last one
+
+
+class Pyramid(NamedTuple):
+    """What a kernel needs to know of L maps.
+
+    Attributes:
+        maps: LEVELS Tensor[B, h, w, C], contiguous.
+        table: Tensor[L, 3] of (h, w, scale), in the type of the coordinates.
+    """
+
+    maps: tuple[Tensor, ...]
+    table: Tensor
+
+
+def coordinate_type(dtype: torch.dtype) -> torch.dtype:
+    """The type in which positions and sums are kept for features of a type: float32, or float64."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def channels_last(feature: Tensor) -> Tensor:
+    """A map as [B, h, w, C], contiguous; a copy only where it is not stored so."""
+    return feature.permute(0, 2, 3, 1).contiguous()  # [B, h, w, C]
+
+
+def pack(features: Sequence[Tensor], scales: Sequence[float]) -> Pyramid:
+    """Prepare L maps for a kernel.
+
+    Args:
+        features: L Tensor[B, C, h, w], at most LEVELS.
+        scales: elements per pixel of each.
+
+    Returns:
+        The pyramid.
+
+    Raises:
+        ValueError: more levels than a kernel takes.
+    """
+    if len(features) > LEVELS:
+        raise ValueError(f"features has {len(features)} levels; the kernels take at most {LEVELS}")
+    maps = [channels_last(feature) for feature in features]
+    maps += maps[-1:] * (LEVELS - len(maps))
+    rows = [[*feature.shape[-2:], scale] for feature, scale in zip(features, scales, strict=True)]
+    dtype, device = coordinate_type(features[0].dtype), features[0].device
+    return Pyramid(tuple(maps), torch.tensor(rows, dtype=dtype, device=device))  # [L, 3]
+
+
+@triton.jit
+def level_of(level, map0, map1, map2, map3, map4, table_ptr):
+    """The pointer to a level's map, its height, width and scale."""
+    pointer = tl.where(level == 0, map0, map1)
+    pointer = tl.where(level == 2, map2, pointer)
+    pointer = tl.where(level == 3, map3, pointer)
+    pointer = tl.where(level == 4, map4, pointer)
+    h = tl.load(table_ptr + 3 * level).to(tl.int32)
+    w = tl.load(table_ptr + 3 * level + 1).to(tl.int32)
+    return pointer, h, w, tl.load(table_ptr + 3 * level + 2)

@@ -1,0 +1,101 @@
+"""RoIAlign of a whole feature pyramid in one launch (He et al. 2017, section 3; FPN, eq. 1).
+
+One program owns one row of one RoI's output, for a block of channels: P x BLOCK_C numbers. It reads
+its RoI once, picks the level's pointer, and then adds up samples: each sample of the row is four
+elements of the map, and of each element BLOCK_C neighbouring numbers, which lie side by side in
+memory. Nothing is computed twice per channel, and nothing of the output is written twice.
+"""
+
+from collections.abc import Sequence
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from mrcnn_lite.kernels.axis import corners, roi_axis, sample_count
+from mrcnn_lite.kernels.pyramid import level_of, pack
+
+BLOCK_C = 128  # channels per program: 256 bytes of bf16, two full memory transactions
+
+
+@triton.jit
+def _roi_align_kernel(
+    # pointers: maps [B, h, w, C], their table [L, 3], image and level [K, 2], corners [K, 4]
+    map0, map1, map2, map3, map4, table_ptr, place_ptr, corner_ptr,
+    out_ptr,  # [K, ROWS, COLUMNS, C]
+    # sizes
+    channels,
+    # compile-time constants
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, SAMPLES: tl.constexpr, ALIGNED: tl.constexpr,
+    BLOCK_P: tl.constexpr,  # COLUMNS, rounded up to a power of two
+    BLOCK_C: tl.constexpr,
+):  # fmt: skip
+    k, row = tl.program_id(0) // ROWS, tl.program_id(0) % ROWS
+    channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
+    column = tl.arange(0, BLOCK_P)
+    used = (column < COLUMNS)[:, None] & (channel < channels)[None, :]  # [BLOCK_P, BLOCK_C]
+
+    image, level = tl.load(place_ptr + 2 * k), tl.load(place_ptr + 2 * k + 1)
+    pointer, h, w, scale = level_of(level, map0, map1, map2, map3, map4, table_ptr)
+    pointer += image.to(tl.int64) * h * w * channels
+    start_x, width = roi_axis(corner_ptr + 4 * k, scale, 0, ALIGNED)
+    start_y, height = roi_axis(corner_ptr + 4 * k, scale, 1, ALIGNED)
+    bin_w, bin_h = width / COLUMNS, height / ROWS
+    across, down = sample_count(bin_w, SAMPLES), sample_count(bin_h, SAMPLES)
+
+    total = tl.zeros((BLOCK_P, BLOCK_C), dtype=corner_ptr.dtype.element_ty)
+    for a in range(down):
+        top, bottom, v, counts_y = corners(start_y + row * bin_h + (a + 0.5) * bin_h / down, h)
+        for b in range(across):
+            x = start_x + column * bin_w + (b + 0.5) * bin_w / across  # [BLOCK_P]
+            left, right, u, counts_x = corners(x, w)
+            u, counts = u[:, None], (counts_x * counts_y)[:, None]
+            # Two rows of two elements: loads of BLOCK_C numbers side by side.
+            upper = pointer + top * w * channels + channel[None, :]
+            lower = pointer + bottom * w * channels + channel[None, :]
+            at, after = left[:, None] * channels, right[:, None] * channels
+            f1 = tl.load(upper + at, mask=used, other=0.0).to(total.dtype)
+            f2 = tl.load(upper + after, mask=used, other=0.0).to(total.dtype)
+            f3 = tl.load(lower + at, mask=used, other=0.0).to(total.dtype)
+            f4 = tl.load(lower + after, mask=used, other=0.0).to(total.dtype)
+            value = (1 - v) * ((1 - u) * f1 + u * f2) + v * ((1 - u) * f3 + u * f4)
+            total += counts * value
+    total /= tl.maximum(across * down, 1)
+
+    place = (tl.program_id(0).to(tl.int64) * COLUMNS + column)[:, None] * channels
+    tl.store(out_ptr + place + channel[None, :], total.to(out_ptr.dtype.element_ty), mask=used)
+
+
+def launch(
+    features: Sequence[Tensor], place: Tensor, corners: Tensor, scales: Sequence[float],
+    size: Sequence[int], samples: int, aligned: bool,
+) -> Tensor:  # fmt: skip
+    """Allocate the output and run the kernel.
+
+    Args:
+        features: L Tensor[B, C, h, w].
+        place: Tensor[K, 2] int32 of (image, level).
+        corners: Tensor[K, 4], pixels.
+        scales: elements per pixel of each level.
+        size: (rows, columns) of bins.
+        samples: per bin and axis; 0 or less is adaptive.
+        aligned: whether element 0 lies at 0.5.
+
+    Returns:
+        Tensor[K, C, P, P] of the features' type, stored channels last.
+
+    Bytes moved: each element that a RoI reads, once from memory and then from cache, and the output
+    once; nothing else is written.
+    """
+    pyramid = pack(features, scales)
+    channels, (rows, columns) = features[0].shape[1], size
+    out = features[0].new_empty(len(place), rows, columns, channels)  # [K, P, P, C]
+    if out.numel():
+        block_c = min(BLOCK_C, triton.next_power_of_2(channels))
+        grid = (len(place) * rows, triton.cdiv(channels, block_c))
+        _roi_align_kernel[grid](
+            *pyramid.maps, pyramid.table, place, corners, out, channels,
+            ROWS=rows, COLUMNS=columns, SAMPLES=max(samples, 0), ALIGNED=aligned,
+            BLOCK_P=triton.next_power_of_2(columns), BLOCK_C=block_c,
+        )  # fmt: skip
+    return out.permute(0, 3, 1, 2)  # [K, C, P, P]

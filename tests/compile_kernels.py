@@ -1,0 +1,115 @@
+"""Compiles every kernel for GPUs that need not be here, and says what the compiler made of it.
+
+    python tests/compile_kernels.py > facts.json
+
+Runs in a process of its own, without Triton's interpreter. Each line of KERNELS is a kernel with the
+types of its arguments; an argument that ends in `_ptr` or begins with `map` is a pointer.
+"""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.compiler import get_ptxas
+from triton.compiler import ASTSource
+
+TARGETS = (80, 90)  # A100; H100 and H200
+WHOLE = {"table_ptr": "fp32", "place_ptr": "i32", "corner_ptr": "fp32", "channels": "i32"}
+POOL = {"ROWS": 7, "COLUMNS": 7, "SAMPLES": 2, "ALIGNED": False}
+
+# name of the case: module, kernel, types of arguments (maps: `map`), compile-time constants
+KERNELS: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
+    f"roi_align {dtype}": (
+        "roi_align",
+        "_roi_align_kernel",
+        {**WHOLE, "map": dtype, "out_ptr": dtype},
+        {**POOL, "BLOCK_P": 8, "BLOCK_C": 128},
+    )
+    for dtype in ("fp32", "bf16", "fp16")
+}
+KERNELS["roi_align adaptive"] = (
+    "roi_align",
+    "_roi_align_kernel",
+    {**WHOLE, "map": "fp32", "out_ptr": "fp32"},
+    {**POOL, "SAMPLES": 0, "ALIGNED": True, "BLOCK_P": 8, "BLOCK_C": 128},
+)
+KERNELS["roi_align backward, atomic"] = (
+    "roi_align_backward",
+    "_atomic_kernel",
+    {**WHOLE, "map": "fp32", "grad_ptr": "bf16"},
+    {**POOL, "BLOCK_P": 8, "BLOCK_C": 64},
+)
+KERNELS["roi_align backward, deterministic"] = (
+    "roi_align_backward",
+    "_tile_kernel",
+    {
+        **{"map_ptr": "fp32", "table_ptr": "fp32", "order_ptr": "i64", "begin_ptr": "i64"},
+        **{"corner_ptr": "fp32", "grad_ptr": "bf16"},
+        **{"tiles_x": "i32", "tiles_y": "i32", "channels": "i32"},
+    },
+    {**POOL, "BLOCK_P": 8, "BLOCK_C": 64},
+)
+KERNELS["roi_align boxes"] = (
+    "roi_align_boxes",
+    "_boxes_kernel",
+    {**WHOLE, "map": "bf16", "grad_ptr": "bf16", "out_ptr": "fp32"},
+    {**POOL, "BLOCK": (8, 128)},
+)
+
+
+def source(module: str, kernel: str, types: dict, constants: dict) -> ASTSource:
+    """A kernel with its types, pointers and sizes promised to be multiples of 16, as they are."""
+    function = getattr(importlib.import_module(f"mrcnn_lite.kernels.{module}"), kernel)
+    signature, promises = {}, {}
+    for place, name in enumerate(function.arg_names):
+        if name in constants:
+            signature[name] = "constexpr"
+            continue
+        is_map = re.fullmatch(r"map\d", name)
+        pointer = "*" if is_map or name.endswith("_ptr") else ""
+        signature[name] = pointer + types["map" if is_map else name]
+        if pointer or name == "channels":
+            promises[(place,)] = [["tt.divisibility", 16]]
+    values = {(function.arg_names.index(name),): value for name, value in constants.items()}
+    return ASTSource(function, signature, values, promises)
+
+
+def facts(ptx: str, target: int) -> dict[str, Any]:
+    """What can be read off the compiled code."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.ptx"
+        path.write_text(ptx)
+        name = re.search(r"\.target (\w+)", ptx)[1]
+        out = ["-o", path.with_suffix(".cubin")]
+        command = [get_ptxas(target).path, "-v", f"--gpu-name={name}", *out, path]
+        words = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return {
+        "loads": sorted(set(re.findall(r"ld\.global[.\w:]*?((?:v\d\.)?b\d+)", ptx))),
+        "atomics": sorted(set(re.findall(r"(?:red|atom)\.global[.\w]*", ptx))),
+        "registers": int(re.search(r"Used (\d+) registers", words)[1]),
+        "spilled": sum(int(n) for n in re.findall(r"(\d+) bytes spill", words)),
+    }
+
+
+def main() -> None:
+    """Compile all and print the facts as JSON."""
+    warnings.simplefilter("ignore")
+    found: dict[str, Any] = {}
+    for target in TARGETS:
+        for name, case in KERNELS.items():
+            gpu = GPUTarget("cuda", target, 32)
+            compiled = triton.compile(source(*case), target=gpu, options={"num_warps": 4})
+            found[f"{name}, sm_{target}"] = facts(compiled.asm["ptx"], target)
+    json.dump(found, sys.stdout, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""RoIAlign's kernels against their twin in `ops`: forward, backward, boxes, the operator.
+
+Without a GPU the kernels run in Triton's interpreter; a second file compiles them for GPUs.
+"""
+
+import pytest
+import torch
+from cases import article_map, article_rois, random_rois
+from kernel_tools import DEVICE, assert_close, kernels_run
+
+from mrcnn_lite.ops import multiscale_roi_align, roi_align, use_backend
+
+IMAGE = (64, 96)
+TYPES = [torch.float64, torch.float32]
+
+
+def pyramid(dtype: torch.dtype = torch.float64, channels: int = 3, levels: int = 3) -> list:
+    """Maps of an image of 64 x 96 pixels, strides 4, 8, 16."""
+    g = torch.Generator().manual_seed(levels)
+    sizes = [(16 // 2**l, 24 // 2**l) for l in range(levels)]
+    maps = [torch.randn(2, channels, *size, generator=g, dtype=dtype) for size in sizes]
+    return [m.to(DEVICE).requires_grad_() for m in maps]
+
+
+def boxes(dtype: torch.dtype = torch.float64, count: int = 8) -> list:
+    """RoIs of every kind, some for each of two images."""
+    rois = random_rois(count, 2, IMAGE, seed=3)
+    return [rois[rois[:, 0] == image, 1:].to(DEVICE, dtype).requires_grad_() for image in (0, 1)]
+
+
+def both(function):
+    """What the tensor form and the kernel make of the same call."""
+    with use_backend("torch"):
+        expected = function()
+    with kernels_run():
+        return function(), expected
+
+
+def pool(maps, rois, samples, aligned, size=(3, 4)):
+    """Small enough that all three levels are used."""
+    return multiscale_roi_align(
+        maps, rois, IMAGE, size, samples, aligned=aligned, canonical_scale=30
+    )
+
+
+def test_the_articles_numbers():
+    rois = article_rois().to(DEVICE)
+    with kernels_run():
+        out = roi_align(article_map().to(DEVICE), rois, 2, 1 / 32, 1, aligned=False)
+    expected = torch.tensor([[-0.8546, 0.3236], [0.2177, 0.0546]], device=DEVICE)
+    torch.testing.assert_close(out[0, 0], expected, rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("samples", [0, 1, 2, 3])
+def test_forward(samples, aligned, dtype):
+    out, expected = both(lambda: pool(pyramid(dtype), boxes(dtype), samples, aligned).detach())
+    assert_close(out, expected)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("channels", [1, 5, 64, 130])
+def test_odd_numbers_of_channels(channels):
+    out, expected = both(lambda: pool(pyramid(channels=channels), boxes(count=3), 1, True).detach())
+    assert_close(out, expected)
+
+
+@pytest.mark.parametrize("size", [1, 2, (5, 3), 7])
+def test_sizes(size):
+    out, expected = both(lambda: pool(pyramid(), boxes(count=3), 1, False, size).detach())
+    assert_close(out, expected)
+
+
+@pytest.mark.parametrize("deterministic", [False, True], ids=["atomic", "deterministic"])
+@pytest.mark.parametrize(("samples", "aligned"), [(0, True), (1, False), (2, False), (2, True)])
+def test_backward(samples, aligned, deterministic):
+    def gradients():
+        maps, rois = pyramid(), boxes()
+        out = pool(maps, rois, samples, aligned)
+        grad = torch.arange(out.numel(), device=DEVICE, dtype=out.dtype).sin().view(out.shape)
+        return torch.autograd.grad(out, [*maps, *rois], grad)
+
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(deterministic)
+    try:
+        found, expected = both(gradients)
+    finally:
+        torch.use_deterministic_algorithms(before)
+    for a, b in zip(found, expected):
+        assert_close(a, b)
+
+
+def test_one_level_and_other_layouts():
+    """A map that is stored channels last is read as it is, another one is copied."""
+    feature, rois = pyramid(levels=1)[0].detach(), random_rois(6, 2, IMAGE, seed=5).to(DEVICE)
+    feature = feature.contiguous(memory_format=torch.channels_last)
+    out, expected = both(lambda: roi_align(feature, rois, 2, 1 / 4, 2, aligned=True))
+    assert_close(out, expected)
+    half = feature[:, :, ::2, 1:]
+    out, expected = both(lambda: roi_align(half, rois, 2, 1 / 3, 2, aligned=True))
+    assert_close(out, expected)
+
+
+def test_no_boxes():
+    none = [torch.zeros(0, 4, dtype=torch.float64, device=DEVICE)] * 2
+    maps = pyramid()
+    with kernels_run():
+        out = pool(maps, none, 2, True)
+        assert out.shape == (0, 3, 3, 4)
+        out.sum().backward()
+    assert all(not m.grad.any() for m in maps)
+
+
+def test_too_many_levels():
+    maps = [torch.zeros(1, 1, 2 ** (7 - l), 2 ** (7 - l), device=DEVICE) for l in range(6)]
+    rois = [torch.tensor([[0.0, 0, 9, 9]], device=DEVICE)]
+    with kernels_run(), pytest.raises(ValueError, match="6 levels; the kernels take at most 5"):
+        multiscale_roi_align(maps, rois, (128, 128), 2, 2, aligned=False)
+
+
+def test_the_operator_is_registered_rightly():
+    """Schema, fake form, autograd and tracing, by PyTorch's own checks."""
+    maps = [m.detach() for m in pyramid(channels=2, levels=2)]
+    place = torch.tensor([[0, 0], [1, 1]], dtype=torch.int32, device=DEVICE)
+    corners = torch.tensor([[3.0, 4, 30, 20], [5, 6, 40, 50]], dtype=torch.float64, device=DEVICE)
+    settings = ([1 / 4, 1 / 8], [2, 3], 1, True)
+    maps = [m.requires_grad_() for m in maps]
+    torch.library.opcheck(
+        torch.ops.mrcnn_lite.roi_align, (maps, place, corners.requires_grad_(), *settings)
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_sixteen_bits(dtype):
+    """Features of 16 bits, coordinates and sums of 32: nearly as exact as float32's answer."""
+    maps, rois = [m.detach() for m in pyramid(torch.float32, channels=64)], boxes(torch.float32)
+    with kernels_run():
+        out = pool([m.to(dtype) for m in maps], rois, 2, False)
+        expected = pool([m.to(dtype).float() for m in maps], rois, 2, False)
+    torch.testing.assert_close(out.float(), expected, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.gpu
+def test_the_deterministic_backward_repeats_itself():
+    def gradients():
+        maps = [m.float().detach().requires_grad_() for m in pyramid(channels=64)]
+        rois = [b.float() for b in boxes(count=400)]
+        pool(maps, rois, 2, False).square().sum().backward()
+        return [m.grad for m in maps]
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        with kernels_run():
+            first, second = gradients(), gradients()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(a, b) for a, b in zip(first, second))
