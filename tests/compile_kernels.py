@@ -2,8 +2,8 @@
 
     python tests/compile_kernels.py > facts.json
 
-Runs in a process of its own, without Triton's interpreter. Each line of KERNELS is a kernel with the
-types of its arguments; an argument that ends in `_ptr` or begins with `map` is a pointer.
+Runs in a process of its own, without Triton's interpreter. Each entry of KERNELS is a kernel with
+the types of its arguments; one that ends in `_ptr` or begins with `map` is a pointer.
 """
 
 import importlib
@@ -51,9 +51,15 @@ KERNELS["roi_align backward, deterministic"] = (
     "roi_align_backward",
     "_tile_kernel",
     {
-        **{"map_ptr": "fp32", "table_ptr": "fp32", "order_ptr": "i64", "begin_ptr": "i64"},
-        **{"corner_ptr": "fp32", "grad_ptr": "bf16"},
-        **{"tiles_x": "i32", "tiles_y": "i32", "channels": "i32"},
+        "map_ptr": "fp32",
+        "table_ptr": "fp32",
+        "order_ptr": "i64",
+        "begin_ptr": "i64",
+        "corner_ptr": "fp32",
+        "grad_ptr": "bf16",
+        "tiles_x": "i32",
+        "tiles_y": "i32",
+        "channels": "i32",
     },
     {**POOL, "BLOCK_P": 8, "BLOCK_C": 64},
 )
