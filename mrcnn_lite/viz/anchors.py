@@ -199,7 +199,10 @@ def owners_picture(
     for place, (box, owner) in enumerate(zip(boxes, owners, strict=True)):
         colour = OBJECT_COLOURS[owner % len(OBJECT_COLOURS)]
         line = OBJECT_LINES[owner % len(OBJECT_LINES)]
-        draw_box(axes["scene"], box, colour, linestyle=line, linewidth=1.6)
+        draw_box(axes["scene"], box, colour, linestyle=line, linewidth=2.2)
+        if owner not in owners[:place]:
+            middle = ((box[:2] + box[2:]) / 2).tolist()
+            write(axes["scene"], *middle, str(owner), weight="bold")
         ax = axes[place]
         ax.imshow(targets[place].numpy(), vmin=0, vmax=1, cmap=style.CALM)
         ax.set(xticks=[], yticks=[])
