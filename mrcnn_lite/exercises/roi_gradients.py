@@ -60,7 +60,7 @@ def _axis_variant(
 ) -> Tensor:
     """The matrix of one axis as somebody with these `_AxisWay` switches would write it."""
     way = _AxisWay(**changes)
-    parts = torch.zeros(2, size, n)  # [2, P, n], for the lower and the higher neighbours
+    parts = torch.zeros(2, size, n)  # [2, P, N], for the lower and the higher neighbours
     for p, row in enumerate(way.positions(start, length, size, ratio)):
         inside = way.counted(row, n)
         share = max(len(inside), 1) if way.outside == "dropped" else len(row)
@@ -70,7 +70,7 @@ def _axis_variant(
                     lost = slice(side, side + 1) if way.apart else slice(None)
                     parts[lost, slice(None) if way.across else p, k] = 0
                 parts[side, p, k] += weight / (share if way.mean else 1)
-    matrix = parts.sum(0)  # [P, n]
+    matrix = parts.sum(0)  # [P, N]
     return matrix.T if way.transpose else matrix
 
 
@@ -156,7 +156,7 @@ def _backward_variant(
         axes = []
         for start, length, n in ((y1, y2 - y1, len(out[0])), (x1, x2 - x1, len(out[0, 0]))):
             args = (start, length, grad.shape[-1], ratio, n)
-            axes.append(_axis_variant(*args, across=True, **changes))  # [P, n]
+            axes.append(_axis_variant(*args, across=True, **changes))  # [P, N]
         one = axes[0].T @ g @ axes[1]  # [C, h, w]
         touched = axes[0].T.abs().sum(1)[:, None] * axes[1].abs().sum(0) > 0  # [h, w]
         out = one if way["last_box"] else torch.where(touched & overwrites, one, out + one)
