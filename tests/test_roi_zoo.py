@@ -13,6 +13,7 @@ from mrcnn_lite.ops.roi_zoo import (
     centres,
     disjoint_cells,
     edge_to_edge,
+    exact_means,
     hat_area,
     overlapping_cells,
 )
@@ -137,6 +138,14 @@ def test_the_exact_mean_is_the_limit_of_many_samples(aligned):
         torch.testing.assert_close(exact, fine, atol=2e-3, rtol=0)
 
 
+def test_exact_means_of_many_boxes():
+    features = torch.randn(3, 7, 9, generator=torch.Generator().manual_seed(5))
+    boxes = torch.tensor([[0.25, 1.5, 4.0, 3.0], [2.0, 0.0, 8.0, 6.0], [3.3, 2.2, 4.6, 5.9]])
+    many = exact_means(features, boxes, 3)
+    for box, means in zip(boxes, many):
+        torch.testing.assert_close(means, ZOO["exact mean"](features, box, 3, 1.0))
+
+
 def test_the_exact_mean_by_hand():
     """One row 0 1 0: the tent above 0.5 to 1.5 has mean 3/4, above 0 to 2 it is 1/2."""
     features = torch.tensor([[[0.0, 1.0, 0.0]] * 3])
@@ -190,14 +199,13 @@ def test_looks_are_where_the_operators_look():
 
 def test_pictures():
     features = article_map()
-    looks = [draw.look_of(op, BOX, 2, 1 / 32, 2, False, (6, 6)) for op in ZOO.values()]
-    outputs = [op(features[0], BOX, 2, 1 / 32) for op in ZOO.values()]
     curves = {"ratio 1": [0.5, 0.1], "ratio 2": [0.2, 0.05]}
     pictures = [
-        draw.zoo_picture(features, looks, outputs, list(ZOO)),
+        draw.zoo_picture(features[0], BOX, 1 / 32),
+        draw.pairs_picture({"a": (0.3, 3.9), "b": (0.4, 4.0)}, 2),
         draw.convergence_picture([1, 2], curves),
         draw.length_picture([1, 2], {"a": curves, "b": curves}),
-        draw.border_picture(range(0, 200, 8), [np.eye(25)] * 3, list("abc"), 192),
+        draw.border_picture(range(0, 200, 8), dict.fromkeys("abc", np.eye(25)), 192),
     ]
     for picture in pictures:
         assert isinstance(picture, Figure)

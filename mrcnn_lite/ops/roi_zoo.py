@@ -174,6 +174,26 @@ def mean_of_area(features: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return weights[0] @ rim @ weights[1].T  # [C, P, P]
 
 
+def exact_means(features: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """`mean_of_area` for many boxes at once.
+
+    Args:
+        features: Tensor[C, h, w].
+        boxes: Tensor[R, 4] in elements, all inside the map.
+        size: P.
+
+    Returns:
+        Tensor[R, C, P, P].
+    """
+    weights = []
+    for low, length in ((1, features.shape[1]), (0, features.shape[2])):  # y, then x
+        extent = boxes[:, low + 2, None] - boxes[:, low, None]  # [R, 1]
+        edges = boxes[:, low, None] + torch.linspace(0, 1, size + 1) * extent  # [R, P + 1]
+        area = hat_area(edges[..., None] - torch.arange(length))  # [R, P + 1, N]
+        weights.append(area.diff(dim=1) / (extent / size)[..., None])  # [R, P, N]
+    return torch.einsum("rph,chw,rqw->rcpq", weights[0], features, weights[1])
+
+
 @dataclass(frozen=True)
 class Operator:
     """A definition of "the features of a RoI": three answers, and where it comes from."""

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
+from torch import Tensor
 
-from mrcnn_lite.ops.roi_zoo import Operator, max_of_cells, mean_of_area
+from mrcnn_lite.ops.roi_zoo import ZOO, Operator, max_of_cells, mean_of_area
 from mrcnn_lite.viz import style
 from mrcnn_lite.viz.grid import decimal, draw_box, draw_points
 from mrcnn_lite.viz.roi_pool import BINS
@@ -105,26 +106,24 @@ def draw_look(ax: Axes, look: Look) -> None:
             ax.plot(*look.points(row, column), mark, zorder=6, **dot)
 
 
-def zoo_picture(
-    features: ArrayLike, looks: Sequence[Look], outputs: Sequence[ArrayLike], names: Sequence[str]
-) -> Figure:
-    """Ten small maps: where each operator looks, and its four numbers.
+def zoo_picture(features: Tensor, box: Tensor, scale: float) -> Figure:
+    """Ten small maps: where each operator of the zoo looks with ratio 2, and its four numbers.
 
     Args:
-        features: the map, `[h, w]` or `[1, 1, h, w]`.
-        looks: one per operator.
-        outputs: its result `[2, 2]` (or more axes of length one).
-        names: its name.
+        features: the map, Tensor[1, h, w].
+        box: Tensor[4], image px.
+        scale: elements per image px.
 
     Returns:
         The figure.
     """
-    fig, axes = style.figure(2, len(looks) // 2, width=8.0, height=4.2)
-    for ax, look, output, name in zip(axes.flat, looks, outputs, names):
+    fig, axes = style.figure(2, len(ZOO) // 2, width=8.0, height=4.2)
+    for ax, operator in zip(axes.flat, ZOO.values()):
         draw_points(ax, features, numbers=False, margin=0.75)
-        draw_look(ax, look)
-        ax.set_title(name, fontsize=style.NORMAL, fontweight="bold")
-        rows = np.asarray(output).reshape(2, 2)
+        shape = (features.shape[-2], features.shape[-1])
+        draw_look(ax, look_of(operator, box, 2, scale, 2, False, shape))
+        ax.set_title(operator.name, fontsize=style.NORMAL, fontweight="bold")
+        rows = operator(features, box, 2, scale)[0].tolist()
         words = "\n".join("  ".join(decimal(value, 2) for value in row) for row in rows)
         ax.set_xlabel(words, fontsize=style.NORMAL, color=style.BLACK)
         ax.set(ylabel="", xticks=[], yticks=[])
@@ -214,29 +213,26 @@ def length_picture(
     return fig
 
 
-def border_picture(
-    centres: Sequence[float], values: Sequence[ArrayLike], titles: Sequence[str], image: int
-) -> Figure:
+def border_picture(centres: Sequence[float], panels: Mapping[str, ArrayLike], image: int) -> Figure:
     """What a small box reads from a map of ones, for every place of its centre.
 
     Args:
         centres: evenly spaced, where the centre was, in px, the same for x and y.
-        values: one `[N, N]` per panel.
-        titles: a line per panel.
+        panels: name of the rule -> `[N, N]` values.
         image: side of the image in px.
 
     Returns:
         The figure.
     """
-    fig, axes = style.figure(1, len(values), width=8.0, height=3.0, sharey=True)
+    fig, axes = style.figure(1, len(panels), width=8.0, height=3.0, sharey=True)
     half = float(centres[1] - centres[0]) / 2
     first, last = float(centres[0]) - half, float(centres[-1]) + half
     extent = (first, last, last, first)
-    for ax, panel, title in zip(axes, values, titles):
+    for ax, (title, panel) in zip(axes, panels.items()):
         panel = np.asarray(panel)
         drawn = ax.imshow(panel, cmap=style.CALM, vmin=0, vmax=1, extent=extent)
         frame = draw_box(ax, (0, 0, image, image), style.VERMILION, "the image", linestyle="--")
-        ax.set_title(title, fontsize=style.NORMAL)
+        ax.set_title(title.replace(", ", "\n"), fontsize=style.NORMAL)
         ax.set(xlabel="centre of the box, x (px)", xticks=range(0, image + 1, 64))
         ax.set_yticks(range(0, image + 1, 64))
     axes[0].set_ylabel("y (px)")
