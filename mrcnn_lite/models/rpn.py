@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import RPNConfig
@@ -10,6 +11,7 @@ from ..ops import clip_boxes, decode_boxes, encode_boxes, nms_mask
 from .anchors import AnchorGenerator
 from .losses import objectness_loss, rpn_box_loss
 from .matching import RandomKeys, gather_rows, match, sample
+from .neighbourhood import neighbourhoods
 from .processes import ALONE, Alone
 from .roi_features import full
 from .targets import Targets
@@ -47,6 +49,35 @@ class RPNHead(nn.Module):
             deltas.append(delta.reshape(len(delta), -1, 4))  # [B, A, 4]
         return objectness, deltas
 
+    def at(self, features: list[Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `forward`'s answers for some anchors alone: logits [B, N] and deltas [B, N, 4].
+
+        The loss asks for a few anchors of each image, and no other gets a gradient. To compute
+        those again, from the nine pixels around each, takes a small part of the time that the
+        gradient of the convolution over whole maps would take (see `at_pays`).
+
+        Args:
+            features: see `forward`.
+            index: int64 Tensor[B, N], places in the concatenated levels.
+        """
+        conv, score, move = self.conv[0][0], self.cls_logits, self.bbox_pred
+        kinds = score.out_channels  # anchors per cell
+        x = neighbourhoods(features, index // kinds)  # [B, N, 9 * C]
+        x = F.linear(x, conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias).relu()  # [B, N, C]
+        logits = full(F.linear(x, score.weight.flatten(1), score.bias))  # [B, N, kinds]
+        deltas = full(F.linear(x, move.weight.flatten(1), move.bias)).unflatten(2, (kinds, 4))
+        kind = (index % kinds)[..., None]  # [B, N, 1]
+        deltas = deltas.gather(2, kind[..., None].expand(-1, -1, -1, 4))  # [B, N, 1, 4]
+        return logits.gather(2, kind)[..., 0], deltas[:, :, 0]  # [B, N], [B, N, 4]
+
+    def at_pays(self, features: list[Tensor], count: int) -> bool:
+        """Say whether `at` for `count` anchors of each image gathers fewer pixels than there are.
+
+        It is made for one convolution: with two, an anchor sees 25 pixels.
+        """
+        pixels = sum(f.shape[-2:].numel() for f in features)
+        return len(self.conv) == 1 and 9 * count < pixels
+
 
 class RegionProposalNetwork(nn.Module):
     """Anchors in, the most promising boxes out; in training also its two losses."""
@@ -79,7 +110,10 @@ class RegionProposalNetwork(nn.Module):
             proposals Tensor[B, R, 4], best first; valid bool Tensor[B, R]; the losses (empty
             without targets).
         """
-        objectness, deltas = self.head(features)
+        # Where the loss computes its few anchors again, the maps need no gradient.
+        again = targets is not None and self.head.at_pays(features, self.config.samples)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not again):
+            objectness, deltas = self.head(features)
         anchors = self.anchor_generator(features, padded_size)  # [A, 4]
         per_level = [o.shape[1] for o in objectness]
         logits, delta = torch.cat(objectness, dim=1), torch.cat(deltas, dim=1)  # [B, A], [B, A, 4]
@@ -88,7 +122,9 @@ class RegionProposalNetwork(nn.Module):
         )
         if targets is None:
             return proposals, valid, {}
-        return proposals, valid, self.losses(logits, delta, anchors, targets, keys, processes)
+        source = features if again else None
+        losses = self.losses(logits, delta, anchors, targets, keys, processes, source)
+        return proposals, valid, losses
 
     def propose(
         self,
@@ -107,24 +143,21 @@ class RegionProposalNetwork(nn.Module):
         cfg = self.config
         before = cfg.pre_nms_train if for_losses else cfg.pre_nms_test
         after = cfg.post_nms_train if for_losses else cfg.post_nms_test
-        kept_boxes, kept_scores, start = [], [], 0
-        for count in per_level:
-            level = slice(start, start + count)
-            start += count
-            score, top = logits[:, level].topk(min(before, count), dim=1)  # [B, N]
-            score = score.sigmoid()  # tv compares probabilities: sure anchors of two levels can tie
-            boxes = decode_boxes(
-                gather_rows(deltas[:, level], top), anchors[level][top]
-            )  # [B, N, 4]
-            boxes = clip_boxes(boxes, image_sizes[:, None])
-            valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
-            keep = nms_mask(boxes, score, valid, cfg.nms_iou)  # [B, N]
-            kept_boxes.append(boxes)
-            kept_scores.append(score.masked_fill(~keep, -torch.inf))
-        boxes, scores = (
-            torch.cat(kept_boxes, dim=1),
-            torch.cat(kept_scores, dim=1),
-        )  # [B, N, 4], [B, N]
+        tops, start = [], 0
+        for level in logits.split(per_level, dim=1):  # [B, A_l] each
+            tops.append(level.topk(min(before, level.shape[1]), dim=1).indices + start)
+            start += level.shape[1]
+        top = torch.cat(tops, dim=1)  # [B, N]
+        # tv compares probabilities: sure anchors of two levels can tie.
+        scores = logits.gather(1, top).sigmoid()  # [B, N]
+        boxes = decode_boxes(gather_rows(deltas, top), anchors[top])  # [B, N, 4]
+        boxes = clip_boxes(boxes, image_sizes[:, None])
+        valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
+        # Only boxes of one level compete.
+        counts = [part.shape[1] for part in tops]
+        parts = zip(*(t.split(counts, dim=1) for t in (boxes, scores, valid)), strict=True)
+        keep = torch.cat([nms_mask(*part, cfg.nms_iou) for part in parts], dim=1)  # [B, N]
+        scores = scores.masked_fill(~keep, -torch.inf)  # [B, N]
         best, index = scores.sort(
             dim=1, descending=True, stable=True
         )  # ties: the finer level first
@@ -139,8 +172,12 @@ class RegionProposalNetwork(nn.Module):
         targets: Targets,
         keys: RandomKeys,
         processes: Alone,
+        features: list[Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Compare a balanced sample of anchors with the objects: FR eq. (1)."""
+        """Compare a balanced sample of anchors with the objects: FR eq. (1).
+
+        With `features` the gradient goes through `RPNHead.at`, not through `logits` and `deltas`.
+        """
         cfg = self.config
         matched, labels = match(
             targets.boxes,
@@ -158,7 +195,10 @@ class RegionProposalNetwork(nn.Module):
         gt_boxes = torch.where(positive[..., None], gt_boxes, anchors[index])
         wanted = encode_boxes(gt_boxes, anchors[index])
         count = processes.mean(valid.sum())
-        scores, moves = logits.gather(1, index), gather_rows(deltas, index)
+        if features is None:
+            scores, moves = logits.gather(1, index), gather_rows(deltas, index)
+        else:
+            scores, moves = self.head.at(features, index)  # [B, samples], [B, samples, 4]
         return {
             "loss_objectness": objectness_loss(scores, positive, valid, count),
             "loss_rpn_box_reg": rpn_box_loss(moves, wanted, positive, valid, count),

@@ -1,0 +1,74 @@
+"""The RPN head at the sampled anchors alone: the numbers and gradients of whole maps."""
+
+import pytest
+import torch
+
+from mrcnn_lite.config import lite
+from mrcnn_lite.datasets import Shapes
+from mrcnn_lite.models import MaskRCNN
+from mrcnn_lite.models.matching import gather_rows, random_keys
+from mrcnn_lite.models.neighbourhood import neighbourhoods
+from mrcnn_lite.models.rpn import RPNHead
+
+
+def test_the_nine_pixels_around_a_cell_by_hand():
+    fine = torch.arange(1.0, 7).view(1, 1, 2, 3)  # 1 2 3 / 4 5 6
+    coarse = torch.tensor([[[[9.0]]]])
+    corner, middle, alone = neighbourhoods([fine, coarse], torch.tensor([[0, 4, 6]]))[0].tolist()
+    assert corner == [0, 0, 0, 0, 1, 2, 0, 4, 5]
+    assert middle == [1, 2, 3, 4, 5, 6, 0, 0, 0]
+    assert alone == [0, 0, 0, 0, 9, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("kinds", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_some_anchors_equal_all_anchors(kinds, layout):
+    torch.manual_seed(0)
+    head = RPNHead(5, kinds).double()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter)
+    features = [
+        torch.randn(2, 5, h, w, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+        for h, w in ((7, 9), (4, 5), (1, 2))
+    ]
+    anchors = kinds * (63 + 20 + 2)
+    index = torch.stack([torch.randperm(anchors)[:40] for _ in range(2)])
+    index[:, :2] = torch.tensor([0, anchors - 1])
+    weights = torch.randn(2, 40, 5, dtype=torch.float64)
+
+    def gradients(logits, deltas):
+        loss = (logits * weights[..., 0]).sum() + (deltas * weights[..., 1:]).sum()
+        return torch.autograd.grad(loss, [*features, *head.parameters()])
+
+    logits, deltas = (torch.cat(levels, dim=1) for levels in head(features))
+    whole = logits.gather(1, index), gather_rows(deltas, index)
+    some = head.at(features, index)
+    pairs = [*zip(some, whole, strict=True)]
+    pairs += zip(gradients(*some), gradients(*whole), strict=True)
+    for mine, wanted in pairs:
+        torch.testing.assert_close(mine, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_it_is_used_only_where_it_pays():
+    features = [torch.zeros(1, 4, 10, 10)]
+    assert RPNHead(4, 1).at_pays(features, 11)
+    assert not RPNHead(4, 1).at_pays(features, 12)
+    assert not RPNHead(4, 1, convs=2).at_pays(features, 1)
+
+
+def test_a_training_step_has_the_same_losses_and_gradients_both_ways(monkeypatch):
+    torch.manual_seed(0)
+    model = MaskRCNN(lite()).double().train()
+    samples = [Shapes(None, seed=1)[place] for place in range(2)]
+    images = [image.double() for image, _ in samples]
+    targets = [{**target, "boxes": target["boxes"].double()} for _, target in samples]
+    found = []
+    for pays in (True, False):
+        monkeypatch.setattr(RPNHead, "at_pays", lambda *_, pays=pays: pays)
+        model.keys = random_keys(torch.Generator().manual_seed(1))
+        model.zero_grad()
+        losses = model(images, targets)
+        sum(losses.values()).backward()
+        found.append([*losses.values(), *(p.grad for p in model.parameters())])
+    for mine, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-7, atol=1e-10)
