@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import BoxConfig
@@ -53,6 +54,20 @@ class FastRCNNConvFCHead(nn.Sequential):
             in_channels = width
         linear = nn.Linear(in_channels * pooled_size**2, channels)
         super().__init__(*layers, nn.Flatten(), linear, nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map Tensor[K, C, P, P] to Tensor[K, channels].
+
+        Flattening goes channel by channel, while in channels_last memory the channels of a cell are
+        neighbours. So the linear layer's columns are put in that order, not the features: there are
+        fewer of them, and in the backward pass the gradient has the order of the features.
+        """
+        *convs, _, linear, relu = self
+        for conv in convs:
+            x = conv(x)  # [K, C, P, P]
+        weight = linear.weight.unflatten(1, x.shape[1:]).permute(0, 2, 3, 1)  # [channels, P, P, C]
+        cells = x.permute(0, 2, 3, 1).flatten(1)  # [K, P * P * C]
+        return relu(F.linear(cells, weight.flatten(1), linear.bias))  # [K, channels]
 
 
 class FastRCNNPredictor(nn.Module):
