@@ -69,6 +69,56 @@ KERNELS["roi_align boxes"] = (
     {**WHOLE, "map": "bf16", "grad_ptr": "bf16", "out_ptr": "fp32"},
     {**POOL, "BLOCK": (8, 128)},
 )
+KERNELS["roi_pool"] = (
+    "roi_pool",
+    "_roi_pool_kernel",
+    {
+        "map_ptr": "bf16",
+        "image_ptr": "i64",
+        "corner_ptr": "fp32",
+        "scale_ptr": "fp32",
+        "out_ptr": "bf16",
+        "place_ptr": "i32",
+        "h": "i32",
+        "w": "i32",
+        "channels": "i32",
+    },
+    {"ROWS": 7, "COLUMNS": 7, "BLOCK_P": 8, "BLOCK_C": 128},
+)
+KERNELS["crop_masks"] = (
+    "masks",
+    "_crop_kernel",
+    {
+        "mask_ptr": "u8",
+        "box_ptr": "fp32",
+        "matched_ptr": "i64",
+        "out_ptr": "fp32",
+        "h": "i32",
+        "w": "i32",
+        "full": "fp32",
+    },
+    {"M": 28, "ALIGNED": False, "BLOCK_M": 32},
+)
+for _rule, _binary in (("torchvision", True), ("pixel_centres", False)):
+    KERNELS[f"paste_masks {_rule}"] = (
+        "masks",
+        "_paste_kernel",
+        {
+            "mask_ptr": "fp32",
+            "box_ptr": "fp32",
+            "out_ptr": "u8" if _binary else "fp32",
+            "threshold_ptr": "fp32",
+            "h": "i32",
+            "w": "i32",
+        },
+        {
+            "M": 28,
+            "ROUNDED": _rule == "torchvision",
+            "BINARY": _binary,
+            "BLOCK_Y": 8,
+            "BLOCK_X": 128,
+        },
+    )
 
 
 def source(module: str, kernel: str, types: dict, constants: dict) -> ASTSource:

@@ -8,7 +8,9 @@ import triton.language as tl
 
 
 @triton.jit
-def roi_axis(corner_ptr, scale, axis: tl.constexpr, ALIGNED: tl.constexpr):
+def roi_axis(
+    corner_ptr: tl.tensor, scale: tl.tensor, axis: tl.constexpr, ALIGNED: tl.constexpr
+) -> tuple:
     """Where a RoI begins on an axis of the map, and how long it is there, in elements.
 
     Args:
@@ -26,7 +28,7 @@ def roi_axis(corner_ptr, scale, axis: tl.constexpr, ALIGNED: tl.constexpr):
 
 
 @triton.jit
-def sample_count(bin_size, SAMPLES: tl.constexpr):
+def sample_count(bin_size: tl.tensor, SAMPLES: tl.constexpr) -> tl.tensor:
     """Samples per bin: a constant, or (SAMPLES <= 0, adaptive) one per element of the bin."""
     count = SAMPLES
     if SAMPLES <= 0:
@@ -35,7 +37,7 @@ def sample_count(bin_size, SAMPLES: tl.constexpr):
 
 
 @triton.jit
-def corners(position, n):
+def corners(position: tl.tensor, n: tl.tensor) -> tuple:
     """The two elements around a position, the weight of the second, and 1 if the sample counts.
 
     A sample too far outside counts 0, and so does a NaN, which compares false with everything. Both
@@ -49,17 +51,20 @@ def corners(position, n):
 
 
 @triton.jit
-def moves(position, n):
+def moves(position: tl.tensor, n: tl.tensor) -> tl.tensor:
     """1 where a sample's value changes when its position does, 0 where it was put onto the edge."""
     return tl.where((position >= 0.0) & (position <= n - 1.0), 1.0, 0.0)
 
 
 @triton.jit
-def interpolation(element, start, bin_size, samples, n, BLOCK_P: tl.constexpr):
+def interpolation(
+    element: tl.tensor, start: tl.tensor, bin_size: tl.tensor, samples: tl.tensor, n: tl.tensor,
+    BLOCK_P: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
     """The weight of some elements of an axis in every bin: a block of the matrix A of one axis.
 
     Args:
-        element: [E], elements of the axis.
+        element: [N], elements of the axis.
         start: where the RoI begins.
         bin_size: length of a bin.
         samples: per bin.
@@ -75,11 +80,11 @@ def interpolation(element, start, bin_size, samples, n, BLOCK_P: tl.constexpr):
             element[:, None] == low[None, :], (counts * (1 - fraction))[None, :], 0.0
         )
         weight += tl.where(element[:, None] == high[None, :], (counts * fraction)[None, :], 0.0)
-    return weight / tl.maximum(samples, 1)  # [E, BLOCK_P]
+    return weight / tl.maximum(samples, 1)  # [N, BLOCK_P]
 
 
 @triton.jit
-def footprint(start, extent, n):
+def footprint(start: tl.tensor, extent: tl.tensor, n: tl.tensor) -> tuple:
     """The first element that a RoI can read on an axis, and the one after the last."""
     first = tl.minimum(tl.maximum(tl.minimum(start, start + extent), 0.0), n - 1.0).to(tl.int32)
     last = tl.minimum(tl.maximum(tl.maximum(start, start + extent), 0.0), n - 1.0).to(tl.int32)

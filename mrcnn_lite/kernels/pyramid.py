@@ -56,7 +56,10 @@ def pack(features: Sequence[Tensor], scales: Sequence[float]) -> Pyramid:
 
 
 @triton.jit
-def level_of(level, map0, map1, map2, map3, map4, table_ptr):
+def level_of(
+    level: tl.tensor, map0: tl.tensor, map1: tl.tensor, map2: tl.tensor, map3: tl.tensor,
+    map4: tl.tensor, table_ptr: tl.tensor,
+) -> tuple:  # fmt: skip
     """The pointer to a level's map, its height, width and scale."""
     pointer = tl.where(level == 0, map0, map1)
     pointer = tl.where(level == 2, map2, pointer)
