@@ -140,6 +140,7 @@ def test_the_control_has_a_label_and_no_answer(file, options, kind):
     assert not prediction.control.value
     assert prediction.control.description == "Your prediction"
     assert prediction.control.tooltip == QUESTION
+    assert "No prediction yet" in prediction.note.value  # a live region must be there beforehand
     prediction.control.value = "9"
     assert 'role="status"' in prediction.note.value
     assert "Noted: 9" in prediction.note.value

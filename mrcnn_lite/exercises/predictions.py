@@ -40,18 +40,20 @@ class Prediction:
         self.question = question
         self.options = tuple(str(option) for option in options)
         self.control = self._choice() if self.options else self._field()
-        self.note = ipw.HTML()
+        self.note = ipw.HTML()  # is on the page before it speaks, or nobody would hear it
         # The question is read out before the control, and is the control's tooltip too.
         self.control.tooltip = question
-        title = ipw.HTML(f'<p style="margin:0"><b>Predict:</b> {html.escape(question)}</p>')
+        title = ipw.HTML(
+            f'<p style="margin:0;line-height:1.4"><b>Predict:</b> {html.escape(question)}</p>'
+        )
         self.box = ipw.VBox([title, self.control, self.note])
         if self.answer is not None:
             self.control.value = self.answer
-            self._note("Kept from before")
+        self._note("Kept from before")
         self.control.observe(self._answered, names="value")
 
     def _choice(self) -> ipw.RadioButtons:
-        """One button per option, none pressed: tab goes there, the arrow keys choose."""
+        """One button per option, none pressed: Tab goes from one to the next, Space chooses."""
         return ipw.RadioButtons(
             options=self.options,
             index=None,
