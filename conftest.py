@@ -24,7 +24,7 @@ def kind(nodeid: str) -> str:
     path = nodeid.split("::")[0]
     if path.endswith(".ipynb"):
         return "notebooks"
-    return "browser" if path.endswith("test_browser.py") else "unit tests"
+    return "browser" if Path(path).name.startswith("test_browser") else "unit tests"
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@
     python3 course.py                     set up, then open JupyterLab on the first notebook
     python3 course.py test [ARGUMENT...]  set up, then run every test (arguments go to pytest)
     python3 course.py run [NAME...]       execute the notebooks without a browser, HTML in build/run
+    python3 course.py site                write the notebooks, as they are, as a site in build/site
     python3 course.py refresh [NAME...]   execute notebooks in place and clean them (for authors)
 
 A NAME is the beginning of a notebook's name, such as 03. The set-up happens once; one that was
@@ -264,9 +265,14 @@ def refresh(names: list) -> None:
     become(["tools/notebooks.py", "refresh", *names])
 
 
+def site(arguments: list) -> None:
+    """Write the notebooks as a site that needs no kernel and no network; nothing is executed."""
+    become(["-m", "tools.build_site", *arguments])
+
+
 def main(words: list) -> None:
     """Set up where needed, then do what the first word says."""
-    commands = {"lab": lab, "test": test, "run": run, "refresh": refresh}
+    commands = {"lab": lab, "test": test, "run": run, "site": site, "refresh": refresh}
     if words[:1] in (["-h"], ["--help"]):
         sys.exit(print(__doc__))
     if not words or words[0].startswith("-"):

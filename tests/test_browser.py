@@ -15,31 +15,16 @@ import time
 from pathlib import Path
 
 import pytest
+from browser_tools import MARKS, PATIENCE, launched, watched_page
 from source_tree import NOTEBOOKS, ROOT
 
 import course
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 LONG_TRAINING = ("12_",)  # its cells train for minutes; nbval runs it, and its widget has a test
-PICTURES = ROOT / "build" / "browser"
-PATIENCE = 120  # seconds for a start on a loaded machine
 ANSWER = 2  # seconds for one of them, on a loaded machine
 KEYS = 8  # so many steps at most until picture and numbers have both changed
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="browser: Chromium is not installed"),
-]
+pytestmark = MARKS
 
 # All cells in the page, also those out of sight: their widgets are to be found.
 PAGE_SETTINGS = {"windowingMode": "none"}
@@ -108,31 +93,14 @@ def address(process: subprocess.Popen, home: Path) -> str:
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        with playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS]) as chromium:
-            yield chromium
+    with launched() as chromium:
+        yield chromium
 
 
 @pytest.fixture
 def page(browser, request):
-    """A page that fails its test on errors and on requests to other machines."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE * 1000)
-    errors, outside = [], []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    local = ("http://127.0.0.1:", "http://localhost:", "blob:", "data:")
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith(local) else outside.append(request.url),
-    )
-    yield page
-    page.screenshot(path=PICTURES / f"{request.node.callspec.id}.png")
-    context.close()
-    assert not errors
-    assert not outside
+    with watched_page(browser, request.node.callspec.id) as page:
+        yield page
 
 
 def open_and_run(page, server, name: str) -> None:

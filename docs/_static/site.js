@@ -1,0 +1,15 @@
+// Explorers come to life, and whatever scrolls sideways can be reached with the keyboard.
+
+for (const place of document.querySelectorAll(".explorer-place")) {
+  const state = JSON.parse(place.querySelector("script").textContent);
+  place.explorer = roiExplorer.mount(place, roiExplorer.localStore(state));
+}
+
+const wide = [...document.querySelectorAll("article pre, article .picture, article .table-wrapper")];
+const reachable = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+wide.forEach((node) => reachable.observe(node));

@@ -1,0 +1,136 @@
+"""The built site for the tests: all notebooks and one of the tests' own, and its pages parsed."""
+
+import json
+import shutil
+import subprocess
+import sys
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+
+from nbformat import NotebookNode, from_dict, write
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from source_tree import NOTEBOOKS, ROOT
+
+from mrcnn_lite.viz.style import picture_png
+from mrcnn_lite.widgets.roi_explorer import explore_roi
+from mrcnn_lite.widgets.roi_pool import explore_roi_pool
+from tools.notebooks import METADATA
+
+NAME = "99_of_the_tests"
+STATE = {"size": 3, "box": [20, 30, 90, 100], "map": "smooth"}
+WORDS = """# 99 · A page of the tests
+
+[Another notebook](03_roi_align.ipynb), [a place in it](03_roi_align.ipynb#agree),
+[a place here](#explore), [a file](../data/README.md)."""
+SECTION = """<a id="explore"></a>
+## 1. Explore
+
+<details>
+<summary>A solution</summary>
+
+```python
+x = 1
+```
+
+</details>"""
+MIME = "image/png"
+
+
+def displayed(shown: object) -> NotebookNode:
+    """What a notebook keeps of an object with a picture."""
+    data, metadata = shown._repr_mimebundle_()
+    data = {kind: data[kind] for kind in (MIME, "text/plain")}
+    return new_output("execute_result", data, metadata=from_dict(metadata), execution_count=1)
+
+
+def picture(alt: str) -> NotebookNode:
+    """A picture as `viz.style.show` leaves it."""
+    import base64
+
+    from matplotlib.figure import Figure
+
+    png = base64.b64encode(picture_png(Figure((3, 2)))).decode("ascii")
+    data = {MIME: png, "text/plain": f"Picture: {alt}"}
+    return new_output("display_data", data, metadata=from_dict({MIME: {"width": 300, "alt": alt}}))
+
+
+def of_the_tests() -> NotebookNode:
+    """A notebook with all that the site must know: links, anchors, pictures, explorers."""
+    call = ", ".join(f"{name}={value!r}" for name, value in STATE.items())
+    cells = [
+        new_markdown_cell(WORDS),
+        new_code_cell("two()", outputs=[picture('The "first"'), picture("The <second>")]),
+        new_markdown_cell(SECTION),
+        new_code_cell(
+            f"import x\n\nexplore_roi({call})", outputs=[displayed(explore_roi(**STATE))]
+        ),
+        new_code_cell("explore_roi(size=n)", outputs=[displayed(explore_roi(size=4))]),
+        new_code_cell("explore_roi_pool()", outputs=[displayed(explore_roi_pool())]),
+        new_code_cell("long = 1  # " + "very " * 60 + "long"),
+    ]
+    for place, cell in enumerate(cells):
+        cell.id = f"cell-{place}"
+    return new_notebook(cells=cells, metadata=from_dict(METADATA))
+
+
+def build(notebooks: Path, pages: Path) -> tuple[Path, str]:
+    """Build the site in a process of its own, without a network; `pages`, and what went wrong."""
+    command = [sys.executable, "-m", "tools.build_site", str(notebooks), str(pages)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    wrong = done.stderr or (done.stdout if done.returncode else "")
+    return pages, wrong
+
+
+@cache
+def built_once() -> tuple[Path, str]:
+    """Where the site is, and what is wrong with it."""
+    notebooks = ROOT / "build" / "test-notebooks"
+    shutil.rmtree(notebooks, ignore_errors=True)
+    notebooks.mkdir(parents=True)
+    for path in NOTEBOOKS:
+        shutil.copyfile(path, notebooks / path.name)
+    write(of_the_tests(), notebooks / f"{NAME}.ipynb")
+    return build(notebooks, ROOT / "build" / "test-site")
+
+
+def built_site() -> Path:
+    """The site with the notebook of the tests as its last, built once for all test files."""
+    pages, wrong = built_once()
+    assert not wrong, wrong
+    return pages
+
+
+class Page(HTMLParser):
+    """What the tests look at: ids, links, images, what the page loads, the explorers' states."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path, self.ids, self.links, self.images, self.loads = path, [], [], [], []
+        self.beside: dict[str, str] = {}
+        self.states: list[dict] = []
+        self._in_state = False
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        found = dict(attrs)
+        self.ids += [found["id"]] if "id" in found else []
+        if tag == "a" and "href" in found:
+            self.links.append(found["href"])
+        elif tag == "img":
+            self.images.append(found)
+        if tag == "link" and found.get("rel") in ("prev", "next"):
+            self.beside[found["rel"]] = found["href"]
+        elif tag == "link" or (tag != "a" and "src" in found):
+            self.loads.append(found.get("href") or found["src"])
+        self._in_state = tag == "script" and found.get("type") == "application/json"
+
+    def handle_data(self, data: str) -> None:
+        if self._in_state:
+            self.states.append(json.loads(data))
+
+
+@cache
+def parsed() -> dict[str, Page]:
+    """All pages of the site, by file name."""
+    return {path.name: Page(path) for path in sorted(built_site().glob("*.html"))}

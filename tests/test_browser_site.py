@@ -1,0 +1,185 @@
+"""The site in a real browser: pages, search, the explorer by every hand, and axe's rules."""
+
+import re
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser_tools import MARKS, launched, watched_page
+from site_pages import NAME, built_site
+from source_tree import NOTEBOOKS
+
+from mrcnn_lite.widgets.roi_explorer import STATE, RoIExplorer
+
+pytestmark = MARKS
+
+EXPLORER = "roi_explorer"
+PAGES = ["index", EXPLORER, "search", *(path.stem for path in NOTEBOOKS), NAME]
+EXAMINED = ["index", EXPLORER, "03_roi_align", "12_training", NAME]
+THEMES = ["light", "dark"]
+PHONE = {"width": 320, "height": 640}
+GRIP = ".body-handle .grip"
+
+STATE_NOW = """names => {
+    const store = document.querySelector('.explorer-place').explorer.store;
+    return Object.fromEntries(names.map(name => [name, store.get(name)]));
+}"""
+TABLES = """() => [...document.querySelectorAll('.explorer-place table')].map(
+    table => [...table.querySelectorAll('button')].map(cell => cell.textContent))"""
+NEXT_FRAME = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+NOT_REACHABLE = """() => [...document.querySelectorAll('article pre, article .picture')]
+    .filter(node => node.checkVisibility() && node.scrollWidth > node.clientWidth)
+    .filter(node => node.tabIndex < 0).length"""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Python's file server without its log."""
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The site behind a server on this machine; yields its address."""
+    handler = partial(Quiet, directory=built_site())
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def open_page(browser, site, request):
+    """A function that opens a page of the site with the browser's settings."""
+    opened = []
+
+    def open_page(name, address=site, **settings):
+        picture = re.sub(r"\W+", "-", f"site-{request.node.name}").strip("-")
+        opened.append(watched_page(browser, picture, **settings))
+        page = opened[-1].__enter__()
+        page.goto(f"{address}/{name}.html")
+        return page
+
+    yield open_page
+    for page in opened:
+        page.__exit__(None, None, None)
+
+
+def assert_numbers_are_ours(page) -> dict:
+    """Both tables show what `mrcnn_lite.ops` gives for the explorer's state, which is returned."""
+    page.evaluate(NEXT_FRAME)
+    state = page.evaluate(STATE_NOW, [*STATE])
+    wanted = [outputs.flatten().tolist() for outputs in RoIExplorer(**state).outputs()]
+    shown = [[float(n.replace("−", "-")) for n in table] for table in page.evaluate(TABLES)]
+    assert shown == [pytest.approx(numbers, abs=5.1e-5) for numbers in wanted]
+    return state
+
+
+def middle(page) -> tuple[float, float]:
+    box = page.locator(GRIP).first.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_fits_a_phone(name, open_page):
+    page = open_page(name, viewport=PHONE)
+    assert page.locator("article").count() == 1
+    assert page.evaluate(SIDEWAYS) == 0
+    page.wait_for_function(f"() => ({NOT_REACHABLE})() === 0", timeout=20_000)
+
+
+def test_links_between_notebooks(open_page):
+    page = open_page(NAME, viewport=PHONE)
+    page.click("text=a place in it")
+    page.wait_for_url("**/03_roi_align.html#agree")
+    heading = page.locator("#agree h2").bounding_box()
+    header = page.locator(".mobile-header").bounding_box()
+    assert header["y"] + header["height"] <= heading["y"] < PHONE["height"]
+
+
+def test_search(open_page):
+    page = open_page("index")
+    page.fill(".sidebar-search", "bilinear")
+    page.press(".sidebar-search", "Enter")
+    page.wait_for_selector("ul.search li a[href*='03_roi_align']")
+
+
+@pytest.mark.parametrize("name", [EXPLORER, NAME])
+@pytest.mark.parametrize("theme", THEMES)
+def test_by_keyboard(name, theme, open_page):
+    page = open_page(name, color_scheme=theme)
+    before = assert_numbers_are_ours(page)
+    handle = page.locator(".body-handle[tabindex]").first
+    handle.focus()
+    for key in ("ArrowRight", "ArrowDown", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    after = assert_numbers_are_ours(page)
+    stride = before["stride"]
+    moved = [a - b for a, b in zip(after["box"], before["box"])]
+    assert moved == [stride / 32 + stride, stride / 32] * 2
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_by_pointer(theme, open_page):
+    page = open_page(EXPLORER, color_scheme=theme)
+    before = assert_numbers_are_ours(page)
+    window = page.locator(".window.pool").bounding_box()
+    assert window["width"] > 100, "RoIPool's window is drawn"
+    x, y = middle(page)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y + 45, steps=6)
+    page.mouse.up()
+    after = assert_numbers_are_ours(page)
+    assert after["box"][0] > before["box"][0] and after["box"][1] > before["box"][1]
+    page.get_by_label("sampling ratio").fill("3")
+    page.get_by_label("aligned").check()
+    assert assert_numbers_are_ours(page)["sampling_ratio"] == 3
+
+
+def test_by_touch(open_page):
+    page = open_page(EXPLORER, viewport=PHONE, has_touch=True, is_mobile=True)
+    page.locator(GRIP).first.scroll_into_view_if_needed()
+    before, (x, y) = assert_numbers_are_ours(page), middle(page)
+    touch = page.context.new_cdp_session(page)
+    for kind, step in (("Start", 0), ("Move", 8), ("Move", 16), ("Move", 24), ("End", None)):
+        points = [] if step is None else [{"x": x + step, "y": y + step}]
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+        page.evaluate(NEXT_FRAME)
+    after = assert_numbers_are_ours(page)
+    assert all(a > b for a, b in zip(after["box"], before["box"]))
+
+
+def test_from_the_disk(open_page):
+    """Opened as a file, without any server."""
+    page = open_page(EXPLORER, address=built_site().as_uri())
+    assert_numbers_are_ours(page)
+
+
+def test_without_javascript(open_page):
+    page = open_page(NAME, java_script_enabled=False)
+    assert page.locator("noscript img").first.is_visible()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("name", EXAMINED)
+def test_accessibility(name, theme, open_page):
+    page = open_page(name, color_scheme=theme)
+    page.evaluate(NEXT_FRAME)
+    found = Axe().run(page).response["violations"]
+    severe = [
+        (rule["id"], [node["html"][:200] for node in rule["nodes"]])
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+    ]
+    assert not severe
