@@ -40,6 +40,10 @@ def nms_mask(boxes=BOXES, scores=SCORES, valid=(True, True, True)):
     return ops.nms_mask(boxes, scores, torch.tensor(valid), 0.5)
 
 
+def best_objects(objects=BOXES[None], valid=((True, True, True),), boxes=BOXES):
+    return ops.best_objects(objects, torch.tensor(valid), boxes)
+
+
 def crop(masks=MASKS, boxes=BOXES, matched=GROUPS, size=4):
     return ops.crop_masks(masks, boxes, matched, size)
 
@@ -136,6 +140,15 @@ TABLE = {
     "nms_mask NaN in a valid row": (
         lambda: nms_mask(spoiled(BOXES, 1, math.nan)), ValueError, "boxes: row 1",
     ),
+    "best_objects no object": (
+        lambda: ops.best_objects(BOXES[None, :0], torch.zeros(1, 0).bool(), BOXES),
+        ValueError,
+        "G at least 1",
+    ),
+    "best_objects images": (
+        lambda: best_objects(boxes=torch.stack([BOXES, BOXES])), ValueError, r"\[2, 3, 4\] must",
+    ),
+    "best_objects valid": (lambda: best_objects(valid=((1, 1, 1),)), TypeError, "valid must be"),
     "nms_mask shapes": (lambda: nms_mask(valid=(True, True)), ValueError, "valid"),
     "nms_mask valid no bool": (lambda: nms_mask(valid=(1, 1, 1)), TypeError, "valid must be bool"),
     "crop NaN": (lambda: crop(boxes=spoiled(BOXES, 2, math.nan)), ValueError, "boxes: row 2"),

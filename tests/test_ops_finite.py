@@ -20,6 +20,9 @@ GOOD = {
     "batched_nms": {
         "boxes": BOXES, "scores": SCORES, "idxs": torch.tensor([0, 1, 0]), "iou_threshold": 0.5,
     },
+    "best_objects": {
+        "objects": BOXES[None], "valid": torch.ones(1, 3, dtype=torch.bool), "boxes": BOXES,
+    },
     "bilinear": {"features": MAPS[0], "y": SCORES, "x": SCORES},
     "box_area": {"boxes": BOXES},
     "box_convert": {"boxes": BOXES, "in_fmt": "xywh", "out_fmt": "xyxy"},

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..ops import box_iou
+from ..ops import best_objects
 
 IGNORED = -1
 BACKGROUND = 0
@@ -53,15 +53,10 @@ def match(
         matched: int64 Tensor[B, A], index of the object (0 where there is none).
         labels: int64 Tensor[B, A], 1 positive, 0 background, -1 ignored.
     """
-    iou = box_iou(gt_boxes, boxes)  # [B, G, A]
-    iou = iou.masked_fill(~gt_valid[:, :, None], -1.0)
-    best, matched = iou.max(dim=1)  # [B, A]
+    best, matched, favourite = best_objects(gt_boxes, gt_valid, boxes, allow_low_quality)  # [B, A]
     labels = torch.where(best >= foreground_iou, 1, IGNORED)
     labels = torch.where(best < background_iou, BACKGROUND, labels)
-    if allow_low_quality:
-        best_of_object = iou.amax(dim=2, keepdim=True)  # [B, G, 1]
-        # An object that overlaps no box has a best IoU of 0, which every far box would "reach".
-        favourite = ((iou == best_of_object) & (best_of_object > 0)).any(dim=1)  # [B, A]
+    if favourite is not None:
         labels = torch.where(favourite, 1, labels)
     return matched, labels
 

@@ -11,6 +11,7 @@ from mrcnn_lite.ops.boxes import (
     encode_boxes,
 )
 from mrcnn_lite.ops.masks import crop_masks, paste_masks
+from mrcnn_lite.ops.matching import best_objects
 from mrcnn_lite.ops.multiscale import assign_levels, multiscale_roi_align
 from mrcnn_lite.ops.nms import batched_nms, nms, nms_mask
 from mrcnn_lite.ops.roi_align import roi_align
@@ -31,6 +32,7 @@ __all__ = [
     "assign_levels",
     "backend",
     "batched_nms",
+    "best_objects",
     "bilinear",
     "box_area",
     "box_convert",

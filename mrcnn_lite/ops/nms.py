@@ -15,6 +15,7 @@ suppressed c, ..." is long, which is three to eight. Each round is one matrix-ve
 many images at once, with no loop over boxes.
 """
 
+import itertools
 import math
 
 import torch
@@ -130,10 +131,39 @@ def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float)
     check_finite(boxes, "boxes", valid)
     check_finite(scores, "scores", valid)
     check_threshold(iou_threshold)
-    boxes, scores = boxes.detach(), scores.detach()
+    form = choose("nms_mask", boxes.device, _mask_loop, _mask_padded)
+    return form(boxes.detach(), scores.detach(), valid, iou_threshold)
+
+
+def by_score(boxes: Tensor, scores: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sort boxes, best first; rows that take no part come last.
+
+    Args:
+        boxes: Tensor[..., N, 4].
+        scores: Tensor[..., N].
+        valid: Tensor[..., N] bool.
+
+    Returns:
+        Tensor[..., N] int64, the row of each place; boxes and `valid` in that order.
+    """
     order = torch.sort(scores.masked_fill(~valid, -math.inf), descending=True, stable=True).indices
     boxes = boxes.gather(-2, order[..., None].expand_as(boxes))  # [..., N, 4]
-    valid = valid.gather(-1, order)  # [..., N]
+    return order, boxes, valid.gather(-1, order)
+
+
+def _mask_loop(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
+    """One problem after the other: Tensor[..., N] bool."""
+    keep = torch.zeros_like(valid)
+    for problem in itertools.product(*map(range, valid.shape[:-1])):
+        rows = torch.nonzero(valid[problem])[:, 0]  # [N]
+        kept = nms_loop(boxes[problem][rows], scores[problem][rows], iou_threshold)
+        keep[problem][rows[kept]] = True
+    return keep
+
+
+def _mask_padded(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
+    """All problems at once: Tensor[..., N] bool."""
+    order, boxes, valid = by_score(boxes, scores, valid)
     keep = _solve(_conflicts(boxes, iou_threshold), valid)
     return torch.zeros_like(keep).scatter_(-1, order, keep)  # [..., N]
 
@@ -142,7 +172,7 @@ def _nms_blocks(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Blocks of sorted boxes: solve a block, then let what it kept strike out boxes after it."""
     order = torch.sort(scores.detach(), descending=True, stable=True).indices  # [N]
     boxes = boxes.detach()[order]
-    limit = _largest_at_most(iou_threshold, boxes.dtype)
+    limit = largest_at_most(iou_threshold, boxes.dtype)
     kept, rest = [], torch.arange(len(boxes), device=boxes.device)
     while len(rest):
         block, rest = rest[:BLOCK], rest[BLOCK:]
@@ -189,7 +219,7 @@ def _batched_padded(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: 
 
 def _conflicts(boxes: Tensor, iou_threshold: float) -> Tensor:
     """Which boxes, sorted by score, would suppress which: Tensor[..., N, N] of 0 and 1."""
-    limit = _largest_at_most(iou_threshold, boxes.dtype)
+    limit = largest_at_most(iou_threshold, boxes.dtype)
     return pairwise_iou(boxes, boxes).gt_(limit).triu_(diagonal=1)
 
 
@@ -204,11 +234,18 @@ def _solve(conflict: Tensor, valid: Tensor) -> Tensor:
         keep = better
 
 
-def _largest_at_most(threshold: float, dtype: torch.dtype) -> float:
+def largest_at_most(threshold: float, dtype: torch.dtype) -> float:
     """The largest number of a dtype that is not above a threshold.
 
     0.3 rounds *up* to float32, so `iou > 0.3` asked in float32 would spare an overlap that is above
     0.3 by less than the rounding; comparing with the next number below gives the exact answer.
+
+    Args:
+        threshold: any number.
+        dtype: of the boxes; all but float64 are compared as float32.
+
+    Returns:
+        The number.
     """
     if dtype == torch.float64:
         return threshold
