@@ -52,6 +52,10 @@ class Explorer {
     this.store = store;
     this.root = html("div", { class: "roi-explorer", "data-lm-suppress-shortcuts": "true" });
     this.root.frames = [];
+    // A notebook takes arrow keys for itself, and a slider would not move.
+    this.root.addEventListener("keydown", (event) => {
+      if (!["Escape", "Tab"].includes(event.key)) event.stopPropagation();
+    });
     this.panels = [
       new Panel("RoIPool", "RoIPool: the map, the RoI, its rounded window, the bins and their maxima"),
       new Panel("RoIAlign", "RoIAlign: the map, the RoI, its bins and its sampling points"),

@@ -1,0 +1,139 @@
+"""The RoI explorer in JupyterLab: dragged, walked with the keyboard, moved from Python.
+
+After everything that is done to it, its tables must hold what `mrcnn_lite.ops` gives for the state
+that Python sees.
+"""
+
+import json
+import urllib.request
+
+import pytest
+from browser_tools import MARKS
+from test_browser import ERRORS, browser, open_and_run, page, server  # noqa: F401  (fixtures)
+
+pytestmark = MARKS
+
+NAME = "explorer.ipynb"
+SOURCE = "from mrcnn_lite.widgets.roi_explorer import explore_roi\nroi = explore_roi()\nroi"
+ASK = """async code => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const future = kernel.requestExecute({ code });
+    let text = '';
+    future.onIOPub = ({ header, content }) => {
+        if (header.msg_type === 'stream') text += content.text;
+        if (header.msg_type === 'error') throw new Error(content.evalue);
+    };
+    await future.done;
+    return text;
+}"""
+TABLES = """() => [...document.querySelectorAll('.roi-explorer table')].map(table =>
+    [...table.querySelectorAll('button')].map(button => button.textContent.replace('−', '-')))"""
+STATE = """
+import json
+pool, align = roi.outputs()
+digits = 4 if roi.size <= 4 else 2
+words = [[f"{x + 0.0:.{digits}f}" for x in out.flatten().tolist()] for out in (pool, align)]
+print(json.dumps({"box": roi.box, "map": roi.map, "aligned": roi.aligned, "words": words}))
+"""
+
+
+@pytest.fixture
+def explorer(page, server):  # noqa: F811
+    """A page with nothing but the explorer, run."""
+    url, token = server
+    cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    notebook = {
+        "cells": [{**cell, "source": SOURCE, "id": "roi"}],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    body = json.dumps({"type": "notebook", "content": notebook}).encode()
+    headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
+    address = f"{url}api/contents/notebooks/{NAME}"
+    request = urllib.request.Request(address, data=body, headers=headers, method="PUT")
+    urllib.request.urlopen(request).close()
+    open_and_run(page, server, NAME)
+    page.wait_for_selector(".roi-explorer td button")
+    assert page.evaluate(ERRORS) == []
+    return page
+
+
+def settle(page) -> dict:  # noqa: F811
+    """Wait until Python has the browser's state; the numbers must then be the same."""
+    page.wait_for_timeout(300)  # the last state of a drag is sent within 60 ms
+    state = json.loads(page.evaluate(ASK, STATE))
+    assert page.evaluate(TABLES) == state["words"]
+    return state
+
+
+def handle(page, which: int):  # noqa: F811
+    """0 is the RoI's body, 1 to 4 are its corners."""
+    return page.locator(".roi-explorer [role=button][tabindex='0']").nth(which)
+
+
+@pytest.mark.parametrize("place", ["lab"])
+def test_moved_by_keyboard(explorer, place):
+    assert settle(explorer)["box"] == [10, 10, 124, 124]
+    body = handle(explorer, 0)
+    body.focus()
+    for _ in range(5):
+        body.press("ArrowRight")
+    body.press("Shift+ArrowDown")
+    assert settle(explorer)["box"] == [15, 42, 129, 156]
+    corner = handle(explorer, 4)
+    corner.focus()
+    corner.press("ArrowLeft")
+    corner.press("ArrowUp")
+    assert settle(explorer)["box"] == [15, 42, 128, 155]
+    assert explorer.evaluate("document.activeElement.getAttribute('aria-label')").startswith(
+        "lower"
+    )
+
+
+@pytest.mark.parametrize("place", ["lab-pointer"])
+def test_dragged(explorer, place):
+    for which, expected in ((0, [26, 18, 140, 132]), (4, [26, 18, 150, 140])):
+        box = handle(explorer, which).bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        panel = explorer.locator(".roi-explorer svg[role=group]").first.bounding_box()
+        # One px of the image on the page: the panel is 400 units wide, a cell of 32 px 380 / 7.5.
+        unit = panel["width"] / 400 * (380 / 7.5) / 32
+        before = settle(explorer)["box"]
+        dx, dy = expected[2] - before[2], expected[3] - before[3]
+        explorer.mouse.move(x, y)
+        explorer.mouse.down()
+        explorer.mouse.move(x + dx * unit, y + dy * unit, steps=20)
+        explorer.mouse.up()
+        assert settle(explorer)["box"] == expected
+
+
+@pytest.mark.parametrize("place", ["lab-controls"])
+def test_every_control(explorer, place):
+    for label, name in (("aligned", "aligned"), ("which cells", "gradient"), ("arrows", "arrows")):
+        explorer.get_by_label(label).check()
+        settle(explorer)
+        assert explorer.evaluate(ASK, f"print(roi.{name})").strip() == "True"
+    for label in ("output size", "sampling ratio", "sample of the bin"):
+        explorer.get_by_label(label).press("ArrowRight")
+        settle(explorer)
+    assert explorer.evaluate(ASK, "print(roi.size, roi.sampling_ratio, roi.sample)") == "3 3 2\n"
+    for key in ("ramp", "smooth", "channel", "own"):
+        explorer.get_by_label("feature map").select_option(key)
+        assert settle(explorer)["map"] == key
+    explorer.get_by_label("Your own map").fill("1 2 3\n4 5 6")
+    settle(explorer)
+    assert explorer.evaluate(ASK, "print(roi.own)") == "[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]\n"
+    explorer.get_by_label("Your own map").fill("1 2 3\n4 5")
+    assert explorer.get_by_role("alert").inner_text() == "Row 1 has 2 numbers, row 0 has 3."
+    explorer.locator(".roi-explorer td button").nth(4).click()
+    settle(explorer)
+    assert explorer.evaluate(ASK, "print(roi.bin)") == "5\n"
+
+
+@pytest.mark.parametrize("place", ["lab-python"])
+def test_moved_from_python(explorer, place):
+    explorer.evaluate(ASK, "roi.box = [40, 30, 100, 170]; roi.aligned = True")
+    assert settle(explorer)["aligned"]
+    status = explorer.locator(".roi-explorer [role=status]").inner_text()
+    assert status.startswith("RoI from (40, 30) to (100, 170) px.")
