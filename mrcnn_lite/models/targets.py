@@ -82,11 +82,25 @@ def check_targets(
             raise ValueError(
                 f"targets[{place}]['masks'] is {tuple(masks.shape)}; the image asks for {expected}"
             )
-        _check_rows(place, boxes, labels, num_classes)
+    # All images at once; which one it was is asked only when something is wrong.
+    boxes, labels = (torch.cat([t[name] for t in targets]) for name in ("boxes", "labels"))
+    if _bad_boxes(boxes).any() or _bad_labels(labels, num_classes).any():
+        for place, target in enumerate(targets):
+            _check_rows(place, target["boxes"], target["labels"], num_classes)
+
+
+def _bad_boxes(boxes: Tensor) -> Tensor:
+    """Which boxes [N, 4] are not finite or have no area: bool Tensor[N]."""
+    return ~boxes.isfinite().all(dim=1) | (boxes[:, 2:] <= boxes[:, :2]).any(dim=1)
+
+
+def _bad_labels(labels: Tensor, num_classes: int) -> Tensor:
+    """Which labels [N] are no class of the network: bool Tensor[N]."""
+    return (labels < 1) | (labels >= num_classes)
 
 
 def _check_rows(place: int, boxes: Tensor, labels: Tensor, num_classes: int) -> None:
-    bad = ~boxes.isfinite().all(dim=1) | (boxes[:, 2:] <= boxes[:, :2]).any(dim=1)
+    bad = _bad_boxes(boxes)
     if bad.any():
         row = int(bad.nonzero()[0])
         value = boxes[row].tolist()
@@ -94,7 +108,7 @@ def _check_rows(place: int, boxes: Tensor, labels: Tensor, num_classes: int) -> 
             f"targets[{place}]['boxes'][{row}] is {value}: x2 must exceed x1 and y2 exceed y1, "
             "all finite; drop the object"
         )
-    wrong = (labels < 1) | (labels >= num_classes)
+    wrong = _bad_labels(labels, num_classes)
     if wrong.any():
         row = int(wrong.nonzero()[0])
         raise ValueError(

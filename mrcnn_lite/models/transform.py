@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import ImageConfig
+from ..ops.checks import sums_finite
 from .processes import ALONE, Alone
 
 
@@ -89,18 +90,14 @@ def batch_images(
     ]
     mean = images[0].new_tensor(config.mean)[:, None, None]
     std = images[0].new_tensor(config.std)[:, None, None]
-    resized = [(image - mean) / std for image, _ in pairs]
+    shapes = [image.shape[-2:] for image, _ in pairs]
     step = config.size_divisible
-    height, width = processes.largest(
-        (max(i.shape[-2] for i in resized), max(i.shape[-1] for i in resized))
-    )
+    height, width = processes.largest((max(h for h, _ in shapes), max(w for _, w in shapes)))
     height, width = -(-height // step) * step, -(-width // step) * step
-    pixels = resized[0].new_zeros(len(images), 3, height, width)  # [B, 3, H, W]
-    for row, image in enumerate(resized):
-        pixels[row, :, : image.shape[-2], : image.shape[-1]] = image
-    sizes = torch.tensor(
-        [i.shape[-2:] for i in resized], dtype=torch.float32, device=pixels.device
-    )  # [B, 2]
+    pixels = images[0].new_zeros(len(images), 3, height, width)  # [B, 3, H, W]
+    for row, ((image, _), (h, w)) in enumerate(zip(pairs, shapes, strict=True)):
+        pixels[row, :, :h, :w] = (image - mean).div_(std)
+    sizes = torch.tensor(shapes, dtype=torch.float32, device=pixels.device)  # [B, 2]
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     batch = ImageBatch(pixels.contiguous(memory_format=layout), sizes, originals)
     return batch, None if targets is None else [target for _, target in pairs]
@@ -126,7 +123,9 @@ def check_images(images: list[Tensor]) -> None:
                 f"images[{place}] has shape {tuple(image.shape)}; "
                 "give [3, H, W], channels first, RGB"
             )
-        if image.device.type == "cpu" and not image.isfinite().all():
+        if image.device.type != "cpu" or sums_finite(image):
+            continue
+        if not image.isfinite().all():
             raise ValueError(
                 f"images[{place}] holds NaN or infinite pixels; look at how it was read"
             )

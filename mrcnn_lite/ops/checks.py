@@ -47,6 +47,14 @@ def check_tensor(tensor: Tensor, name: str, shape: str, floating: bool = True) -
         raise ValueError(f"{name} must have shape {shape}, got {sizes}")
 
 
+def sums_finite(tensor: Tensor) -> bool:
+    """Say, in one pass, whether the sum of all values is finite; then all of them are.
+
+    A sum may also overflow: False only asks for a closer look.
+    """
+    return math.isfinite(tensor.detach().sum().item())
+
+
 def check_finite(tensor: Tensor, name: str, valid: Tensor | None = None) -> None:
     """Check that every value of a CPU tensor is finite, and name the first row that is not.
 
@@ -60,10 +68,9 @@ def check_finite(tensor: Tensor, name: str, valid: Tensor | None = None) -> None
     """
     if not reads_values(tensor):
         return
-    # One pass: a sum is finite when all its terms are, save for overflow, which the slow path sees.
-    if torch.isfinite(tensor.detach().sum()):
+    if sums_finite(tensor):
         return
-    bad = ~torch.isfinite(tensor)
+    bad = ~torch.isfinite(tensor)  # [..., D]
     if valid is not None:
         bad = bad & (valid if bad.dim() == valid.dim() else valid[..., None])
     if bad.any():
