@@ -4,11 +4,12 @@
 
 Every control of every explorer is moved through its values, one at a time and all in turn, as a
 reader does; one measurement is one `set`: the state, the drawing, the PNG, the text. The limit is
-150 ms at the median.
+100 ms, kept by 95 of 100 moves. The RoI explorer asks no kernel; see `benchmarks/explorer.py`.
 """
 
 import argparse
 import importlib
+import inspect
 import itertools
 import json
 import pkgutil
@@ -22,16 +23,18 @@ import ipywidgets as ipw
 from mrcnn_lite import widgets
 from mrcnn_lite.widgets.base import Explorer
 
-LIMIT_MS = 150
+LIMIT_MS = 100
 
 
 def explorers() -> dict[str, Callable[[], Explorer]]:
-    """Every `explore_…` function of `mrcnn_lite.widgets`."""
+    """Every `explore_…` function of `mrcnn_lite.widgets` that gives an `Explorer`."""
     found = {}
     for entry in pkgutil.iter_modules(widgets.__path__):
         module = importlib.import_module(f"{widgets.__name__}.{entry.name}")
         for name, value in vars(module).items():
-            if name.startswith("explore_") and value.__module__ == module.__name__:
+            if not name.startswith("explore_") or value.__module__ != module.__name__:
+                continue
+            if inspect.signature(value, eval_str=True).return_annotation is Explorer:
                 found[name.removeprefix("explore_")] = value
     return found
 
@@ -94,8 +97,8 @@ def main() -> None:
             f"{name:12}  {r['first_ms']:8.0f}  {r['median_ms']:9.1f}  {r['p95_ms']:7.1f}"
             f"  {r['png_bytes']:9,}"
         )
-    slow = [name for name, r in results.items() if r["median_ms"] > LIMIT_MS]
-    print(f"all medians within {LIMIT_MS} ms: {'no, ' + ', '.join(slow) if slow else 'yes'}")
+    slow = [name for name, r in results.items() if r["p95_ms"] > LIMIT_MS]
+    print(f"95 of 100 moves within {LIMIT_MS} ms: {'no, ' + ', '.join(slow) if slow else 'yes'}")
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

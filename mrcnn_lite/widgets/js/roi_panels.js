@@ -86,7 +86,7 @@ export class Panel {
     this.bins = pool("rect", "bin");
     this.lines = pool("line", "inner");
     this.maxima = pool("circle", "maximum");
-    this.dots = pool("circle", "sample");
+    this.dots = pool("path", "sample");
     this.rings = pool("circle", "corner");
     this.chosen = pool("circle", "chosen");
     this.values = layer("values"); // above the overlay, so that lines do not hide the numbers
@@ -205,17 +205,19 @@ export class Panel {
   }
 
   drawSamples({ x, y }, row, column, sample) {
-    const points = y.bins.flatMap((ys, i) =>
-      x.bins.flatMap((xs, j) => ys.flatMap((py) => xs.map((px) => [px, py, i === row && j === column]))),
-    );
     const apart = Math.min(Math.abs(x.extent), Math.abs(y.extent)) / (x.bins.length * Math.max(x.count, 1));
     const radius = Math.min(Math.max(apart * this.cell * 0.36, 1.3), 5);
-    this.dots.show(points, ([px, py, mine]) => ({
-      cx: this.at(px + 0.5),
-      cy: this.at(py + 0.5),
-      r: radius,
-      class: mine ? "sample is-chosen" : "sample",
-    }));
+    // All samples are one path of points with round ends, drawn twice: a rim, and what it frames.
+    // Thousands of circles would take longer than a frame.
+    const at = (positions) => positions.map((position) => this.at(position + 0.5).toFixed(1));
+    const points = (xs, ys) => at(ys).flatMap((py) => at(xs).map((px) => `M${px} ${py}h0`)).join("");
+    const every = points(x.bins.flat(), y.bins.flat());
+    const mine = points(x.bins[column], y.bins[row]);
+    const looks = [["rim", every], ["fill", every], ["rim is-chosen", mine], ["fill is-chosen", mine]];
+    this.dots.show(looks, ([kind, d]) => {
+      const width = 2 * radius - (kind.startsWith("rim") ? 0 : 1.6);
+      return { d, class: `sample ${kind}`, "stroke-width": width };
+    });
     const shown = sample?.counts ? [sample] : [];
     this.areas.show(shown.length ? sample.areas : [], (area, k) => ({ ...rectangle(this.box(area)), fill: CORNERS[k] }));
     this.rings.show(shown.length ? sample.corners : [], ([cx, cy], k) => ({
