@@ -1,4 +1,5 @@
-// Explorers come to life, and whatever scrolls sideways can be reached with the keyboard.
+// Explorers come to life, whatever scrolls sideways can be reached with the keyboard, and the two
+// bars beside the text get names for screen readers.
 
 for (const place of document.querySelectorAll(".explorer-place")) {
   const state = JSON.parse(place.querySelector("script").textContent);
@@ -13,3 +14,7 @@ const reachable = new ResizeObserver((entries) => {
   }
 });
 wide.forEach((node) => reachable.observe(node));
+
+for (const [bar, name] of [[".sidebar-drawer", "The course"], [".toc-drawer", "On this page"]]) {
+  document.querySelector(bar)?.setAttribute("aria-label", name);
+}
