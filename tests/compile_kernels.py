@@ -119,6 +119,46 @@ for _rule, _binary in (("torchvision", True), ("pixel_centres", False)):
             "BLOCK_X": 128,
         },
     )
+for _dtype in ("fp32", "fp64"):
+    _boxes = {"box_ptr": _dtype, "object_ptr": _dtype, "boxes": "i32"}
+    _images = {**_boxes, "top_ptr": _dtype, "objects": "i32", "box_stride": "i32"}
+    KERNELS[f"best objects {_dtype}"] = (
+        "matching",
+        "_best_kernel",
+        {**_images, "valid_ptr": "u8", "iou_ptr": _dtype, "index_ptr": "i64"},
+        {"BLOCK_A": 256},
+    )
+    KERNELS[f"favourites {_dtype}"] = (
+        "matching",
+        "_favourite_kernel",
+        {**_images, "favourite_ptr": "u8"},
+        {"BLOCK_A": 256},
+    )
+for _grouped in (False, True):
+    KERNELS[f"conflicts{' in groups' if _grouped else ''}"] = (
+        "nms",
+        "_conflict_kernel",
+        {
+            "box_ptr": "fp32",
+            "group_ptr": "i64",
+            "limit_ptr": "fp32",
+            "word_ptr": "i64",
+            "boxes": "i32",
+            "blocks": "i32",
+        },
+        {"GROUPED": _grouped},
+    )
+KERNELS["suppression"] = (
+    "nms",
+    "_solve_kernel",
+    {"word_ptr": "i64", "valid_ptr": "u8", "keep_ptr": "u8", "boxes": "i32", "blocks": "i32"},
+    {"CHUNK": 256},
+)
+# Launch options of some modules; the others are launched with Triton's defaults.
+OPTIONS = {
+    "matching": {"enable_fp_fusion": False},
+    "nms": {"num_warps": 8, "enable_fp_fusion": False},
+}
 
 
 def source(module: str, kernel: str, types: dict, constants: dict) -> ASTSource:
@@ -150,6 +190,7 @@ def facts(ptx: str, target: int) -> dict[str, Any]:
     return {
         "loads": sorted(set(re.findall(r"ld\.global[.\w:]*?((?:v\d\.)?b\d+)", ptx))),
         "atomics": sorted(set(re.findall(r"(?:red|atom)\.global[.\w]*", ptx))),
+        "fused": len(re.findall(r"\bfma\.", ptx)),
         "registers": int(re.search(r"Used (\d+) registers", words)[1]),
         "spilled": sum(int(n) for n in re.findall(r"(\d+) bytes spill", words)),
     }
@@ -162,7 +203,8 @@ def main() -> None:
     for target in TARGETS:
         for name, case in KERNELS.items():
             gpu = GPUTarget("cuda", target, 32)
-            compiled = triton.compile(source(*case), target=gpu, options={"num_warps": 4})
+            options = {"num_warps": 4, **OPTIONS.get(case[0], {})}
+            compiled = triton.compile(source(*case), target=gpu, options=options)
             found[f"{name}, sm_{target}"] = facts(compiled.asm["ptx"], target)
     json.dump(found, sys.stdout, indent=1)
 

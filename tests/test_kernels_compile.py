@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from compile_kernels import KERNELS, TARGETS
+from compile_kernels import KERNELS, OPTIONS, TARGETS
 from source_tree import PACKAGE, ROOT
 
 pytest.importorskip("triton")
@@ -45,6 +45,18 @@ def test_no_register_is_spilled(facts, name, target):
 def test_features_are_read_in_wide_loads(facts, name, target):
     loads = facts[f"{name}, sm_{target}"]["loads"]
     assert "v4.b32" in loads or ("backward" in name and "v2.b32" in loads)  # 8 bytes: 4 of bf16
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", [n for n, case in KERNELS.items() if case[0] in OPTIONS])
+def test_overlaps_round_every_product(facts, name, target):
+    """A product fused with a sum is not rounded, and a tie or a threshold would fall otherwise."""
+    assert facts[f"{name}, sm_{target}"]["fused"] == 0
+
+
+def test_the_compiler_would_fuse(facts):
+    """So that the test above means something."""
+    assert facts["crop_masks, sm_90"]["fused"] > 0
 
 
 def test_atomics_are_where_they_should_be(facts):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcnn_lite.models.matching import gather_rows, match, random_keys, sample
-from mrcnn_lite.ops import box_iou
+from mrcnn_lite.ops import best_objects, box_iou, use_backend
 
 # One object, 10 pixels wide; boxes that overlap it by 1, 0.5, 1/3 and 0.
 OBJECT = torch.tensor([[[0.0, 0.0, 10.0, 10.0]]])
@@ -34,6 +34,30 @@ def test_an_object_out_of_reach_makes_no_positive():
 def test_padding_matches_nothing():
     _, labels = match(OBJECT, ~REAL, BOXES, 0.5, 0.5, allow_low_quality=True)
     assert labels.tolist() == [[0, 0, 0, 0]]
+
+
+def test_best_objects_by_hand():
+    objects = torch.cat([OBJECT, OBJECT + 50, OBJECT], dim=1)
+    best, index, favourite = best_objects(objects, torch.ones(1, 3).bool(), BOXES, True)
+    assert best.tolist() == [pytest.approx([1, 0.5, 1 / 3, 1])]
+    assert index.tolist() == [[0, 0, 0, 1]], "the first of two equal objects"
+    assert favourite.tolist() == [[True, False, False, True]]
+    assert best_objects(objects, torch.ones(1, 3).bool(), BOXES).favourite is None
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+def test_best_objects_loop_equals_the_table(dtype, shared):
+    """Small integers, so that overlaps tie and some boxes are empty."""
+    corner = torch.randint(12, (3, 30, 2))
+    boxes = torch.cat([corner, corner + torch.randint(6, (3, 30, 2))], dim=2).to(dtype)
+    valid = torch.tensor([[1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1]]).bool()
+    arguments = boxes[:, :4], valid, boxes[0, 4:] if shared else boxes[:, 4:], True
+    fast = best_objects(*arguments)
+    with use_backend("reference"):
+        slow = best_objects(*arguments)
+    assert all(torch.equal(a, b) for a, b in zip(fast, slow))
+    assert (fast.iou[1] == -1).all() and not fast.favourite[1].any()
 
 
 @pytest.mark.parametrize("low_quality", [False, True])

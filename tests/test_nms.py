@@ -113,10 +113,15 @@ def test_mask_solves_each_problem_alone_and_ignores_padding():
 def test_reference_backend():
     boxes, scores = random_boxes(60, 80, 3), torch.rand(60)
     idxs = torch.randint(4, (60,))
-    fast = nms(boxes, scores, 0.4), batched_nms(boxes, scores, idxs, 0.4)
+    shaped = boxes.view(2, 3, 10, 4), scores.view(2, 3, 10), idxs.view(2, 3, 10) > 0
+
+    def kept():
+        return nms(boxes, scores, 0.4), batched_nms(boxes, scores, idxs, 0.4), nms_mask(*shaped, 0.4)
+
+    fast = kept()
     with use_backend("reference"):
-        slow = nms(boxes, scores, 0.4), batched_nms(boxes, scores, idxs, 0.4)
-    assert torch.equal(fast[0], slow[0]) and torch.equal(fast[1], slow[1])
+        slow = kept()
+    assert all(torch.equal(a, b) for a, b in zip(fast, slow))
 
 
 @settings(max_examples=500, deadline=None, derandomize=True)

@@ -137,15 +137,13 @@ def best_objects(objects: Tensor, valid: Tensor, boxes: Tensor, favourites: bool
     """The kernel form of `ops.best_objects`, for arguments that were checked there.
 
     Args:
-        objects: Tensor[B, G, 4].
+        objects: Tensor[B, G, 4], float32 or float64.
         valid: Tensor[B, G] bool.
-        boxes: Tensor[A, 4] or Tensor[B, A, 4].
+        boxes: Tensor[A, 4] or Tensor[B, A, 4], of the same type.
         favourites: whether to launch the second kernel.
 
     Returns:
         Overlap, row and favourites.
     """
-    dtype = torch.promote_types(torch.promote_types(objects.dtype, boxes.dtype), torch.float32)
-    objects, boxes = objects.to(dtype), boxes.to(dtype)
     iou, index, top = best_objects_op(objects, valid, boxes)
     return BestObjects(iou, index, favourites_op(objects, top, boxes) if favourites else None)

@@ -133,7 +133,7 @@ def suppress(boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold:
         chunk = min(CHUNK, triton.next_power_of_2(blocks * BLOCK.value))
         _solve_kernel[problems,](
             words, valid.contiguous().view(torch.uint8), keep, count, blocks,
-            CHUNK=chunk, num_warps=8,
+            CHUNK=chunk, num_warps=8, enable_fp_fusion=False,
         )  # fmt: skip
     return keep.view(torch.bool)  # [P, N]
 

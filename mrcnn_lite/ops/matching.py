@@ -69,15 +69,17 @@ def best_objects(
     """
     _check(objects, valid, boxes)
     form = choose("best_objects", boxes.device, best_objects_loop, _from_table)
-    return form(objects.detach(), valid, boxes.detach(), favourites)
+    dtype = torch.promote_types(torch.promote_types(objects.dtype, boxes.dtype), torch.float32)
+    return form(objects.detach().to(dtype), valid, boxes.detach().to(dtype), favourites)
 
 
 def _from_table(objects: Tensor, valid: Tensor, boxes: Tensor, favourites: bool) -> BestObjects:
     """The whole table at once."""
     iou = pairwise_iou(objects, boxes).masked_fill_(~valid[:, :, None], NOTHING)  # [B, G, A]
     best, index = iou.max(dim=1)  # [B, A]
-    if not favourites:
-        return BestObjects(best, index, None)
+    favourite = torch.zeros_like(best, dtype=torch.bool) if favourites else None
+    if favourite is None or not favourite.numel():  # no boxes have no largest overlap
+        return BestObjects(best, index, favourite)
     most = iou.amax(dim=2, keepdim=True)  # [B, G, 1]
     # An object that overlaps no box has a best IoU of 0, which every far box would "reach".
     return BestObjects(best, index, ((iou == most) & (most > 0)).any(dim=1))
