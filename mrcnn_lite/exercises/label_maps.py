@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_lite.exercises.registry import Exercise, Mistake, Verdict, not_yet
+from mrcnn_lite.exercises.registry import Exercise, Mistake, Verdict, is_stub, not_yet
 
 Annotations = list[dict[str, Any]]
 
@@ -105,11 +105,6 @@ def outcome(function: Callable[..., Any], *given: Any) -> Any:
         return error
 
 
-def is_empty(answer: Any) -> bool:
-    """Whether this is the answer of a stub."""
-    return answer is None or isinstance(answer, NotImplementedError)
-
-
 def grade(function: Any) -> Verdict:
     """Judge `function(label_map) -> annotations`; never raises because of it.
 
@@ -125,7 +120,7 @@ def grade(function: Any) -> Verdict:
         return Verdict(False, "Hand over the function itself, without calling it.")
     cases = list(_cases())
     answers = [outcome(function, values) for values in cases]
-    if any(is_empty(answer) for answer in answers):
+    if any(is_stub(answer) for answer in answers):
         return not_yet("the function")
     wrong = [i for i, values in enumerate(cases) if _taken(answers[i]) != convert(values)]
     if not wrong:

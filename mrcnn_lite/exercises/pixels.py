@@ -54,6 +54,7 @@ def _sample_variant(
         return values[min(way.base(position), last)]
     low = max(math.floor(position), 0) if way.left == "extend" else math.floor(position)
     fraction = position - low
+    low = max(low, 0) if way.left == "index" else low
     fraction = 1 - fraction if way.mirror else fraction
     high = min(low + 1, last) if way.right else low + 1
     return (1 - fraction) * values[low] + fraction * values[high]
@@ -118,6 +119,11 @@ SAMPLE_SLIPS = (
     (
         "left of the first middle the index is clamped but its weight is not: clamp the position.",
         {"left": "extend"},
+    ),
+    (
+        "the index is moved onto the map only after the weight was taken from it: move the "
+        "position, then take its floor.",
+        {"left": "index"},
     ),
     (
         "beyond the outermost elements this is 0; the nearest element counts there.",

@@ -121,6 +121,19 @@ def not_yet(what: str) -> Verdict:
     return Verdict(False, f"Not yet: {what} is still empty. Write it, run the cell, check again.")
 
 
+def is_stub(answer: Any) -> bool:
+    """Whether this answer, or this error, is an untouched stub's.
+
+    Args:
+        answer: what the learner's function returned or raised.
+
+    Returns:
+        True for None and a bare `raise NotImplementedError`; torch raises the same class for some
+        mistakes (a number minus a bool), but never without words.
+    """
+    return answer is None or (isinstance(answer, NotImplementedError) and not answer.args)
+
+
 def as_numbers(answer: Any) -> Tensor | None:
     """A learner's result as a float64 tensor, or None if it is no array of numbers."""
     try:
@@ -189,7 +202,7 @@ class FunctionGrader:
         answers = []
         for case in cases:
             answers.append(_outcome(function, case))
-            if answers[-1] is None or isinstance(answers[-1], NotImplementedError):
+            if is_stub(answers[-1]):
                 return not_yet("the function")
         truths = [self.right(*_fresh(case)) for case in cases]
         wrong = [i for i in range(len(cases)) if not same(answers[i], truths[i])]

@@ -30,6 +30,7 @@ class _PointWay:
     base: Callable[[float], int] = math.floor
     nearest: bool = False
     clamp: bool = True
+    give_up: bool = False  # no mixture at all on the last row and column
     shift: float = 0.0
 
 
@@ -46,6 +47,8 @@ def _bilinear_variant(features: Tensor, y: float, x: float, **changes: Any) -> T
     v, u = (u, v) if way.cross else (v, u)
     v, u = (1 - v, 1 - u) if way.mirror else (v, u)
     bottom, right = top + 1, left + 1
+    if way.give_up and (bottom == height or right == width):
+        return features[top, left]
     if way.clamp:
         bottom, right = min(bottom, height - 1), min(right, width - 1)
     upper = (1 - u) * features[top, left] + u * features[top, right]
@@ -78,6 +81,11 @@ POINT_SLIPS = (
     (
         "on the last row or column there is no next element: clamp the index to the map.",
         {"clamp": False},
+    ),
+    (
+        "on the last row or column this is one element; along the edge two are still mixed, only "
+        "the missing neighbour drops out.",
+        {"give_up": True},
     ),
     ("everything is shifted by half an element: element 0 lies at 0 here.", {"shift": 0.5}),
 )

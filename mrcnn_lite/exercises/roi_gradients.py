@@ -258,7 +258,7 @@ EXERCISES = (
         "05-matrix",
         _grade_matrix,
         (
-            "Start from axis_matrix of section 4: which of its samples may lie off the map now?",
+            "Start from axis_matrix of section 5: which of its samples may lie off the map now?",
             "First decide which samples count: -1 <= position <= n. Then move the positions onto "
             "the map with clamp(0, n - 1). Then the hats as before.",
             "Multiply the hats of samples that do not count by 0, before the mean: the mean still "

@@ -54,6 +54,8 @@ class _Way:
         """Cut one side of the RoI into bins, with this variant's mistakes."""
         if self.clamp == "box":
             first, last = (min(max(number, 0), limit - 1) for number in (first, last))
+        if self.clamp == "corners":
+            first, last = max(first, 0), min(last, limit - 1)
         step = max(last - first + self.inclusive, self.least) / size
         cut = [self.edges(i, step) for i in range(size)]
         cut = [(start + first, end + first) for start, end in cut]
@@ -139,6 +141,11 @@ SLIPS = (
     (
         "the box is clipped to the map before it is cut into bins; clip the bins, the box stays.",
         {"clamp": "box"},
+    ),
+    (
+        "the corners of the window are moved onto the map, so that it is cut into other bins; "
+        "cut first, clip each bin afterwards.",
+        {"clamp": "corners"},
     ),
     ("a bin without cells has no maximum; its output is 0.", {"empty": -math.inf}),
     ("a bin without cells has no maximum: answer 0 there, before asking for one.", {"empty": None}),

@@ -30,6 +30,7 @@ class _BinWay:
     swap: bool = False
     move: str = "clamp"
     zeros: str = "count"
+    side_by_side: bool = False
 
     def counts(self, y: float, x: float, height: int, width: int) -> bool:
         """Whether a sample is no zero."""
@@ -64,15 +65,16 @@ def _bin_variant(features: Tensor, y: Sequence[float], x: Sequence[float], **cha
     """The mean of a bin as somebody with these `_BinWay` switches would write it."""
     way = _BinWay(**changes)
     values, missing = [], 0
-    for row in y:
-        for column in x:
+    for i, row in enumerate(y):
+        for column in x[i : i + 1] if way.side_by_side else x:
             if way.counts(row, column, *features.shape):
                 values.append(_sample(features, row, column, way.move))
             else:
                 missing += 1
     if way.zeros == "spoil" and missing:
         return torch.tensor(0.0)
-    count = max(len(values), 1) if way.zeros == "leave out" else len(y) * len(x)
+    every = len(y) if way.side_by_side else len(y) * len(x)
+    count = max(len(values), 1) if way.zeros == "leave out" else every
     return sum(values, torch.tensor(0.0)) / (1 if way.zeros == "sum" else count)
 
 
@@ -143,6 +145,10 @@ BIN_SLIPS = (
     ("the zeros are left out of the mean; they count as samples.", {"zeros": "leave out"}),
     ("one sample outside makes the whole bin 0; only that sample is 0.", {"zeros": "spoil"}),
     ("this is the sum of the samples; the bin's output is their mean.", {"zeros": "sum"}),
+    (
+        "rows and columns go side by side, as with zip; each row belongs with every column.",
+        {"side_by_side": True},
+    ),
 )
 
 
