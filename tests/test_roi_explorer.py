@@ -153,7 +153,7 @@ def test_the_bundle_parses(tmp_path):
 
 def test_every_file_of_the_explorer_is_in_the_package():
     assert {path.name for path in JS.glob("*.js")} == {
-        f"roi_{name}.js" for name in ("ops", "panels", "controls", "chart", "explorer")
+        f"roi_{name}.js" for name in ("ops", "panels", "controls", "chart", "words", "explorer")
     }
     assert JS.parent.parent == PACKAGE
 

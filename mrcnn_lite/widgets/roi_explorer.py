@@ -25,7 +25,7 @@ from mrcnn_lite.widgets.roi_maps import named_maps
 
 JS = Path(__file__).parent / "js"
 PARTS = tuple(  # in the order of their imports
-    f"roi_{name}.js" for name in ("ops", "panels", "controls", "chart", "explorer")
+    f"roi_{name}.js" for name in ("ops", "panels", "controls", "chart", "words", "explorer")
 )
 STRIDES = (4, 8, 16, 32)
 LARGEST_MAP = 32

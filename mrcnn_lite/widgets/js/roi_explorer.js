@@ -5,9 +5,10 @@
 // kernel it is `localStore(state)`. Everything that is shown is computed here, from the state alone.
 
 import { boxGradients, chosenSample, mapGradients, roiAlign, roiPool } from "./roi_ops.js";
-import { BEYOND, Panel, binColour, decimal, svg } from "./roi_panels.js";
+import { BEYOND, Panel, svg } from "./roi_panels.js";
 import { check, html, range, select } from "./roi_controls.js";
 import { Chart } from "./roi_chart.js";
+import { Words } from "./roi_words.js";
 
 const SAVE_EVERY = 60; // ms between two states that are sent to Python during a drag
 const FRAMES = 300; // durations that are kept, ms: `element.frames`
@@ -38,8 +39,6 @@ export function localStore(state) {
   };
 }
 
-const px = (value) => String(Math.round(value * 1000) / 1000).replace("-", "−");
-
 /** The numbers that the state names, as { h, w, values }. */
 function mapOf(store) {
   const own = store.get("map") === "own";
@@ -60,10 +59,10 @@ class Explorer {
       new Panel("RoIPool", "RoIPool: the map, the RoI, its rounded window, the bins and their maxima"),
       new Panel("RoIAlign", "RoIAlign: the map, the RoI, its bins and its sampling points"),
     ];
-    this.status = html("p", { class: "status", role: "status", "aria-live": "polite" });
+    this.words = new Words((bin) => this.change({ bin: bin + 1, sample: 1 }));
     this.playButton = html("button", { type: "button", onclick: () => this.play() }, PLAY);
     this.chart = new Chart(this.playButton);
-    this.root.append(this.status, this.buildPanels(), this.chart.node, this.buildControls());
+    this.root.append(this.words.status, this.buildPanels(), this.chart.node, this.buildControls());
     element.append(this.root);
     this.addHandles();
     store.listen(() => this.request());
@@ -74,13 +73,7 @@ class Explorer {
 
   buildPanels() {
     const place = html("div", { class: "panels" });
-    this.tables = [];
-    this.remarks = [];
-    for (const panel of this.panels) {
-      const table = html("table", {}, html("caption", {}, `${panel.name}'s output`), html("tbody"));
-      const remark = html("p", { class: "remark" });
-      this.tables.push(table);
-      this.remarks.push(remark);
+    this.panels.forEach((panel, k) => {
       const own = panel.name === "RoIPool" ? "its window, rounded outwards" : "where it samples";
       const legend = html(
         "p",
@@ -91,8 +84,9 @@ class Explorer {
         own,
       );
       const title = html("p", { class: "title" }, panel.name);
-      place.append(html("section", { "aria-label": panel.name }, title, panel.svg, legend, table, remark));
-    }
+      const numbers = [this.words.tables[k], this.words.remarks[k]];
+      place.append(html("section", { "aria-label": panel.name }, title, panel.svg, legend, ...numbers));
+    });
     return place;
   }
 
@@ -299,7 +293,8 @@ class Explorer {
     this.panels[1].drawAlign(align, size, bin, sample);
     this.panels[1].drawArrows(get("arrows") ? slopes : null);
     this.placeHandles();
-    this.write({ pool, align, size, bin, sample, gradients, slopes });
+    const shown = { gradient: get("gradient"), arrows: get("arrows") };
+    this.words.write({ map, box, pool, align, size, bin, sample, gradients, slopes, shown });
     const settings = ["size", "sampling_ratio", "aligned", "stride"].map(get);
     this.chart.add(`${bin} ${this.map} ${settings}`, bin, box.join(), [pool.values[bin], align.values[bin]]);
     this.showControls(sample);
@@ -320,70 +315,6 @@ class Explorer {
         for (const [name, value] of Object.entries(edges)) grip.setAttribute(name, value);
       }
     }
-  }
-
-  /** The numbers: tables of outputs, a sentence for each operator, one line for everybody. */
-  write({ pool, align, size, bin, sample, gradients, slopes }) {
-    const digits = size <= 4 ? 4 : 2;
-    [pool, align].forEach((result, k) => this.writeTable(this.tables[k], result.values, size, bin, digits));
-    const [row, column] = [Math.floor(bin / size), bin % size];
-    const [top, bottom] = pool.rows[row];
-    const [left, right] = pool.columns[column];
-    const at = pool.argmax[bin];
-    const seen =
-      at < 0
-        ? "is empty: 0."
-        : `takes the maximum of rows ${top} to ${bottom - 1} and columns ${left} to ${right - 1}: ` +
-          `${decimal(pool.values[bin])}, at row ${Math.floor(at / this.current.w)}, column ${at % this.current.w}.`;
-    const learn = [gradients.pool, gradients.align].map((all) => all.filter((g) => g > 1e-12).length);
-    const cells = (count) => ` ${count} of ${this.current.values.length} cells learn.`;
-    this.remarks[0].textContent = `Bin ${bin + 1} ${seen}` + (this.store.get("gradient") ? cells(learn[0]) : "");
-    this.remarks[0].textContent += this.store.get("arrows") ? " The box gets no gradient: its corners were rounded." : "";
-    this.remarks[1].replaceChildren(...this.alignWords(bin, sample));
-    if (this.store.get("gradient")) this.remarks[1].append(cells(learn[1]));
-    if (this.store.get("arrows")) {
-      const names = ["x1", "y1", "x2", "y2"].map((name, k) => `${name} ${decimal(slopes[k])}`);
-      this.remarks[1].append(` One cell more of each side changes the output by: ${names.join(", ")}.`);
-    }
-    const words = this.store.get("box").map(px);
-    this.status.textContent =
-      `RoI from (${words[0]}, ${words[1]}) to (${words[2]}, ${words[3]}) px. Bin ${bin + 1}: ` +
-      `RoIPool ${decimal(pool.values[bin])}, RoIAlign ${decimal(align.values[bin])}.`;
-  }
-
-  alignWords(bin, sample) {
-    if (!sample) return [`Bin ${bin + 1} has no sample: 0.`];
-    const where = `x = ${decimal(sample.x)}, y = ${decimal(sample.y)}`;
-    const head = `Bin ${bin + 1} is the mean of ${sample.count} sample${sample.count > 1 ? "s" : ""}. ` + `Sample ${sample.place + 1}, at ${where}: `;
-    if (!sample.counts) return [head + "more than one cell outside the map, so it counts as 0."];
-    const terms = sample.terms.flatMap(([row, column, weight, value], k) => {
-      const chip = html("span", { class: "chip", style: `--chip: ${binColour(k)}` }, decimal(weight));
-      return [k ? " + " : "", chip, ` × ${decimal(value)}`];
-    });
-    return [head, ...terms, ` = ${decimal(sample.value)}.`];
-  }
-
-  writeTable(table, values, size, chosen, digits) {
-    const body = table.tBodies[0];
-    if (Number(table.dataset.size) !== size) {
-      table.dataset.size = size;
-      body.replaceChildren(
-        ...Array.from({ length: size }, (_, row) =>
-          html("tr", {}, ...Array.from({ length: size }, (_, column) => html("td", {}, this.binButton(row * size + column)))),
-        ),
-      );
-    }
-    body.querySelectorAll("button").forEach((button, k) => {
-      const words = decimal(values[k], digits);
-      if (button.textContent !== words) button.textContent = words;
-      button.setAttribute("aria-pressed", k === chosen);
-    });
-  }
-
-  binButton(k) {
-    const choose = () => this.change({ bin: k + 1, sample: 1 });
-    const look = { type: "button", title: `bin ${k + 1}`, style: `--bin: ${binColour(k)}`, onclick: choose };
-    return html("button", look);
   }
 
   showControls(sample) {
