@@ -47,8 +47,10 @@ def test_a_few_steps_overfit_one_picture():
     run = new_run(learning_rate=2e-3)
     image, target = SHAPES[3]
     batch = ([image], [target])
-    losses = [run.step(batch, 0.0)["loss"] for _ in range(60)]
-    assert sum(losses[-5:]) < 0.35 * sum(losses[:5])
+    # Rounding decides when a noisy loss falls: 60 steps end at 0.2 to 0.5 of the
+    # start, 120 steps at 0.1 to 0.25 (five seeds).
+    losses = [run.step(batch, 0.0)["loss"] for _ in range(120)]
+    assert sum(losses[-10:]) / 10 < 0.35 * sum(losses[:5]) / 5
 
 
 def test_resume_is_bit_identical(tmp_path):
