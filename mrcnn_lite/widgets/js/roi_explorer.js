@@ -334,14 +334,27 @@ export function mount(element, store) {
   return new Explorer(element, store);
 }
 
-/** What anywidget calls: the store is the Python object's traits. */
-function render({ model, el }) {
-  const explorer = mount(el, {
-    get: (name) => model.get(name),
-    set: (name, value) => model.set(name, value),
-    save: () => model.save_changes(),
+/**
+ * The Python object's traits as a store. What was changed and not yet sent is kept here: the kernel
+ * echoes what it receives, and such an echo would take back a change that is younger than it.
+ */
+function traitStore(model) {
+  const unsent = new Map();
+  return {
+    get: (name) => (unsent.has(name) ? unsent.get(name) : model.get(name)),
+    set: (name, value) => unsent.set(name, value),
+    save: () => {
+      for (const [name, value] of unsent) model.set(name, value);
+      unsent.clear();
+      model.save_changes();
+    },
     listen: (callback) => model.on("change", callback),
-  });
+  };
+}
+
+/** What anywidget calls. */
+function render({ model, el }) {
+  const explorer = mount(el, traitStore(model));
   return () => explorer.stop();
 }
 
