@@ -1,5 +1,6 @@
 """The repository as a whole: its lists agree, its files name no machine, ruff is content."""
 
+import json
 import re
 import subprocess
 import sys
@@ -106,6 +107,15 @@ def test_readme_links_to_what_exists():
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", readme())
     assert not [link for link in links if not (ROOT / link).exists()]
     assert {relative(path) for path in NOTEBOOKS} <= set(links)
+
+
+def test_the_first_notebook_lists_what_the_readme_lists():
+    table = re.compile(r"^\| \[(\d\d) [^]]*\]\(([^)]+)\) \|", re.MULTILINE)
+    promised = {path.removeprefix("notebooks/") for _, path in table.findall(readme())}
+    first = json.loads((ROOT / "notebooks/00_start_here.ipynb").read_text(encoding="utf-8"))
+    prose = "".join("".join(cell["source"]) + "\n" for cell in first["cells"])
+    listed = {path for _, path in table.findall(prose)}
+    assert set() < promised - {"00_start_here.ipynb"} <= listed
 
 
 def test_ruff():
