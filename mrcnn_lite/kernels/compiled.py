@@ -1,0 +1,104 @@
+"""What the compiler makes of a kernel, for a GPU that need not be here.
+
+The kernels' source goes to a process of its own, since this one may be Triton's interpreter; there
+it is compiled to PTX, NVIDIA's readable assembly, whose load instructions say how many bytes each
+lane fetches at once.
+"""
+
+import importlib.util
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+LOAD = re.compile(r"ld\.global[.\w:]*?(?:v(\d)\.)?b(\d+)")
+HEADER = "import triton\nimport triton.language as tl\n\n\n"
+
+
+def load_bytes(
+    kernels: Sequence[Any],
+    helpers: Sequence[Any],
+    types: Mapping[str, str],
+    constants: Mapping[str, int],
+    capability: int = 90,
+) -> dict[str, list[int]]:
+    """Compile kernels and list the widths of their loads from global memory.
+
+    Args:
+        kernels: functions with `@triton.jit`.
+        helpers: functions with `@triton.jit` that they call.
+        types: Triton's name for the type of each argument, such as "*fp32"; pointers and the
+            argument "C" are promised to be multiples of 16, as a launch would find them.
+        constants: values of the compile-time arguments; a kernel takes those that it has.
+        capability: of the GPU, 90 for an H100.
+
+    Returns:
+        By the kernel's name, the bytes per lane that its loads fetch, each once, ascending.
+
+    Raises:
+        RuntimeError: the compiler refuses.
+    """
+    job = {
+        "source": HEADER + "\n\n".join(inspect.getsource(f.fn) for f in (*helpers, *kernels)),
+        "kernels": [kernel.fn.__name__ for kernel in kernels],
+        "types": dict(types),
+        "constants": dict(constants),
+        "capability": capability,
+    }
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    run = subprocess.run(
+        [sys.executable, __file__],
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    if run.returncode:
+        raise RuntimeError(f"the compiler refuses:\n{run.stderr[-3000:]}")
+    return json.loads(run.stdout)
+
+
+def _compile(kernel: Any, job: dict[str, Any]) -> str:
+    """One kernel as PTX."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    signature, values, promises = {}, {}, {}
+    for place, name in enumerate(kernel.arg_names):
+        if name in job["constants"]:
+            signature[name] = "constexpr"
+            values[(place,)] = job["constants"][name]
+            continue
+        signature[name] = job["types"][name]
+        if signature[name].startswith("*") or name == "C":
+            promises[(place,)] = [["tt.divisibility", 16]]
+    source = ASTSource(kernel, signature, values, promises)
+    return triton.compile(source, target=GPUTarget("cuda", job["capability"], 32)).asm["ptx"]
+
+
+def main() -> None:
+    """Read a job, compile, print the widths; in the process that `load_bytes` starts."""
+    warnings.simplefilter("ignore")
+    job, found = json.load(sys.stdin), {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "written.py")  # Triton reads a kernel's source from its file
+        path.write_text(job["source"], encoding="utf-8")
+        spec = importlib.util.spec_from_file_location("written", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for name in job["kernels"]:
+            loads = LOAD.findall(_compile(getattr(module, name), job))
+            found[name] = sorted({int(count or 1) * int(bits) // 8 for count, bits in loads})
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
