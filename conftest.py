@@ -1,5 +1,6 @@
 """For all tests: no network, seeds, no GPU where there is none, an order, a summary by kind."""
 
+import importlib.util
 import os
 import sys
 from collections import defaultdict
@@ -17,6 +18,17 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 os.environ["MRCNN_LITE_PROGRESS"] = "off"  # what is printed depends on no reader's own answers
 sys.modules.pop("sitecustomize", None)
 import sitecustomize  # noqa: E402, F401
+
+# Triton decides while it is imported whether kernels are interpreted, and torchvision imports it:
+# without a GPU the decision must fall here, before any test file is read.
+if importlib.util.find_spec("triton"):
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ["TRITON_INTERPRET"] = "1"
+        import triton  # noqa: F401
+
+        del os.environ["TRITON_INTERPRET"]  # not for the processes that tests start
 
 
 def kind(nodeid: str) -> str:

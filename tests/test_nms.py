@@ -116,7 +116,11 @@ def test_reference_backend():
     shaped = boxes.view(2, 3, 10, 4), scores.view(2, 3, 10), idxs.view(2, 3, 10) > 0
 
     def kept():
-        return nms(boxes, scores, 0.4), batched_nms(boxes, scores, idxs, 0.4), nms_mask(*shaped, 0.4)
+        return (
+            nms(boxes, scores, 0.4),
+            batched_nms(boxes, scores, idxs, 0.4),
+            nms_mask(*shaped, 0.4),
+        )
 
     fast = kept()
     with use_backend("reference"):
