@@ -5,6 +5,7 @@ timed one after the other meet different machines. Here every round calls the pe
 after one another, so that both meet the same machine, and each round gives one ratio.
 """
 
+import math
 import os
 import platform
 import statistics
@@ -63,28 +64,37 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def compare(
-    peer: Callable[[], object], ours: Callable[[], object], budget_s: float = 3.0
+    peer: Callable[[], object],
+    ours: Callable[[], object],
+    budget_s: float = 3.0,
+    timer: Callable[[Callable[[], object]], float] = seconds,
+    at_least: int = 5,
+    warm_up: int = WARM_UP,
 ) -> Comparison:
     """Time two calls alternately; the one that goes first changes from round to round.
 
     Args:
         peer: the call to compare with.
         ours: our call.
-        budget_s: time to spend; at least 5 rounds are run, at most 200.
+        budget_s: time to spend; at most 200 rounds are run.
+        timer: runs a call and says how long it took.
+        at_least: rounds, two or more.
+        warm_up: rounds that are not counted; the last tells how many fit into the budget.
 
     Returns:
         The comparison.
     """
-    for _ in range(WARM_UP):
-        one_round = seconds(peer) + seconds(ours)
-    rounds = min(200, max(5, int(budget_s / one_round)))
+    one_round = math.inf
+    for _ in range(warm_up):
+        one_round = timer(peer) + timer(ours)
+    rounds = min(200, max(at_least, int(budget_s / one_round)))
     times: list[tuple[float, float]] = []
     for i in range(rounds):
         if i % 2:
-            second = seconds(ours)
-            times.append((seconds(peer), second))
+            second = timer(ours)
+            times.append((timer(peer), second))
         else:
-            times.append((seconds(peer), seconds(ours)))
+            times.append((timer(peer), timer(ours)))
     ratios = [a / b for a, b in times]
     quartiles = statistics.quantiles(ratios, n=4)
     return Comparison(

@@ -1,0 +1,128 @@
+"""Suppression and matching on a GPU: ours against torchvision's.
+
+    python -m benchmarks nms_gpu [--dry] [--store]
+
+Suppression: two images, five levels of 2000 boxes each, as in a region proposal network; the peer
+calls `batched_nms` for each image, ours solves all ten problems without waiting for the GPU.
+Matching: two images, 20 objects each, all anchors of a picture of 800 x 1344. Both must give
+exactly what the tensor form gives on the CPU; then what a user waits is timed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu import Stage, count_waits, reference, require
+from benchmarks.table import Goal, Row
+from mrcnn_lite.models.matching import match
+from mrcnn_lite.ops import nms_mask
+
+NAME = "nms_gpu"
+GOALS = {
+    "NMS, 2 images x 5 levels x 2000 boxes": Goal(5, 15),
+    "NMS, times the host waits for the GPU": Goal(0, at_most=True),
+    "matching, 2 images, all anchors": None,
+}
+SUPPRESS, WAITS, MATCH = GOALS
+IOU, FOREGROUND, BACKGROUND = 0.7, 0.7, 0.3
+STRIDES = (4, 8, 16, 32, 64)
+
+
+def make_boxes(stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes in clusters, as proposals are: [B, L, N, 4], scores and validity [B, L, N]."""
+    count, g = (40 if stage.dry else 2000), torch.Generator().manual_seed(0)
+    shape = (2, len(STRIDES), count)
+    centres = torch.rand(2, len(STRIDES), 1 + count // 10, 2, generator=g) * 800
+    which = torch.randint(centres.shape[2], shape, generator=g)
+    centre = centres.gather(2, which[..., None].expand(*shape, 2))  # [B, L, N, 2]
+    centre = centre + 4 * torch.randn(*shape, 2, generator=g)
+    side = 30 * torch.exp(0.3 * torch.randn(*shape, 2, generator=g))
+    boxes = torch.cat([centre - side / 2, centre + side / 2], dim=-1)  # [B, L, N, 4]
+    scores = torch.rand(shape, generator=g)
+    valid = torch.rand(shape, generator=g) < 0.98
+    return boxes.to(stage.device), scores.to(stage.device), valid.to(stage.device)
+
+
+def make_anchors(stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
+    """Objects [B, G, 4], which are real [B, G], and the anchors of all levels [A, 4]."""
+    height, width = (64, 96) if stage.dry else (800, 1344)
+    g, levels = torch.Generator().manual_seed(1), []
+    for stride in STRIDES:
+        y = torch.arange(0, height, stride).float()
+        x = torch.arange(0, width, stride).float()
+        centre = torch.cartesian_prod(y, x).flip(1)  # [N, 2]
+        area = (8.0 * stride) ** 2
+        for ratio in (0.5, 1.0, 2.0):
+            half = torch.tensor([(area / ratio) ** 0.5, (area * ratio) ** 0.5]) / 2
+            levels.append(torch.cat([centre - half, centre + half], dim=1))  # [N, 4]
+    corner = torch.rand(2, 20, 2, generator=g) * torch.tensor([width, height]) * 0.7
+    side = (0.05 + 0.25 * torch.rand(2, 20, 2, generator=g)) * torch.tensor([width, height])
+    objects = torch.cat([corner, corner + side], dim=-1)  # [B, G, 4]
+    valid = torch.arange(20) < torch.tensor([[20], [13]])  # [B, G]
+    device = stage.device
+    return objects.to(device), valid.to(device), torch.cat(levels).to(device)
+
+
+def ours_match(objects: Tensor, valid: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
+    """Which object each anchor belongs to, and its label: [B, A] each."""
+    return match(objects, valid, anchors, FOREGROUND, BACKGROUND, allow_low_quality=True)
+
+
+def gate(stage: Stage) -> list[Row]:
+    """Nothing may differ from the tensor form on the CPU, nor from torchvision's operation."""
+    from torchvision.ops import nms
+
+    boxes, scores, valid = (part.cpu() for part in make_boxes(stage))
+    found = nms_mask(*make_boxes(stage), IOU).cpu()
+    with reference():
+        wanted = nms_mask(boxes, scores, valid, IOU)
+    theirs = torch.zeros_like(wanted)
+    for image in range(wanted.shape[0]):
+        for level in range(wanted.shape[1]):
+            rows = valid[image, level].nonzero().flatten()
+            kept = nms(boxes[image, level, rows], scores[image, level, rows], IOU)
+            theirs[image, level, rows[kept]] = True
+    rows = [
+        require(NAME, "gate: NMS, answers that differ from the CPU's", _differ(found, wanted), 0),
+        require(NAME, "gate: NMS, answers that differ from the peer's", _differ(found, theirs), 0),
+    ]
+    arguments = make_anchors(stage)
+    answers = ours_match(*arguments)
+    with reference():
+        wanted_answers = ours_match(*(part.cpu() for part in arguments))
+    count = sum(_differ(a.cpu(), b) for a, b in zip(answers, wanted_answers, strict=True))
+    rows.append(require(NAME, "gate: matching, answers that differ from the CPU's", count, 0))
+    return rows
+
+
+def _differ(found: Tensor, wanted: Tensor) -> float:
+    return float((found != wanted).sum())
+
+
+def run(stage: Stage) -> list[Row]:
+    """Time both, and count how often suppression waits."""
+    from torchvision.models.detection._utils import Matcher
+    from torchvision.ops import batched_nms, box_iou
+
+    boxes, scores, valid = make_boxes(stage)
+    levels = torch.arange(boxes.shape[1], device=boxes.device)[:, None].expand(boxes.shape[1:3])
+
+    def peer_nms() -> None:
+        for one, score in zip(boxes, scores, strict=True):
+            batched_nms(one.flatten(0, 1), score.flatten(), levels.flatten(), IOU)
+
+    result = stage.compare(peer_nms, lambda: nms_mask(boxes, scores, valid, IOU))
+    rows = [Row(NAME, SUPPRESS, result.ratio, "x", GOALS[SUPPRESS], details=result.as_dict())]
+    waits = count_waits(lambda: nms_mask(boxes, scores, valid, IOU), stage.dry)
+    rows.append(Row(NAME, WAITS, waits, "waits", GOALS[WAITS]))
+
+    objects, real, anchors = make_anchors(stage)
+    matcher = Matcher(FOREGROUND, BACKGROUND, allow_low_quality_matches=True)
+    each = [one[good] for one, good in zip(objects, real, strict=True)]
+    result = stage.compare(
+        lambda: [matcher(box_iou(one, anchors)) for one in each],
+        lambda: ours_match(objects, real, anchors),
+    )
+    rows.append(Row(NAME, MATCH, result.ratio, "x", GOALS[MATCH], details=result.as_dict()))
+    return rows
