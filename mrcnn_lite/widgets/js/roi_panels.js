@@ -84,7 +84,6 @@ export class Panel {
     this.areas = pool("rect", "area");
     this.window = pool("rect", name === "RoIPool" ? "window pool" : "window align");
     this.bins = pool("rect", "bin");
-    this.lines = pool("line", "inner");
     this.maxima = pool("circle", "maximum");
     this.dots = pool("path", "sample");
     this.rings = pool("circle", "corner");
@@ -185,22 +184,15 @@ export class Panel {
     const [left, top] = [x.start + 0.5, y.start + 0.5];
     const [width, height] = [x.extent / size, y.extent / size];
     this.window.show([this.box([left, top, left + x.extent, top + y.extent])], rectangle);
-    const row = Math.floor(chosen / size);
-    const column = chosen % size;
-    const corner = [left + column * width, top + row * height];
-    this.bins.show([[...corner, corner[0] + width, corner[1] + height]], (edges) => {
-      return { ...rectangle(this.box(edges)), stroke: binColour(chosen), fill: binColour(chosen), class: "bin is-chosen" };
+    const places = Array.from({ length: size * size }, (_, k) => [Math.floor(k / size), k % size]);
+    this.bins.show(places, ([row, column], k) => {
+      // A little smaller than it is, so that the frames of neighbours are both seen.
+      const inset = 0.03 * Math.sign(width);
+      const [x1, y1] = [left + column * width + inset, top + row * height + inset];
+      const edges = this.box([x1, y1, x1 + width - 2 * inset, y1 + height - 2 * inset]);
+      return { ...rectangle(edges), stroke: binColour(k), fill: binColour(k), class: binClass(k, chosen) };
     });
-    const cuts = Array.from({ length: size - 1 }, (_, i) => i + 1);
-    const [right, bottom] = [left + x.extent, top + y.extent];
-    const lines = cuts.flatMap((i) => [
-      [left + i * width, top, left + i * width, bottom],
-      [left, top + i * height, right, top + i * height],
-    ]);
-    this.lines.show(lines, (line) => {
-      const [x1, y1, x2, y2] = this.box(line);
-      return { x1, y1, x2, y2 };
-    });
+    const [row, column] = places[chosen];
     this.drawSamples(align, row, column, sample);
   }
 
