@@ -17,6 +17,6 @@ masks [N, H, W]. Class 0 is the background.
 
 from mrcnn_lite.ops.backend import backend, set_backend, use_backend
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["backend", "set_backend", "use_backend"]
