@@ -75,8 +75,11 @@ def test_the_addresses_of_neighbouring_numbers():
     scene, size, ratio, k = traffic.random_scene(30), 3, 2, 7
     h, w = traffic.shapes()[scene.place[k, 1]]
     ys, xs = elements(scene, k, 1, size, ratio, h), elements(scene, k, 0, size, ratio, w)
-    found = traffic.output_addresses(scene, torch.tensor([2, k]), size, ratio, itemsize=2)[1]
+    rows = torch.tensor([2, k])
+    found = traffic.output_addresses(scene, rows, size, ratio, itemsize=2, programs=9)[1]
     assert found.shape == (16, 9, 32)
+    some = traffic.output_addresses(scene, rows, size, ratio, itemsize=2, programs=3)[1]
+    assert torch.equal(some, found[:, ::3])
     for load in range(16):
         for number in (0, 1, 31, 32, 100, 287):
             column, row, channel = number % size, number // size % size, number // size**2
@@ -111,7 +114,8 @@ def test_channel_by_channel():
     assert one.asked == one.programs * 4 * 32
     many = traffic.predict_traffic(traffic.Plan("32 numbers"), count, channels, size, ratio)
     assert many.programs * 32 == one.programs
-    addresses = traffic.output_addresses(traffic.random_scene(4), torch.arange(4), size, ratio)
+    scene, rows = traffic.random_scene(4), torch.arange(4)
+    addresses = traffic.output_addresses(scene, rows, size, ratio, programs=traffic.GROUPS)
     assert many.sectors == pytest.approx(float(traffic.sectors(addresses).double().mean()))
     assert 4 < many.sectors < 32 and many.asked == many.programs * 4 * many.sectors * 32
     planes = 0

@@ -20,7 +20,7 @@ LANES = 32  # threads that execute one load together (a warp)
 STRIDES = (4, 8, 16, 32)
 IMAGE = (800, 1344)  # (H, W) of the padded images, pixels
 IMAGES = 2
-SAMPLE = 600_000  # numbers whose addresses `warp_sectors` makes; it looks at some of them
+GROUPS = 5  # of 32 numbers: how many `warp_sectors` looks at for each RoI
 LAYOUTS = ("one number", "32 numbers", "channels last")
 
 
@@ -193,7 +193,7 @@ def sectors(addresses: Tensor) -> Tensor:
 
 
 def output_addresses(
-    scene: Scene, rows: Tensor, size: int, ratio: int, itemsize: int = 4
+    scene: Scene, rows: Tensor, size: int, ratio: int, itemsize: int = 4, programs: int = 1
 ) -> Tensor:
     """Where 32 neighbouring numbers of the output [K, C, P, P] read a map [B, C, h, w].
 
@@ -203,39 +203,41 @@ def output_addresses(
         size: P.
         ratio: S.
         itemsize: bytes per number.
+        programs: how many groups of 32 for each RoI; the first one, and others evenly spread over
+            the P * P after which the pattern repeats.
 
     Returns:
-        Tensor[K, N, P * P, 32] of bytes, for each of the N = 4 S² loads of a program and for P * P
-        programs, after which the pattern repeats.
+        Tensor[K, N, programs, 32] of bytes, for each of the N = 4 S² loads of a program.
     """
     h, w = torch.tensor(shapes())[scene.place[rows, 1]].T[..., None, None]  # [K, 1, 1] each
     start, extent = scene.start[rows], scene.extent[rows]
     x = axis_reads(start[:, 0], extent[:, 0], size, ratio, w).mT  # [K, N, P]
     y = axis_reads(start[:, 1], extent[:, 1], size, ratio, h).mT  # [K, N, P]
-    number = torch.arange(LANES * size * size)
+    group = torch.arange(programs)[:, None] * size**2 // programs
+    number = (group * LANES + torch.arange(LANES)).flatten()
     column, row, channel = number % size, number // size % size, number // (size * size)
     plane = channel * h * w  # [K, 1, N]
     element = (y[..., row] * w + plane)[:, :, None] + x[:, None, :, column]  # [K, N, N, N]
-    return (element * itemsize).view(len(rows), -1, size * size, LANES)  # [K, N, P * P, 32]
+    return (element * itemsize).view(len(rows), -1, programs, LANES)  # [K, N, programs, 32]
 
 
 @lru_cache(maxsize=64)
-def warp_sectors(count: int, size: int, ratio: int, itemsize: int) -> float:
+def warp_sectors(count: int, size: int, itemsize: int) -> float:
     """Sectors that 32 neighbouring numbers of the output request with one load, on average.
 
+    One sample per bin is looked at. The others are read from places that are shifted together,
+    which changes nothing on average.
+
     Args:
-        count: RoIs of `random_scene`, of which some, evenly spread, are looked at.
+        count: RoIs of `random_scene`.
         size: P.
-        ratio: S.
         itemsize: bytes per number.
 
     Returns:
         The mean.
     """
-    chosen = min(max(SAMPLE // (4 * ratio**2 * size**2 * LANES), 16), count)
-    rows = torch.arange(chosen) * count // chosen  # [K]
-    addresses = output_addresses(random_scene(count), rows, size, ratio, itemsize)
-    return float(sectors(addresses[:, :, :: max(size**2 // 8, 1)]).double().mean())
+    args = (random_scene(count), torch.arange(count), size, 1, itemsize, GROUPS)
+    return float(sectors(output_addresses(*args)).double().mean())
 
 
 def predict_traffic(
@@ -275,7 +277,7 @@ def predict_traffic(
     else:
         lanes = 1 if plan.layout == "one number" else LANES
         programs = -(-numbers // lanes)
-        each = 1.0 if lanes == 1 else warp_sectors(count, size, ratio, plan.itemsize)
+        each = 1.0 if lanes == 1 else warp_sectors(count, size, plan.itemsize)
         asked = programs * reads * each * SECTOR
         share = each * LANES / lanes
         moved = sum(_plane_sectors(m, per_sector) for m in marked) * channels * SECTOR
