@@ -23,6 +23,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from mrcnn_lite.ops.constants import forget_constants
+
 PACKAGE = Path(__file__).resolve().parent.parent / "mrcnn_lite"
 # Operations whose result has a size that depends on values.
 SIZED_BY_VALUES = ("nonzero", "masked_select", "_unique2", "unique_dim", "bincount")
@@ -57,8 +59,8 @@ class Watch(TorchDispatchMode):
         return line
 
     def read(self, value: Tensor, why: str) -> bool | int | float:
-        """A number that stands in for one that only the GPU knows."""
-        line = self.note(why)
+        """A number that stands in for one that nobody knows; on the host it is read for free."""
+        line = self.note(why) if _on_gpu(value) else ""
         for piece, answer in self.answers.items():
             if piece in line:
                 return answer
@@ -82,15 +84,17 @@ class Watch(TorchDispatchMode):
             if result is not NotImplemented:
                 return result
         first = args[0] if args else None
-        if not any(_on_gpu(leaf) for leaf in tree_leaves((args, kwargs))):
-            return func(*args, **kwargs)
+        on_gpu = any(_on_gpu(leaf) for leaf in tree_leaves((args, kwargs)))
         if packet.startswith("_fused_"):
             return None  # an optimiser's kernel: it changes weights in place and has no fake form
         if packet == "_local_scalar_dense":
             return self.read(first, "a number is read")
         if packet in SIZED_BY_VALUES:
-            self.note(f"the size of {packet} depends on values")
+            if on_gpu:
+                self.note(f"the size of {packet} depends on values")
             return _as_large_as_possible(packet, first)
+        if not on_gpu:
+            return func(*args, **kwargs)
         if packet == "repeat_interleave" and kwargs.get("output_size") is None:
             self.note("the size of repeat_interleave depends on values")
             return first.new_empty(first.numel())
@@ -116,7 +120,7 @@ class Watch(TorchDispatchMode):
             self.note("the size of a boolean index depends on values")
             full: list[Tensor | None] = []
             for i in indices:
-                full += [i] if i is None or i not in masks else _places(i)
+                full += _places(i) if any(i is mask for mask in masks) else [i]
             return (tensor, full, *rest)
         return args
 
@@ -169,6 +173,8 @@ def watched(root: Path = PACKAGE, answers: Mapping[str, Any] | None = None) -> I
         return nested
 
     with ExitStack() as stack:
+        forget_constants()  # real and fake ones do not mix
+        stack.callback(forget_constants)
         for kernel in (JITFunction, InterpretedFunction):
             stack.enter_context(mock.patch.object(kernel, "run", return_value=None))
         stack.enter_context(mock.patch.object(FakeTensor, "tolist", tolist))

@@ -95,6 +95,8 @@ def stage(dry: bool, budget_s: float = 3.0) -> Iterator[Stage]:
     if dry and type(_roi_align_kernel).__name__ != "InterpretedFunction":
         raise RuntimeError("the kernels were loaded before; set TRITON_INTERPRET=1 from the start")
     kernels.register(device)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if dry else threads)  # more would wait for each other
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
@@ -102,6 +104,7 @@ def stage(dry: bool, budget_s: float = 3.0) -> Iterator[Stage]:
             yield Stage(device, dry, budget_s)
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+        torch.set_num_threads(threads)
         if dry:  # or "auto" would go on interpreting
             forget_kernels(device)
 

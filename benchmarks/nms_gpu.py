@@ -46,7 +46,7 @@ def make_boxes(stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
 
 def make_anchors(stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
     """Objects [B, G, 4], which are real [B, G], and the anchors of all levels [A, 4]."""
-    height, width = (64, 96) if stage.dry else (800, 1344)
+    height, width, count = (48, 64, 5) if stage.dry else (800, 1344, 20)
     g, levels = torch.Generator().manual_seed(1), []
     for stride in STRIDES:
         y = torch.arange(0, height, stride).float()
@@ -56,10 +56,10 @@ def make_anchors(stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
         for ratio in (0.5, 1.0, 2.0):
             half = torch.tensor([(area / ratio) ** 0.5, (area * ratio) ** 0.5]) / 2
             levels.append(torch.cat([centre - half, centre + half], dim=1))  # [N, 4]
-    corner = torch.rand(2, 20, 2, generator=g) * torch.tensor([width, height]) * 0.7
-    side = (0.05 + 0.25 * torch.rand(2, 20, 2, generator=g)) * torch.tensor([width, height])
+    corner = torch.rand(2, count, 2, generator=g) * torch.tensor([width, height]) * 0.7
+    side = (0.05 + 0.25 * torch.rand(2, count, 2, generator=g)) * torch.tensor([width, height])
     objects = torch.cat([corner, corner + side], dim=-1)  # [B, G, 4]
-    valid = torch.arange(20) < torch.tensor([[20], [13]])  # [B, G]
+    valid = torch.arange(count) < torch.tensor([[count], [count // 2]])  # [B, G]
     device = stage.device
     return objects.to(device), valid.to(device), torch.cat(levels).to(device)
 

@@ -48,7 +48,7 @@ class Work(NamedTuple):
 def make_work(stage: Stage, boxes: int = 1024, masks: int = 256) -> Work:
     """RoIs and gradients, float32."""
     first = inputs.size_of(stage, rois=boxes)
-    second = replace(first, rois=3 if stage.dry else masks, pooled=2 * first.pooled)
+    second = replace(first, rois=2 if stage.dry else masks, pooled=2 * first.pooled)
     rois = [
         (inputs.make_boxes(size, stage.device, seed), size)
         for seed, size in enumerate((first, second))

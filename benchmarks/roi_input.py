@@ -45,7 +45,7 @@ class Size:
 
 
 FULL = Size()
-TINY = Size(2, 4, (32, 64), 4, 2, 20)
+TINY = Size(2, 4, (32, 64), 3, 2, 20)
 
 
 def size_of(stage: Stage, **changes: int) -> Size:

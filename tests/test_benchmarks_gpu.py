@@ -1,0 +1,248 @@
+"""The GPU benchmarks run to their end without a GPU, and their gates can fail.
+
+A rehearsal takes the same path as a measurement, with the kernels in Triton's interpreter, which
+must be chosen before they are loaded: import `kernel_tools` first.
+"""
+
+import json
+
+import kernel_tools  # noqa: F401
+import pytest
+import torch
+
+from benchmarks import __main__ as command
+from benchmarks import cpu_rows, fake_gpu, roi_input, sweeps_gpu, syncs
+from benchmarks.gpu import count_waits
+from benchmarks.table import NO_GPU, RESULTS, Goal, Row, show, store, stored_rows
+from benchmarks.timing import compare
+from mrcnn_lite.models import mask_rcnn
+from mrcnn_lite.ops import use_backend
+
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+
+
+# --- Rehearsals -----------------------------------------------------------------------------------
+
+
+@without_gpu
+@pytest.mark.parametrize("name", command.ON_GPU)
+def test_rehearsal(name, capsys):
+    """Every gate holds, no time is told, and the kernels are gone afterwards."""
+    assert command.main([name, "--dry"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines()[1:] if line]
+    gates = [line for line in lines if "gate: " in line]
+    assert gates
+    assert all(line.endswith("met") and "NOT" not in line for line in gates)
+    assert all(command.REHEARSED in line for line in lines if line not in gates)
+    assert len(lines) > len(gates)
+    assert torch.backends.cuda.matmul.allow_tf32 is False
+    with pytest.raises(ValueError, match="no CUDA device"), use_backend("triton"):
+        pass
+
+
+@without_gpu
+@pytest.mark.parametrize("name", ["roi_align_gpu", "roi_backward_gpu"])
+def test_wrong_numbers_are_not_timed(name, monkeypatch, capsys):
+    right = roi_input.ours
+
+    def wrong(maps, boxes, size):
+        out = right(maps, boxes, size)
+        return out if out.dtype == torch.float64 else out * 1.0001
+
+    monkeypatch.setattr(roi_input, "ours", wrong)
+    assert command.main([name, "--dry"]) == 1
+    printed = capsys.readouterr().out
+    assert "NOT timed" in printed
+    assert "exceeds 1e-05" in printed
+    assert command.REHEARSED not in printed
+
+
+@without_gpu
+def test_without_a_gpu_all_goals_are_listed(capsys):
+    for name in command.ON_GPU:
+        assert command.main([name]) == 0
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if line and not line.startswith("benchmark")]
+    assert all(NO_GPU in line for line in lines)
+    for piece in ("nms_gpu", ">= 5, aim 12", "<= 1.5", "batch 12", "RoIs in all 4096"):
+        assert piece in printed
+
+
+# --- The table and its files ----------------------------------------------------------------------
+
+ROWS = [
+    Row("one", "fast enough", 12.345, "x", Goal(10, 25), details={"ours_ms": 1.0}),
+    Row("one", "too slow", 3.0, "x", Goal(10, 25)),
+    Row("two", "few enough", 3, "waits", Goal(3, at_most=True)),
+    Row("two", "unknown", goal=Goal(45), why=NO_GPU),
+]
+
+
+def test_table():
+    lines = show(ROWS).splitlines()
+    assert lines[0].split() == ["benchmark", "what", "value", "goal"]
+    assert lines[1].split() == ["one", "fast", "enough", "12.3x", ">=", "10,", "aim", "25", "met"]
+    assert lines[2].split() == ["too", "slow", "3x", ">=", "10,", "aim", "25", "NOT", "met"]
+    assert lines[3].split() == ["two", "few", "enough", "3", "waits", "<=", "3", "met"]
+    assert lines[4].split() == f"unknown - >= 45 {NO_GPU}".split()
+
+
+def test_what_is_stored_comes_back_and_nothing_unmeasured_is_stored(tmp_path):
+    path = tmp_path / "new" / "one.json"
+    store(path, {"date": "today"}, ROWS)
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert set(report) == {"provenance", "rows"}
+    fields = {"benchmark", "what", "value", "unit", "goal", "why", "details"}
+    assert all(set(entry) == fields for entry in report["rows"])
+    assert report["rows"][0]["goal"] == {"bound": 10, "aim": 25, "at_most": False}
+    assert stored_rows(path) == ROWS[:3]
+
+
+@pytest.mark.parametrize("flag", ["--dry", "--quick", "--stored"])
+def test_only_full_measurements_are_stored(flag, capsys):
+    with pytest.raises(SystemExit):
+        command.main(["nms_gpu", "--store", flag])
+    assert "only a full measurement" in capsys.readouterr().err
+
+
+def test_the_stored_results_make_a_table(capsys):
+    assert command.main(["all", "--stored"]) == 0
+    printed = capsys.readouterr().out
+    for name, entry in cpu_rows.COMMANDS.items():
+        if not (RESULTS / entry.file).exists():
+            assert "not stored" in printed
+            continue
+        rows = entry.rows(json.loads((RESULTS / entry.file).read_text(encoding="utf-8")))
+        assert name in printed
+        assert rows
+        assert all(row.value is not None and row.what in printed for row in rows)
+
+
+def test_a_comparison_without_warm_up():
+    calls = []
+    result = compare(lambda: calls.append(1), lambda: calls.append(2), 0.0, at_least=2, warm_up=0)
+    assert calls == [1, 2, 2, 1]
+    assert result.rounds == 2
+
+
+# --- What the kernels must move -------------------------------------------------------------------
+
+
+def test_touched_elements_are_those_with_a_gradient():
+    size = roi_input.Size(2, 1, (64, 96), 7, 3, 40)
+    boxes = roi_input.make_boxes(size, "cpu")
+    maps = [m.double().requires_grad_() for m in roi_input.make_maps(size, torch.float32, "cpu")]
+    with use_backend("torch"):
+        out = roi_input.ours(maps, [b.double() for b in boxes], size)
+    grads = torch.autograd.grad(out.sum(), maps)
+    count = sum(int((g != 0).sum()) for g in grads)
+    assert sum(bool((g != 0).any()) for g in grads) > 1  # RoIs of several levels
+    assert roi_input.touched_elements(size, boxes) == count
+    assert roi_input.bytes_forward(size, boxes, 4) == 4 * (count + 7 * 9)
+
+
+def test_the_full_size_is_as_described():
+    """Three of four RoIs on the finest level; whole pixels, sides that divide into exact bins."""
+    boxes = roi_input.make_boxes(roi_input.FULL, "cpu")
+    assert [len(b) for b in boxes] == [500, 500]
+    share = (roi_input.level_of_each(boxes, roi_input.FULL) == 0).float().mean()
+    assert 0.65 < float(share) < 0.85
+    corners = torch.cat(boxes)
+    assert (corners == corners.round()).all()
+    assert ((corners[:, 2:] - corners[:, :2]) % 14 == 0).all()
+    assert (corners[:, :2] >= 0).all()
+    assert (corners[:, 2:] <= torch.tensor([1344.0, 800.0])).all()
+
+
+def test_sweeps_are_drawn(tmp_path):
+    rows = [
+        Row("sweeps_gpu", sweeps_gpu._what("rois", value, kind), 2.0 + place, details=details)
+        for place, value in enumerate((64, 128))
+        for kind in sweeps_gpu.KINDS
+        for details in [{"low": 1.5, "high": 4.0, "field": "rois", "value": value}]
+    ]
+    path = tmp_path / "sweeps.png"
+    sweeps_gpu.draw(rows, path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+# --- Waits ----------------------------------------------------------------------------------------
+
+
+def found_in(function) -> list[tuple[str, str]]:
+    """What a function of this file waits for."""
+    with fake_gpu.watched(root=kernel_tools_folder()) as watch:
+        function(torch.rand(4, 3, device="cuda"))
+    return watch.found
+
+
+def kernel_tools_folder():
+    return fake_gpu.Path(__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda x: x.sum().item(), "a number is read"),
+        (lambda x: bool((x > 0).any()), "a number is read"),
+        (lambda x: x.tolist(), "numbers are read"),
+        (lambda x: x.nonzero(), "the size of nonzero depends on values"),
+        (lambda x: x[x > 0], "the size of a boolean index depends on values"),
+        (lambda x: x.masked_select(x > 0), "the size of masked_select depends on values"),
+        (lambda x: x.cpu(), "a copy between host and GPU"),
+        (lambda x: x.new_tensor([1.0]), "a copy between host and GPU"),
+        (lambda x: x[torch.arange(2)], "an index on the host is copied"),
+        (lambda x: x.copy_(torch.zeros(4, 3)), "a copy between host and GPU"),
+    ],
+)
+def test_a_planted_wait_is_found(function, why):
+    ((place, found),) = found_in(function)
+    assert found == why
+    assert place.startswith("tests/test_benchmarks_gpu.py:")
+    assert "(lambda x: " in place
+
+
+def test_a_boolean_index_beside_others():
+    ((_, why),) = found_in(lambda x: x[x[:, 0] > 0, torch.zeros(4, device="cuda").long()])
+    assert why == "the size of a boolean index depends on values"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[x.argmax(dim=0)] + x.sum(),
+        lambda x: torch.where(x > 0, x, 0.0),
+        lambda x: torch.zeros(4, 3).to("cuda", non_blocking=True),
+        lambda x: torch.full((3,), 0.5, device="cuda") * x,
+        lambda x: x.masked_fill_(x > 0, 1.0),
+        lambda x: torch.zeros(3).sum().item() + len(torch.zeros(3).nonzero()),  # on the host
+    ],
+)
+def test_what_does_not_wait_is_not_reported(function):
+    assert found_in(function) == []
+
+
+def test_waits_in_the_network(monkeypatch):
+    """Every row's count is that of its places, and a wait that is added is found."""
+    before = {row.what: row for row in syncs.run(small=True)}
+    for row in before.values():
+        if row.value is not None:
+            assert row.value == sum(int(p.split(" x ")[0]) for p in row.details["places"])
+    usual = mask_rcnn.batch_images
+
+    def waits(images, *arguments):
+        float(images[0].sum())
+        return usual(images, *arguments)
+
+    monkeypatch.setattr(mask_rcnn, "batch_images", waits)
+    config, size = syncs.lite(), (64, 96)
+    watch = syncs.waits_of_a_step(config, "cuda", size)
+    assert len(watch.found) == before["training step, batch on the GPU"].value + 1
+    assert any("mask_rcnn.py" in place and "losses" in place for place, _ in watch.found)
+
+
+@pytest.mark.gpu
+def test_pytorchs_own_count():
+    x = torch.rand(9, device="cuda")
+    assert count_waits(lambda: x.sum().item() + x.max().item(), dry=False) == 2
+    assert count_waits(lambda: x.sum() + x.max(), dry=False) == 0
