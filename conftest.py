@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import course
+
 NO_NETWORK = str(Path(__file__).parent / "tests" / "no_network")
 
 # For this process, and through the environment for all that it starts, notebook kernels included.
@@ -50,6 +52,10 @@ def pytest_collection_modifyitems(items: list) -> None:
     """The quick tests first, then the notebooks, then the browser; GPU tests only with a GPU."""
     order = ("unit tests", "notebooks", "browser")
     items.sort(key=lambda item: order.index(kind(item.nodeid)))
+    if not importlib.util.find_spec("triton"):  # it exists for Linux only
+        for item in items:
+            if Path(item.nodeid.split("::")[0]).name.startswith(course.NEED_TRITON):
+                item.add_marker(pytest.mark.skip(reason="triton: it is not installed"))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked:
         import torch

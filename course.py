@@ -37,6 +37,7 @@ STAMP = VENV / "course.stamp"  # written last: a set-up without it did not finis
 LOCK = ROOT / ".course.lock"
 TEMPORARY = ROOT / "build" / "set-up"  # where a killed pip leaves what it was unpacking
 CELL_SECONDS = 1200  # no cell takes as long, on a slow laptop either
+NEED_TRITON = ("16_", "17_")  # notebooks that cannot run where it does not exist: outside Linux
 
 NBVAL = (
     "--nbval",
@@ -257,12 +258,12 @@ def test(arguments: list) -> None:
 
 def run(names: list) -> None:
     """Execute notebooks as a reader would, one after the other, and write them as HTML."""
-    become(["tools/notebooks.py", "run", *names])
+    become(["-m", "tools.notebooks", "run", *names])
 
 
 def refresh(names: list) -> None:
     """Execute notebooks and write them back clean, so that a diff shows only what changed."""
-    become(["tools/notebooks.py", "refresh", *names])
+    become(["-m", "tools.notebooks", "refresh", *names])
 
 
 def site(arguments: list) -> None:
