@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from mrcnn_lite.viz import style
 
 LOWEST, HIGHEST = 0.01, 300.0  # of the logarithmic axis
-PICTURES, CURVES = 4, 3  # in one row
+PICTURES, CURVES = 2, 3  # in one row; only large pictures have labels that can be read
+TALLER = 1.6  # a row of pictures, in rows of curves
 
 
 def draw_failures(
@@ -28,8 +29,9 @@ def draw_failures(
         The figure.
     """
     names = [*pictures, *curves]
-    plan = _plan(list(pictures), PICTURES) + _plan(list(curves), CURVES)
-    fig, axes = style.mosaic(plan, width=8, height=1.9 * len(plan), empty_sentinel="")
+    above, below = _plan(list(pictures), PICTURES), _plan(list(curves), CURVES)
+    rows = {"height_ratios": [TALLER] * len(above) + [1.0] * len(below), "empty_sentinel": ""}
+    fig, axes = style.mosaic(above + below, 8, 1.9 * sum(rows["height_ratios"]), **rows)
     for name in names:
         axes[name].set_title(name, fontsize=style.NORMAL)
     for name, pixels in pictures.items():
