@@ -187,7 +187,7 @@ def paste_masks_op(
     out = torch.empty(len(masks), height, width, dtype=dtype, device=masks.device)  # [N, H, W]
     if out.numel():
         grid = (triton.cdiv(width, BLOCK_X), triton.cdiv(height, BLOCK_Y), len(masks))
-        limit = boxes.new_tensor(0.0 if threshold is None else threshold)
+        limit = boxes.new_full((1,), 0.0 if threshold is None else threshold)
         _paste_kernel[grid](
             masks.to(boxes.dtype).contiguous(), boxes.contiguous(), out, limit, height, width,
             M=masks.shape[-1], ROUNDED=rounded, BINARY=threshold is not None,

@@ -8,6 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mrcnn_lite.ops.constants import constant
+
 LEVELS = 5  # as many as a kernel takes; fewer are filled up with the last one
 
 
@@ -50,9 +52,9 @@ def pack(features: Sequence[Tensor], scales: Sequence[float]) -> Pyramid:
         raise ValueError(f"features has {len(features)} levels; the kernels take at most {LEVELS}")
     maps = [channels_last(feature) for feature in features]
     maps += maps[-1:] * (LEVELS - len(maps))
-    rows = [[*feature.shape[-2:], scale] for feature, scale in zip(features, scales, strict=True)]
-    dtype, device = coordinate_type(features[0].dtype), features[0].device
-    return Pyramid(tuple(maps), torch.tensor(rows, dtype=dtype, device=device))  # [L, 3]
+    rows = ((*feature.shape[-2:], scale) for feature, scale in zip(features, scales, strict=True))
+    dtype = coordinate_type(features[0].dtype)
+    return Pyramid(tuple(maps), constant(tuple(rows), dtype, features[0].device))  # [L, 3]
 
 
 @triton.jit

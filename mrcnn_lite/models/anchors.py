@@ -68,6 +68,10 @@ class AnchorGenerator(nn.Module):
             )
         return self._cache[key]
 
+    def kept(self) -> list[Tensor]:
+        """Return all anchors that are kept; a recorded graph reads them and must hold on."""
+        return list(self._cache.values())
+
     def _level(
         self, feature: Tensor, sizes: tuple[int, ...], image_size: tuple[int, int]
     ) -> Tensor:

@@ -45,7 +45,7 @@ def look_inside(model: MaskRCNN, image: Tensor) -> Inside:
     pooled = heads.mask_roi_pool(features, [found["boxes"]], size)  # [K, C, P, P]
     logits = heads.mask_predictor(heads.mask_head(pooled))  # [K, C, M, M]
     model.train(training)
-    original, resized = batch.original_sizes[0], tuple(batch.sizes[0].tolist())
+    original, resized = batch.original_sizes[0], batch.resized_sizes[0]
     return Inside(
         image,
         [level[0] for level in features],

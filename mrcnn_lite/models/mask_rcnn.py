@@ -11,7 +11,7 @@ from .postprocess import to_original_size
 from .processes import ALONE
 from .roi_heads import RoIHeads
 from .rpn import RegionProposalNetwork
-from .targets import check_targets, pad_targets
+from .targets import Targets, check_targets, pad_targets
 from .transform import batch_images
 
 
@@ -59,13 +59,15 @@ class MaskRCNN(nn.Module):
         proposals, valid, _ = self.rpn(features, size, batch.sizes, None, self.keys)
         detections = self.roi_heads.detect(features, proposals, valid, size, batch.sizes)
         return [
-            to_original_size(found, tuple(size), original, self.config.mask.paste)
+            to_original_size(found, size, original, self.config.mask.paste)
             for found, size, original in zip(
-                detections, batch.sizes.tolist(), batch.original_sizes, strict=True
+                detections, batch.resized_sizes, batch.original_sizes, strict=True
             )
         ]
 
-    def losses(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    def losses(
+        self, images: list[Tensor], targets: list[dict[str, Tensor]], check: bool = True
+    ) -> dict[str, Tensor]:
         """Return the five losses by name, in training and in evaluation mode.
 
         In evaluation mode (validation losses) batch norms use their running statistics; everything
@@ -74,16 +76,26 @@ class MaskRCNN(nn.Module):
 
         Args:
             images, targets: see `forward`.
+            check: whether to look for targets that would train nonsense.
         """
-        check_targets(images, targets, self.num_classes)
-        together = self.processes
-        batch, targets = batch_images(images, targets, self.config.image, together)
-        size = batch.padded_size
-        features = self.backbone(batch.pixels)
-        objects = pad_targets(targets, size, batch.pixels)
-        proposals, valid, rpn_losses = self.rpn(
-            features, size, batch.sizes, objects, self.keys, together
-        )
+        if check:
+            check_targets(images, targets, self.num_classes)
+        batch, targets = batch_images(images, targets, self.config.image, self.processes)
+        objects = pad_targets(targets, batch.padded_size, batch.pixels)
+        return self.losses_of_batch(batch.pixels, batch.sizes, objects)
+
+    def losses_of_batch(self, pixels: Tensor, sizes: Tensor, objects: Targets) -> dict[str, Tensor]:
+        """Return the five losses of pictures that are one tensor already.
+
+        Nothing here asks a GPU for a value: a CUDA graph can record it.
+
+        Args:
+            pixels: Tensor[B, 3, H, W], normalised and padded. sizes: Tensor[B, 2], (height, width)
+                of each picture inside the padding. objects: what is in them.
+        """
+        together, size = self.processes, tuple(pixels.shape[-2:])
+        features = self.backbone(pixels)
+        proposals, valid, rpn_losses = self.rpn(features, size, sizes, objects, self.keys, together)
         box_losses, rois = self.roi_heads.train_boxes(
             features, proposals, valid, size, objects, self.keys, together
         )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from ..config import Config
 from ..ops import crop_masks, encode_boxes
+from ..ops.constants import constants_like
 from .backbone import make_norm
 from .box_head import FastRCNNPredictor, make_box_head
 from .losses import box_loss, class_loss, mask_loss
 from .mask_head import MaskHead, MaskRCNNPredictor
 from .matching import RandomKeys, gather_rows, match, sample
-from .postprocess import select_detections, select_masks
+from .postprocess import select_detections, select_masks, trim
 from .processes import ALONE, Alone
 from .roi_features import RoIFeatures, full
 from .targets import Targets
@@ -73,7 +76,7 @@ class RoIHeads(nn.Module):
         logits, deltas = self._predict(pooled)
         # Only positives have a box to reach; the unit box stands in elsewhere, because a
         # padded row without size has no logarithm.
-        stand_in = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
+        stand_in = constants_like(boxes, (0.0, 0.0, 1.0, 1.0))
         gt_boxes = torch.where(positive[..., None], gather_rows(targets.boxes, matched), stand_in)
         from_boxes = torch.where(positive[..., None], boxes, stand_in)
         wanted = encode_boxes(gt_boxes, from_boxes, cfg.code_weights)  # [B, R, 4]
@@ -101,7 +104,8 @@ class RoIHeads(nn.Module):
         cfg = self.config.mask
         boxes, matched, labels = (part[:, : cfg.rois] for part in rois)
         rows = compact(labels.flatten() > 0)
-        logits = self._mask_logits(features, list(boxes), padded_size, rows)  # [K, C, M, M]
+        classes = labels.flatten()[rows]  # [K]
+        logits = self._mask_logits(features, list(boxes), padded_size, rows, classes)
         # Masks of all images in one list; G of them belong to each image.
         first = torch.arange(len(boxes), device=boxes.device)[:, None] * targets.masks.shape[1]
         which = (first + matched).flatten()[rows]  # [K]
@@ -112,10 +116,9 @@ class RoIHeads(nn.Module):
             logits.shape[-1],
             aligned=cfg.targets_aligned,
         )  # [K, M, M]
-        labels = labels.flatten()[rows]
-        positive = labels > 0
+        positive = classes > 0
         count = processes.mean(positive.sum())
-        return {"loss_mask": mask_loss(logits, wanted, labels, positive, cfg.competition, count)}
+        return {"loss_mask": mask_loss(logits, wanted, classes, positive, cfg.competition, count)}
 
     def _mask_logits(
         self,
@@ -123,14 +126,23 @@ class RoIHeads(nn.Module):
         boxes: list[Tensor],
         padded_size: tuple[int, int],
         rows: Tensor | slice,
+        labels: Tensor,
     ) -> Tensor:
-        """Pool, convolve, predict: logits Tensor[K, C, M, M] of the boxes in `rows`."""
+        """Pool, convolve, predict: logits Tensor[K, C, M, M] of the boxes in `rows`.
+
+        Where nothing else is asked for, only the channel of each box's class: Tensor[K, 1, M, M].
+        """
         if not isinstance(rows, slice):
             image = rows // len(boxes[0])  # [K]: every image has as many rows
             flat = torch.cat(boxes)[rows]
             boxes = [flat[image == place] for place in range(len(boxes))]
         pooled = self.mask_roi_pool(features, boxes, padded_size)  # [K, C, P, P]
-        return full(self.mask_predictor(self.mask_head(pooled)))  # [K, C, M, M]
+        x, predictor = self.mask_head(pooled), self.mask_predictor  # [K, C, P, P]
+        # A user's own predictor need not know labels; in a softmax all channels take part.
+        ours = type(predictor) is MaskRCNNPredictor and self.config.mask.competition == "sigmoid"
+        if ours and predictor.alone_pays():
+            return full(predictor(x, labels))  # [K, 1, M, M]
+        return full(predictor(x))  # [K, C, M, M]
 
     def detect(
         self,
@@ -146,28 +158,51 @@ class RoIHeads(nn.Module):
         Returns:
             One dict per image: boxes [N, 4], labels [N], scores [N], mask_probabilities [N, M, M].
         """
-        kept = [boxes[good] for boxes, good in zip(proposals, valid, strict=True)]
-        pooled = self.box_roi_pool(features, kept, padded_size)  # [K, C, P, P]
+        if skips_padding(valid.device):
+            proposals = [boxes[good] for boxes, good in zip(proposals, valid, strict=True)]
+            valid = [None] * len(proposals)
+        return trim(self.detect_padded(features, proposals, valid, padded_size, image_sizes))
+
+    def detect_padded(
+        self,
+        features: list[Tensor],
+        proposals: Sequence[Tensor],
+        valid: Sequence[Tensor | None],
+        padded_size: tuple[int, int],
+        image_sizes: Tensor,
+    ) -> list[dict[str, Tensor]]:
+        """Do the work of `detect`; where `valid` is given no size depends on values.
+
+        Returns:
+            See `detect`; where `valid` is given also "count", see `select_detections`.
+        """
+        pooled = self.box_roi_pool(features, list(proposals), padded_size)  # [K, C, P, P]
         logits, deltas = self._predict(pooled)
-        counts = [len(boxes) for boxes in kept]
-        detections = [
-            select_detections(image_logits, image_deltas, boxes, tuple(size), self.config.box)
-            for image_logits, image_deltas, boxes, size in zip(
-                logits.split(counts), deltas.split(counts), kept, image_sizes.tolist(), strict=True
-            )
-        ]
-        mask_logits = self._mask_logits(
-            features, [d["boxes"] for d in detections], padded_size, slice(None)
+        counts = [len(boxes) for boxes in proposals]
+        images = zip(
+            logits.split(counts), deltas.split(counts), proposals, image_sizes, valid, strict=True
         )
-        counts = [len(d["boxes"]) for d in detections]
-        mask = self.config.mask
-        for detection, image_logits in zip(detections, mask_logits.split(counts), strict=True):
-            detection["mask_probabilities"] = select_masks(
-                image_logits, detection["labels"], mask.class_agnostic, mask.competition
+        detections = [
+            select_detections(image_logits, image_deltas, boxes, size, self.config.box, good)
+            for image_logits, image_deltas, boxes, size, good in images
+        ]
+        boxes = [found["boxes"] for found in detections]
+        labels = torch.cat([found["labels"] for found in detections])  # [K]
+        mask_logits = self._mask_logits(features, boxes, padded_size, slice(None), labels)
+        one_channel, competition = mask_logits.shape[1] == 1, self.config.mask.competition
+        parts = mask_logits.split([len(b) for b in boxes])
+        for found, image_logits in zip(detections, parts, strict=True):
+            found["mask_probabilities"] = select_masks(
+                image_logits, found["labels"], one_channel, competition
             )  # [N, M, M]
         return detections
 
 
+def skips_padding(device: torch.device) -> bool:
+    """Say whether rows that count for nothing are left out: a GPU would wait to learn which."""
+    return device.type == "cpu"
+
+
 def compact(valid: Tensor) -> Tensor | slice:
-    """Return the rows worth computing: the valid ones; on a GPU all, because asking would wait."""
-    return valid.nonzero().flatten() if valid.device.type == "cpu" else slice(None)
+    """Return the rows worth computing: the valid ones, or all (see `skips_padding`)."""
+    return valid.nonzero().flatten() if skips_padding(valid.device) else slice(None)

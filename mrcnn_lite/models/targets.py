@@ -19,16 +19,17 @@ class Targets:
 
 
 def pad_targets(
-    targets: list[dict[str, Tensor]], image_size: tuple[int, int], like: Tensor
+    targets: list[dict[str, Tensor]], image_size: tuple[int, int], like: Tensor, at_least: int = 1
 ) -> Targets:
-    """Stack the objects of a batch; G is the largest count, at least 1, so that no tensor is empty.
+    """Stack the objects of a batch; G is the largest count.
 
     Args:
         targets: one dict per image with boxes [G_b, 4], labels [G_b], masks [G_b, H_b, W_b].
         image_size: (H, W) of the padded batch.
         like: the images; boxes take their dtype, everything their device.
+        at_least: smallest G; 1, so that no tensor is empty.
     """
-    count = max(1, *(len(t["boxes"]) for t in targets)) if targets else 1
+    count = max(at_least, *(len(t["boxes"]) for t in targets)) if targets else at_least
     batch, device = len(targets), like.device
     boxes = like.new_zeros(batch, count, 4)  # [B, G, 4]
     labels = torch.zeros(batch, count, dtype=torch.int64, device=device)
@@ -84,7 +85,7 @@ def check_targets(
             )
     # All images at once; which one it was is asked only when something is wrong.
     boxes, labels = (torch.cat([t[name] for t in targets]) for name in ("boxes", "labels"))
-    if _bad_boxes(boxes).any() or _bad_labels(labels, num_classes).any():
+    if (_bad_boxes(boxes) | _bad_labels(labels, num_classes)).any():
         for place, target in enumerate(targets):
             _check_rows(place, target["boxes"], target["labels"], num_classes)
 

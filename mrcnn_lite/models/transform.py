@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..config import ImageConfig
 from ..ops.checks import sums_finite
+from ..ops.constants import constants_like
 from .processes import ALONE, Alone
 
 
@@ -20,6 +21,7 @@ class ImageBatch:
     pixels: Tensor  # float [B, 3, H, W]
     sizes: Tensor  # float [B, 2]: (height, width) of each image inside the padding
     original_sizes: list[tuple[int, int]]  # (height, width) before resizing
+    resized_sizes: list[tuple[int, int]]  # `sizes` as Python's numbers: no GPU is asked for them
 
     @property
     def padded_size(self) -> tuple[int, int]:
@@ -65,7 +67,8 @@ def resize_boxes(boxes: Tensor, old: tuple[float, float], new: tuple[float, floa
     difference would be 1e-5 pixels.
     """
     ratio = torch.tensor(new, dtype=torch.float32) / torch.tensor(old, dtype=torch.float32)  # [2]
-    return boxes * ratio.flip(0).repeat(2).to(boxes)  # [N, 4]
+    ratio = ratio.flip(0).repeat(2).to(boxes.device, boxes.dtype, non_blocking=True)  # [4]
+    return boxes * ratio  # [N, 4]
 
 
 def batch_images(
@@ -88,18 +91,18 @@ def batch_images(
     pairs = [
         resize_sample(image, target, config) for image, target in zip(images, wanted, strict=True)
     ]
-    mean = images[0].new_tensor(config.mean)[:, None, None]
-    std = images[0].new_tensor(config.std)[:, None, None]
-    shapes = [image.shape[-2:] for image, _ in pairs]
+    mean, std = (constants_like(images[0], v)[:, None, None] for v in (config.mean, config.std))
+    shapes = [tuple(image.shape[-2:]) for image, _ in pairs]
     step = config.size_divisible
     height, width = processes.largest((max(h for h, _ in shapes), max(w for _, w in shapes)))
     height, width = -(-height // step) * step, -(-width // step) * step
     pixels = images[0].new_zeros(len(images), 3, height, width)  # [B, 3, H, W]
     for row, ((image, _), (h, w)) in enumerate(zip(pairs, shapes, strict=True)):
         pixels[row, :, :h, :w] = (image - mean).div_(std)
-    sizes = torch.tensor(shapes, dtype=torch.float32, device=pixels.device)  # [B, 2]
+    sizes = torch.tensor(shapes, dtype=torch.float32)  # [B, 2]
+    sizes = sizes.to(pixels.device, non_blocking=True)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    batch = ImageBatch(pixels.contiguous(memory_format=layout), sizes, originals)
+    batch = ImageBatch(pixels.contiguous(memory_format=layout), sizes, originals, shapes)
     return batch, None if targets is None else [target for _, target in pairs]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mrcnn_lite.ops.checks import check_finite, check_tensor, check_weights
+from mrcnn_lite.ops.constants import constants_like
 
 # A predicted size may grow at most this much (natural log), so that exp() cannot overflow.
 # 1000 / 16 is the ratio of the largest image side to the smallest stride in Detectron.
@@ -169,7 +170,7 @@ def encode_boxes(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.
     size, gt_size = size.clamp(min=MIN_SIZE), gt_size.clamp(min=MIN_SIZE)
     shift = (gt_centre - centre) / size
     scale = torch.log(gt_size / size)
-    return torch.cat([shift, scale], dim=-1) * gt.new_tensor(weights)  # [..., 4]
+    return torch.cat([shift, scale], dim=-1) * constants_like(gt, weights)  # [..., 4]
 
 
 def decode_boxes(deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
@@ -188,7 +189,7 @@ def decode_boxes(deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.
     _check("boxes", boxes)
     check_weights(weights)
     centre, size = _centre_and_size(boxes.to(deltas.dtype))  # [..., 2] each
-    deltas = deltas / deltas.new_tensor(weights)
+    deltas = deltas / constants_like(deltas, weights)
     centre = centre + deltas[..., :2] * size  # [..., 2]
     half = 0.5 * size * torch.exp(deltas[..., 2:].clamp(max=MAX_LOG_SCALE))  # [..., 2]
     return torch.cat([centre - half, centre + half], dim=-1)  # [..., 4]

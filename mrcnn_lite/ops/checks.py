@@ -250,9 +250,8 @@ def _from_list(input: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         raise ValueError(f"boxes has {len(boxes)} entries for {len(input)} image(s) in input")
     for i, one in enumerate(boxes):
         check_boxes(one, f"boxes[{i}]", "[R, 4]")
-    counts = torch.tensor([len(one) for one in boxes], device=input.device)  # [B]
-    image = torch.arange(len(boxes), device=input.device).repeat_interleave(
-        counts, output_size=sum(len(one) for one in boxes)
-    )  # [K]
-    corners = torch.cat(list(boxes)) if boxes else input.new_zeros(0, 4)  # [K, 4]
-    return image, corners
+    if not boxes:
+        return input.new_zeros(0, dtype=torch.int64), input.new_zeros(0, 4)
+    # Filled, not copied from a list: a GPU's host need not wait.
+    images = [one.new_full((len(one),), i, dtype=torch.int64) for i, one in enumerate(boxes)]
+    return torch.cat(images), torch.cat(list(boxes))  # [K], [K, 4]

@@ -15,6 +15,8 @@ from torch import Tensor
 from ..config import Config
 from ..models import MaskRCNN, save_weights
 from ..models.matching import RandomKeys
+from ..models.targets import check_targets
+from .batch import Batch, to_device
 from .checkpoint import load_checkpoint, save_checkpoint
 from .distributed import Together, average_gradients, gather, mean_over_processes, rank, world_size
 from .sanity import check_first_losses
@@ -23,8 +25,6 @@ from .schedule import learning_rate, make_optimizer
 # A prime far above any number of images in a batch: every (step, image, draw) gets its own seed.
 STEP_SEEDS = 1_000_003
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-Batch = tuple[list[Tensor], list[dict[str, Any]]]
 
 
 class TrainingRun:
@@ -80,31 +80,20 @@ class TrainingRun:
             The five losses and their sum, averaged over the processes.
 
         Raises:
+            ValueError: targets that would train nonsense.
             FloatingPointError: a loss or gradient is not finite; the weights stay as they were.
         """
-        training = self.config.training
-        rate = learning_rate(self.steps, progress, training)
+        rate = learning_rate(self.steps, progress, self.config.training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad()
-        parts = min(training.accumulate, len(batch[0]))
-        sums: dict[str, Tensor] = {}
-        for first, images, targets in _split(*batch, parts):
-            losses = self._losses(first + rank() * len(batch[0]), images, targets, rate)
-            total = sum(losses.values())
-            total.backward()
-            for name, value in [*losses.items(), ("loss", total)]:
-                sums[name] = sums.get(name, 0) + value.detach()
-        values = mean_over_processes(torch.stack(list(sums.values())) / parts).tolist()
-        report = dict(zip(sums, values, strict=True))
+        # Here, where a batch from the host can be looked at without waiting for a GPU.
+        check_targets(*batch, self.model.num_classes)
+        found = self.gradients(batch, rate)
+        values = torch.stack(list(found.values())).tolist()  # all that is asked of a GPU, at once
+        report = dict(zip(found, values, strict=True))
+        norm = report.pop("gradients")
         bad = [name for name in report if not math.isfinite(report[name])]
-        self._stop_if(bad, rate, batch[1])
-        for parameter in self.model.parameters():
-            if parameter.grad is not None and parts > 1:
-                parameter.grad /= parts
-        average_gradients(self.model)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
-        self._stop_if([] if norm.isfinite() else ["gradients"], rate, batch[1])
+        self._stop_if(bad or ([] if math.isfinite(norm) else ["gradients"]), rate, batch[1])
         self.optimizer.step()
         if self.steps == 0 and rank() == 0:
             for words in check_first_losses(report, self.config):
@@ -113,20 +102,52 @@ class TrainingRun:
         self._update_average()
         return report | {"learning_rate": rate}
 
+    def gradients(self, batch: Batch, rate: float) -> dict[str, Tensor]:
+        """Leave the clipped gradients of a checked batch in the parameters.
+
+        Args:
+            batch: images and targets of this process.
+            rate: learning rate, for the words of an error.
+
+        Returns:
+            The five losses, their sum "loss", and "gradients", their length before clipping:
+            Tensor[] each, averaged over the processes. None of them is looked at.
+        """
+        self.optimizer.zero_grad()
+        parts = min(self.config.training.accumulate, len(batch[0]))
+        sums: dict[str, Tensor] = {}
+        for first, images, targets in _split(*batch, parts):
+            losses = self._losses(first + rank() * len(batch[0]), images, targets, rate)
+            total = sum(losses.values())
+            total.backward()
+            for name, value in [*losses.items(), ("loss", total)]:
+                sums[name] = sums.get(name, 0) + value.detach()
+        values = mean_over_processes(torch.stack(list(sums.values())) / parts)
+        for parameter in self.model.parameters():
+            if parameter.grad is not None and parts > 1:
+                parameter.grad /= parts
+        average_gradients(self.model)
+        return dict(zip(sums, values, strict=True)) | {"gradients": self.clip()}
+
+    def clip(self) -> Tensor:
+        """Shorten the gradients to the largest length allowed; return their length before."""
+        largest = self.config.training.gradient_clip
+        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which losses are computed, for the configured precision."""
+        dtype = PRECISIONS[self.config.training.precision]
+        return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
+
     def _losses(
         self, first: int, images: list[Tensor], targets: list[dict[str, Any]], rate: float
     ) -> dict[str, Tensor]:
         """The losses of some images, the first of which has this place in the whole batch."""
         self.model.keys = image_keys(self.seed, self.steps, first)
-        images = [image.to(self.device) for image in images]
-        moved = [
-            {key: v.to(self.device) if isinstance(v, Tensor) else v for key, v in target.items()}
-            for target in targets
-        ]
-        dtype = PRECISIONS[self.config.training.precision]
+        images, targets = to_device((images, targets), self.device)
         try:
-            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-                return self.model(images, moved)
+            with self.autocast():
+                return self.model.losses(images, targets, check=False)
         except ValueError as error:
             # Good data and bad numbers further in: not the data, but the weights have exploded.
             words = str(error)

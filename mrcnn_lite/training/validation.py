@@ -12,6 +12,7 @@ from ..datasets.transforms import without_crowds
 from ..models import MaskRCNN
 from ..models.matching import random_keys
 from ..models.processes import ALONE
+from .batch import to_device
 
 
 @torch.no_grad()
@@ -44,13 +45,7 @@ def validation_losses(
             places = range(start, min(start + batch_size, count))
             images, targets = collate([without_crowds(*dataset[place]) for place in places])
             model.keys = random_keys(Generator(device).manual_seed(start))
-            losses = model.losses(
-                [image.to(device) for image in images],
-                [
-                    {k: v.to(device) if torch.is_tensor(v) else v for k, v in target.items()}
-                    for target in targets
-                ],
-            )
+            losses = model.losses(*to_device((images, targets), device))
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + len(places) * float(value)
     finally:

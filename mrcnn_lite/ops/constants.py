@@ -1,0 +1,49 @@
+"""Constant numbers as a tensor. A GPU keeps it: to bring numbers there makes the host wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LIMIT = 1000  # tables of ever new map sizes must not fill the memory
+
+_kept: dict[tuple, Tensor] = {}
+
+
+def constant(values: float | tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return Python's numbers as a tensor that nobody may write into.
+
+    Args:
+        values: a number, a tuple, or a tuple of tuples of one length.
+        dtype: of the result.
+        device: of the result. A GPU's tensor is made once for each `values`.
+
+    Returns:
+        Tensor of the values' shape.
+    """
+    if device.type == "cpu" or torch.compiler.is_compiling():
+        return torch.tensor(values, dtype=dtype, device=device)
+    key = (values, dtype, device)
+    if key not in _kept:
+        if len(_kept) >= LIMIT:
+            _kept.clear()
+        with torch.inference_mode(False):  # a later step may need it for its gradient
+            _kept[key] = torch.tensor(values, dtype=dtype, device=device)
+    return _kept[key]
+
+
+def constants_like(tensor: Tensor, values: Any) -> Tensor:
+    """Return `constant` of a tensor's type, on its device."""
+    return constant(tuple(values), tensor.dtype, tensor.device)
+
+
+def kept_constants() -> list[Tensor]:
+    """Return all that are kept; a recorded graph reads them and must hold on to them."""
+    return list(_kept.values())
+
+
+def forget_constants() -> None:
+    """Keep none of them any longer."""
+    _kept.clear()
