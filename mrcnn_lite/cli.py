@@ -26,6 +26,7 @@ from .training import (
     training_batches,
 )
 from .training.distributed import DeadProcess, rank
+from .training.fast import FastRun, compile_parts
 from .training.run import PRECISIONS
 from .training.validation import validation_losses
 
@@ -80,6 +81,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--batch-size", type=int, help="images per step over all processes")
     sub.add_argument("--accumulate", type=int, help="parts in which a process takes its images")
     sub.add_argument("--precision", choices=sorted(PRECISIONS), help="of convolutions")
+    sub.add_argument("--fast", action="store_true", help="of a GPU: bf16, a recorded step")
+    sub.add_argument("--compile", action="store_true", help="torch.compile for the convolutions")
     sub.add_argument("--no-channels-last", action="store_true", help="the other memory layout")
     sub.add_argument("--save-every", type=int, help="steps between checkpoints; else a minute")
     sub.add_argument("--validate-every", type=int, help="steps between losses on held-out images")
@@ -144,11 +147,15 @@ def _train_process(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     dataset = open_data(options.data, exclude=options.hold_out)
+    device = pick_device(options.device)
+    fast = _can_be_fast(options, device)
     config = _with_options(fit_config(PRESETS[options.preset](), dataset), options)
-    run = TrainingRun(config, dataset.class_names, options.seed, pick_device(options.device))
+    run = (FastRun if fast else TrainingRun)(config, dataset.class_names, options.seed, device)
+    if options.compile:
+        compile_parts(run.model)
     if options.resume:
         run.load(options.out)
-    batches = training_batches(config, dataset, run.seed)
+    batches = training_batches(config, dataset, run.seed, device if fast else None)
     with tqdm(total=100, disable=rank() != 0, unit="%", bar_format=_BAR) as bar:
 
         def show(step: int, progress: float, report: dict[str, float]) -> None:
@@ -168,6 +175,16 @@ def _train_process(options: argparse.Namespace) -> None:
     if rank() == 0:
         pace = run.steps * config.training.batch_size / max(run.seconds, 1e-9)
         print(f"{run.steps} steps in {run.seconds:.0f} s, {pace:.1f} images/s; {options.out}")
+
+
+def _can_be_fast(options: argparse.Namespace, device: torch.device) -> bool:
+    """Whether --fast can be had; then the precision is bf16 unless another one is asked for."""
+    if options.fast and device.type != "cuda":
+        print(f"--fast needs a CUDA device, and this is {device}: training as usual", flush=True)
+    fast = options.fast and device.type == "cuda"
+    if fast and options.precision is None:
+        options.precision = "bf16"
+    return fast
 
 
 def _with_options(config: Config, options: argparse.Namespace) -> Config:

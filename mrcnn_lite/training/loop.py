@@ -55,26 +55,30 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         _drop_log_after(folder / LOG, run.steps)
     source, start, saved = batches(run.steps), time.perf_counter() - run.seconds, run.seconds
-    while True:
-        run.seconds = from_first(time.perf_counter() - start)
-        progress = max(
-            run.steps / steps if steps else 0.0, run.seconds / seconds if seconds else 0.0
-        )
-        if progress >= 1:
-            break
-        report = _step(run, next(source), progress, folder)
-        if not first:
-            continue
-        if on_step:
-            on_step(run.steps, progress, report)
-        if run.steps % LOG_EVERY == 0 or run.steps == 1:
-            _log(folder / LOG, run, report)
-        if validate and (found := validate(run.steps)):
-            _log(folder / LOG, run, {f"validation_{name}": v for name, v in found.items()})
-        due = run.steps % save_every == 0 if save_every else run.seconds - saved > SAVE_EVERY
-        if due:
-            run.save(folder)
-            saved = run.seconds
+    try:
+        while True:
+            run.seconds = from_first(time.perf_counter() - start)
+            progress = max(
+                run.steps / steps if steps else 0.0, run.seconds / seconds if seconds else 0.0
+            )
+            if progress >= 1:
+                break
+            report = _step(run, next(source), progress, folder)
+            if not first:
+                continue
+            if on_step:
+                on_step(run.steps, progress, report)
+            if run.steps % LOG_EVERY == 0 or run.steps == 1:
+                _log(folder / LOG, run, report)
+            if validate and (found := validate(run.steps)):
+                _log(folder / LOG, run, {f"validation_{name}": v for name, v in found.items()})
+            due = run.steps % save_every == 0 if save_every else run.seconds - saved > SAVE_EVERY
+            if due:
+                run.save(folder)
+                saved = run.seconds
+    finally:
+        # A loader with a thread ends it here, whatever ended the loop.
+        getattr(source, "close", lambda: None)()
     if first:
         run.save(folder)
 

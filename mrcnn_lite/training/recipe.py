@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+import torch
+
 from ..config import Config
 from ..datasets import CocoDataset, Shapes, open_dataset
 from ..datasets.batches import loader
 from ..datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
+from .batch import Batch
 from .distributed import rank, world_size
 from .loop import images_per_process
-from .run import Batch
+from .prefetch import ToDevice, prefetch
 
 SHAPES = "shapes"
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no picture
@@ -68,21 +71,39 @@ def fit_config(config: Config, dataset: Shapes | CocoDataset) -> Config:
 
 
 def training_batches(
-    config: Config, dataset: Shapes | CocoDataset, seed: int
+    config: Config,
+    dataset: Shapes | CocoDataset,
+    seed: int,
+    ahead_on: torch.device | None = None,
 ) -> Callable[[int], Iterator[Batch]]:
     """Return a function that gives this process's batches from any step on.
 
     Shapes are never repeated, so they need no variation; photographs are scaled, cropped, turned,
     flipped and tinted by chance.
+
+    Args:
+        config, dataset: see `fit_config`.
+        seed: of the run.
+        ahead_on: a device on which a thread makes the next batches in advance, the same ones. On a
+            GPU whole pictures are flipped there too; crops are cut on the host, which has less to
+            send then. (Resizing and normalising are the network's, on its device.)
     """
-    training, transform = config.training, None
+    training, parts = config.training, []
     if not isinstance(dataset, Shapes):
-        transform = RandomDihedral(flip_y=False, transpose=False)
+        parts = [RandomDihedral(flip_y=False, transpose=False)]
         if training.crop_size:
             low, high = (config.image.min_size * scale for scale in training.scale_range)
             crop = RandomScaleCrop(training.crop_size, (max(low, training.crop_size), high))
-            transform = Compose([crop, RandomDihedral(), ColourJitter()])
+            parts = [crop, RandomDihedral(), ColourJitter()]
+    if ahead_on is not None:
+        parts.insert(len(parts) if training.crop_size else 0, ToDevice(ahead_on))
+    transform = Compose(parts) if parts else None
     count = images_per_process(config)
-    return lambda start: loader(
-        dataset, count, seed, transform, rank=rank(), world_size=world_size(), start=start
-    )
+
+    def batches(start: int) -> Iterator[Batch]:
+        plain = loader(
+            dataset, count, seed, transform, rank=rank(), world_size=world_size(), start=start
+        )
+        return plain if ahead_on is None else prefetch(plain, ahead_on)
+
+    return batches

@@ -1,0 +1,161 @@
+"""The same step for a GPU: forward, backward and clipping recorded as one CUDA graph.
+
+Three things let a step be recorded, and change no result:
+
+- Pictures are padded to one size per orientation, and objects to a power of two. (The default pads
+  to the largest picture of a batch; with the same padding the losses are the same.)
+- The random keys are drawn before the step, with the same seeds, into tensors that stay in place.
+- No operation asks the GPU for a value; the losses are read once, before the weights change.
+
+Optimiser and running average follow outside of the graph: they are few kernels. On a CPU the same
+code runs without recording. The recording itself has never run on a GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import Config, ImageConfig
+from ..models import MaskRCNN
+from ..models.matching import RandomKeys
+from ..models.processes import Alone
+from ..models.recorded import Recorded
+from ..models.targets import Targets, pad_targets
+from ..models.transform import batch_images
+from .batch import Batch, to_device
+from .distributed import world_size
+from .run import TrainingRun, image_keys
+
+FEWEST_OBJECTS = 16  # objects are padded to this, or to a larger power of two
+
+
+class OneSize(Alone):
+    """Padding to the few sizes that any picture of a training can need.
+
+    Args:
+        config: how pictures are resized.
+    """
+
+    def __init__(self, config: ImageConfig) -> None:
+        self.config = config
+
+    def largest(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size for landscapes, for portraits, or for a batch of both."""
+        short, long = self.config.min_size, self.config.max_size
+        height, width = (short if side <= short else max(long, side) for side in size)
+        return height, width
+
+
+class KeysInPlace:
+    """Random keys in tensors that stay where they are: a recorded step reads them there."""
+
+    def __init__(self) -> None:
+        self.tensors: list[Tensor] = []
+        self.source: RandomKeys | None = None
+        self.place = 0
+
+    def draw(self, source: RandomKeys) -> None:
+        """Put the numbers of a new step into the tensors, in the order of their use."""
+        self.source = source
+        for tensor in self.tensors:
+            tensor.copy_(source(tuple(tensor.shape), tensor.device))
+
+    def rewind(self) -> None:
+        """Begin with the first tensor again."""
+        self.place = 0
+
+    def __call__(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        """Return the next tensor; see `RandomKeys`."""
+        if self.place == len(self.tensors):  # the first of all calls
+            self.tensors.append(self.source(shape, device))
+        self.place += 1
+        return self.tensors[self.place - 1]
+
+
+class FastRun(TrainingRun):
+    """A `TrainingRun` whose losses and gradients come from a recorded step.
+
+    Its checkpoints are those of a `TrainingRun`: either may go on with the other's.
+
+    Args:
+        config, class_names, seed, device: see `TrainingRun`.
+
+    Raises:
+        ValueError: several processes, or a batch in parts.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        class_names: list[str],
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if world_size() > 1 or config.training.accumulate > 1:
+            raise ValueError(
+                "the fast step takes the whole batch in one process; train without --fast, or "
+                "with --workers 1 and without --accumulate"
+            )
+        super().__init__(config, class_names, seed, device)
+        self._steps: dict[tuple[int, ...], tuple[KeysInPlace, Recorded]] = {}
+        self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
+        self._padding = OneSize(config.image)
+
+    def gradients(self, batch: Batch, rate: float) -> dict[str, Tensor]:
+        """See `TrainingRun.gradients`; batches of one size share their step."""
+        images, targets = to_device(batch, self.device)
+        ready, targets = batch_images(images, targets, self.config.image, self._padding)
+        most = max(len(target["boxes"]) for target in targets)
+        count = max(FEWEST_OBJECTS, 1 << (most - 1).bit_length()) if most else FEWEST_OBJECTS
+        objects = pad_targets(targets, ready.padded_size, ready.pixels, count)
+        inputs = (ready.pixels, ready.sizes, *vars(objects).values())
+        key = (*ready.pixels.shape, count)
+        source = image_keys(self.seed, self.steps, 0)
+        if key not in self._steps:
+            keys = KeysInPlace()
+            keys.draw(source)
+            step = Recorded(self._step_with(keys), inputs, self.model, self._pool)
+            self._steps[key] = keys, step
+            source = image_keys(self.seed, self.steps, 0)  # recording has used up the first
+        keys, step = self._steps[key]
+        keys.draw(source)
+        found, gradients = step(*inputs)
+        # Each recorded step writes gradients of its own.
+        for parameter, gradient in zip(self.model.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        return found
+
+    def _step_with(self, keys: KeysInPlace) -> Any:
+        """The function that is recorded: from a batch to losses and gradients."""
+
+        def step(pixels: Tensor, sizes: Tensor, *objects: Tensor) -> tuple[dict, list]:
+            self.optimizer.zero_grad()  # so that gradients belong to the graph
+            keys.rewind()
+            self.model.keys = keys
+            with self.autocast():
+                losses = self.model.losses_of_batch(pixels, sizes, Targets(*objects))
+            total = sum(losses.values())
+            total.backward()
+            found = {name: value.detach() for name, value in (losses | {"loss": total}).items()}
+            length = self.clip()
+            gradients = [parameter.grad for parameter in self.model.parameters()]
+            return found | {"gradients": length}, gradients
+
+        return step
+
+
+def compile_parts(model: MaskRCNN, **options: Any) -> None:
+    """Let `torch.compile` fuse what lies between the operations that are kernels already.
+
+    Names of weights and results stay; compiling takes minutes on a CPU.
+
+    Args:
+        model: its backbone and the convolutions of its heads are compiled at their first use.
+        options: of `torch.compile`, such as `backend`.
+    """
+    heads = model.roi_heads
+    for part in (model.backbone, model.rpn.head, heads.box_head, heads.mask_head):
+        part.compile(**options)

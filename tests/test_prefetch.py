@@ -1,0 +1,125 @@
+"""Batches made ahead by a thread: the same ones, and an end without a thread left over."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from mrcnn_lite.config import lite
+from mrcnn_lite.datasets import Shapes
+from mrcnn_lite.datasets.batches import loader
+from mrcnn_lite.datasets.transforms import Compose, RandomDihedral
+from mrcnn_lite.training import TrainingRun, train, training_batches
+from mrcnn_lite.training.prefetch import ToDevice, prefetch
+
+SHAPES = Shapes(8, seed=1)
+CPU = torch.device("cpu")
+SMALL = lite(6).with_(
+    image={"min_size": 64, "max_size": 96},
+    rpn={"pre_nms_train": 40, "post_nms_train": 20},
+    training={"batch_size": 2, "warmup_steps": 3},
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name == "prefetch"]
+
+
+def equal(a, b):
+    """Whether two batches are equal, bit by bit and in all fields."""
+    assert [t.keys() for t in a[1]] == [t.keys() for t in b[1]]
+    same = [torch.equal(x, y) for x, y in zip(a[0], b[0], strict=True)]
+    for one, other in zip(a[1], b[1], strict=True):
+        for name, value in one.items():
+            tensor = isinstance(value, torch.Tensor)
+            same.append(torch.equal(value, other[name]) if tensor else value == other[name])
+    return all(same)
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_the_same_batches_in_the_same_order(start):
+    flips = Compose([ToDevice(CPU), RandomDihedral()])
+    plain = loader(SHAPES, 3, seed=5, transform=RandomDihedral(), start=start)
+    ahead = prefetch(loader(SHAPES, 3, seed=5, transform=flips, start=start))
+    for _ in range(5):
+        assert equal(next(plain), next(ahead))
+    assert len(threads()) == 1
+    ahead.close()
+    assert not threads()
+
+
+def test_a_finite_iterator_ends_and_so_does_the_thread():
+    assert list(prefetch(iter([1, 2, 3]), ahead=1)) == [1, 2, 3]
+    assert not threads()
+
+
+def test_the_thread_works_ahead_but_not_further_than_asked():
+    made = []
+
+    def count():
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    ahead = prefetch(count(), ahead=2)
+    assert next(ahead) == 0
+    deadline = time.monotonic() + 10
+    while len(made) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert made == [0, 1, 2, 3]  # one taken, two ready, one in hand
+    ahead.close()
+    assert not threads()
+
+
+def test_an_error_arrives_at_its_place_with_its_words_and_its_traceback():
+    def broken():
+        yield 1
+        raise ValueError("photo 7 cannot be read")
+
+    ahead = prefetch(broken())
+    assert next(ahead) == 1
+    with pytest.raises(ValueError, match="photo 7 cannot be read") as caught:
+        next(ahead)
+    assert any(entry.name == "broken" for entry in caught.traceback)
+    assert not threads()
+
+
+def test_an_interrupted_loop_leaves_no_thread(tmp_path):
+    run = TrainingRun(SMALL, SHAPES.class_names)
+    batches = training_batches(SMALL, SHAPES, 0, CPU)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, batches, tmp_path, steps=3, on_step=stop)
+    assert not threads()
+
+
+def test_a_resumed_run_sees_what_it_would_have_seen(tmp_path):
+    plain, ahead = training_batches(SMALL, SHAPES, 0), training_batches(SMALL, SHAPES, 0, CPU)
+    whole, first, second = (TrainingRun(SMALL, SHAPES.class_names) for _ in range(3))
+    for step, batch in zip(range(3), plain(0), strict=False):
+        whole.step(batch, step / 3)
+    source = ahead(0)
+    for step in range(2):
+        first.step(next(source), step / 3)
+    source.close()
+    first.save(tmp_path)
+    second.load(tmp_path)
+    source = ahead(second.steps)
+    second.step(next(source), 2 / 3)
+    source.close()
+    pairs = zip(whole.model.parameters(), second.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert not threads()
