@@ -80,6 +80,22 @@ def test_two_mistakes_at_once():
     assert "and: this is a mask" in words
 
 
+def test_a_loop_over_the_objects_makes_three_mistakes_and_all_are_named():
+    def looped(objects, anchors, high, low):
+        iou = ops.box_iou(objects, anchors)  # [G, A]
+        best, answer = iou.max(dim=0)
+        answer = torch.where(best >= high, answer, -2)
+        answer = torch.where(best < low, -1, answer)
+        for g in range(len(objects)):
+            answer[iou[g].argmax()] = g
+        return answer
+
+    words = find("07-matcher").grade(looped).words
+    assert "Likely: several anchors can overlap an object equally well" in words
+    assert "and: a rescued anchor belongs to the object that *it* overlaps most" in words
+    assert "and: an object that no anchor touches has a best IoU of 0" in words
+
+
 def broken(*inputs):
     return 1 / 0
 

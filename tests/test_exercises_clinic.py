@@ -11,6 +11,7 @@ from mrcnn_lite.datasets import open_dataset
 from mrcnn_lite.datasets.parts import write_parts
 from mrcnn_lite.datasets.rle import decode_rle
 from mrcnn_lite.datasets.verify import examine
+from mrcnn_lite.exercises import repair
 from mrcnn_lite.exercises.registry import find
 from mrcnn_lite.exercises.sources import chapter_of
 from mrcnn_lite.viz.clinic import draw_failures
@@ -29,6 +30,19 @@ each = pytest.mark.parametrize("name", ["18-label-maps", "18-repair"])
 def test_anything_else_gets_an_answer(name, answer):
     assert not find(name).grade(answer).passed
     assert "Not yet" not in find(name).grade(answer).words
+
+
+def test_what_is_wrong_with_an_annotation_can_be_seen_in_the_answer():
+    def keeps_nan(rows, width, height, categories):
+        return repair.mend(rows, width, height, categories, "nan")
+
+    words = find("18-repair").grade(keeps_nan).words
+    assert "annotation 3, [nan, 20, 30, 40], is still there" in words
+    words = find("18-repair").grade(lambda rows, *rest: repair.mend(rows, *rest)[:-1]).words
+    assert "annotation 3, [80, 60, 40, 40], is lost; it was good or could be mended" in words
+    new = [{"id": 99, "category_id": 1, "bbox": [0, 0, 1, 1]}]
+    words = find("18-repair").grade(lambda rows, *rest: repair.mend(rows, *rest) + new).words
+    assert "annotation 99, which was not there before, is still there" in words
 
 
 def test_the_wanted_runs_are_what_the_reader_of_coco_files_decodes():

@@ -14,6 +14,7 @@ import torchvision
 from mrcnn_lite.exercises import pyramid
 from mrcnn_lite.exercises.registry import find
 from mrcnn_lite.exercises.sources import chapter_of
+from mrcnn_lite.ops import roi_align
 
 
 def test_the_right_variants_are_right():
@@ -87,3 +88,21 @@ def test_the_notebooks_loop_that_joins_by_level_is_named():
         return right(features, boxes, size, strides)[order]
 
     assert "the answers stand in the order of the levels" in find("06-pyramid").grade(joined).words
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_notebooks_function_copied_as_it_is_is_named(own):
+    """Section 7's `multiscale_toy` knows P2 to P5 only, and 2**k is the stride there."""
+
+    def copied(features, boxes, size, strides):
+        levels = pyramid._right_levels(boxes, 2, 5)
+        out = torch.zeros(len(boxes), len(features[0]), size, size)
+        for k, feature, stride in zip((2, 3, 4, 5), features, strides):
+            rows = torch.nonzero(levels == k)[:, 0]
+            args = ([boxes[rows]], size, 1 / stride if own else 1 / 2**k, 2)
+            out[rows] = roi_align(feature[None], *args, aligned=False)
+        return out
+
+    words = find("06-pyramid").grade(copied).words
+    assert "Likely: the levels are held between 2 and 5" in words
+    assert ("comes from the list" in words) != own

@@ -60,6 +60,9 @@ def _variant(objects: Tensor, anchors: Tensor, high: float, low: float, **change
     pairs = way.rescued(iou)
     if way.owner == "the rescuer":
         matched = torch.where(pairs.any(0), pairs.int().argmax(0), matched)
+    if way.owner == "the last rescuer":
+        last = len(pairs) - 1 - pairs.flip(0).int().argmax(0)  # [A]
+        matched = torch.where(pairs.any(0), last, matched)
     other = torch.where(below, way.background, way.ignored)
     return torch.where(positive | pairs.any(0), matched + way.first, other)  # [A]
 
@@ -135,13 +138,17 @@ SLIPS = (
 )
 
 
+# Who loops over the objects and writes answer[iou[g].argmax()] = g makes three mistakes at once.
+LOOP = (SLIPS[1], (SLIPS[2][0], {"owner": "the last rescuer"}), SLIPS[3])
+
+
 _grade = FunctionGrader(
     right=_right,
     cases=_cases,
     describe=lambda objects, anchors, high, low: (
         f"{len(objects)} objects, {len(anchors)} anchors, high {high}, low {low}"
     ),
-    mistakes=combine(_variant, SLIPS, most=2),
+    mistakes=combine(_variant, SLIPS, most=2) + combine(_variant, LOOP, most=3),
     praise="{n} pictures agree: equal overlaps, shared anchors, objects out of reach included.",
 )
 

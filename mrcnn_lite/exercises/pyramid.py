@@ -120,6 +120,7 @@ class _PyramidWay:
     level: _LevelWay = _LevelWay()
     stride: str = "own"
     finest: int | None = None
+    between: bool = False  # P2 and P5, whatever the strides
     order: str = "rows"
     from_coarsest: bool = False
     aligned: bool = False
@@ -131,6 +132,8 @@ class _PyramidWay:
             return 1 / strides[0]
         if self.stride == "coarsest":
             return 1 / strides[-1]
+        if self.stride == "number":
+            return 1 / 2 ** (2 + place)
         return 1.0 if self.stride == "none" else 1 / strides[place]
 
 
@@ -140,8 +143,9 @@ def _pyramid_variant(
     """Multi-level RoIAlign as somebody with these `_PyramidWay` switches would write it."""
     way = _PyramidWay(**changes)
     k_min, k_max = (round(math.log2(stride)) for stride in (strides[0], strides[-1]))
+    k_min, k_max = (2, 5) if way.between else (k_min, k_max)
     place = way.level(boxes, k_min, k_max) - (k_min if way.finest is None else way.finest)  # [R]
-    if place.min() < 0 or place.max() >= len(features):
+    if not way.between and (place.min() < 0 or place.max() >= len(features)):
         raise IndexError("no such level")
     if way.from_coarsest:
         place = len(features) - 1 - place
@@ -155,12 +159,22 @@ def _pyramid_variant(
     out, order = torch.cat(pooled), torch.cat(groups)  # [R, C, P, P], [R]
     if way.order == "levels":
         return out
-    return out[order] if way.order == "twice" else out[order.argsort()]
+    if way.order == "twice":
+        return out[order]
+    rows = out.new_zeros(len(boxes), *out.shape[1:])  # [R, C, P, P]
+    rows[order] = out  # a box whose level does not exist keeps its zeros
+    return rows
 
 
 def _through(**change: Any) -> dict[str, Any]:
     """A mistake in the level rule, as a mistake of the whole."""
     return {"level": _LevelWay(**change)}
+
+
+BETWEEN = (
+    "the levels are held between 2 and 5, as in the notebook's own function. Here the list may "
+    "begin later and end earlier: its limits are the log2 of the first and the last stride"
+)
 
 
 SLIPS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -186,6 +200,11 @@ SLIPS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "the finest level is taken for P2, also where it is not: its number is log2(strides[0]).",
         {"finest": 2},
+    ),
+    (f"{BETWEEN}.", {"between": True}),
+    (
+        f"{BETWEEN}; the stride of a map comes from the list, too.",
+        {"between": True, "stride": "number"},
     ),
     ("the levels are taken in reverse: features[0] is the finest.", {"from_coarsest": True}),
     ("aligned is True; this exercise, as torchvision, has aligned=False.", {"aligned": True}),

@@ -155,10 +155,13 @@ def _compare(name: str, answer: Any, rows: Rows) -> str:
     if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
         return f"{name}: return a list of annotations; this is a {type(answer).__name__}."
     mine, true = {row.get("id"): row for row in answer}, {row["id"]: row for row in right}
+    given = {row["id"]: row["bbox"] for row in rows}
     if lost := [identity for identity in true if identity not in mine]:
-        return f"{name}: annotation {lost[0]} is lost, and it was good or could be mended."
+        box = given[lost[0]]
+        return f"{name}: annotation {lost[0]}, {box}, is lost; it was good or could be mended."
     if extra := [identity for identity in mine if identity not in true]:
-        return f"{name}: annotation {extra[0]} is still there, and nothing can mend it."
+        box = given.get(extra[0], "which was not there before")
+        return f"{name}: annotation {extra[0]}, {box}, is still there, and nothing can mend it."
     for identity, row in true.items():
         if _repr([mine[identity]]) != repr([row]):
             return f"{name}: annotation {identity} should be {row['bbox']}, and you have " + str(
