@@ -6,6 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models.detection import mask_rcnn as torchvision_mask
 
+from mrcnn_lite.config import lite
+from mrcnn_lite.models import MaskRCNN
+from mrcnn_lite.models.losses import mask_loss
 from mrcnn_lite.models.mask_head import MaskHead, MaskHeadC4, MaskRCNNPredictor
 
 
@@ -97,3 +100,69 @@ def test_gradcheck():
     both = nn.Sequential(head, predictor).double()
     x = torch.randn(1, 3, 3, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(both, (x,))
+
+
+def test_the_class_that_counts_alone_is_equal_gradients_included():
+    """One channel of the whole form, and the loss's gradients of all weights, in float64."""
+    torch.manual_seed(0)
+    predictor = MaskRCNNPredictor(16, 12, 40).double()
+    labels = torch.tensor([3, 39, 3, 0, 17])
+    x = torch.randn(5, 16, 7, 7, dtype=torch.float64).requires_grad_()
+    targets = torch.rand(5, 14, 14, dtype=torch.float64)
+    valid = labels > 0
+    results = []
+    for whole in (True, False):
+        predictor.zero_grad()
+        x.grad = None
+        logits = predictor(x) if whole else predictor(x, labels)
+        mask_loss(logits, targets, labels, valid).backward()
+        own = logits[torch.arange(5), labels] if whole else logits[:, 0]
+        results.append([own.detach(), x.grad, *(p.grad.clone() for p in predictor.parameters())])
+    assert predictor(x, labels).shape == (5, 1, 14, 14)
+    for whole, alone in zip(*results, strict=True):
+        torch.testing.assert_close(alone, whole, rtol=1e-12, atol=1e-14)
+    assert predictor(x[:0], labels[:0]).shape == (0, 1, 14, 14)
+
+
+def test_when_one_class_is_asked_for():
+    assert MaskRCNNPredictor(8, 8, 91).alone_pays()
+    assert not MaskRCNNPredictor(8, 8, 6).alone_pays()  # measured: longer
+    assert not MaskRCNNPredictor(8, 8, 1).alone_pays()  # class-agnostic: there is one channel
+    hooked = MaskRCNNPredictor(8, 8, 91)
+    hooked.register_forward_hook(lambda *_: None)
+    assert not hooked.alone_pays()
+
+
+def heads(competition="sigmoid"):
+    torch.manual_seed(0)
+    config = lite(40).with_(mask={"competition": competition})
+    return MaskRCNN(config).roi_heads
+
+
+@pytest.mark.parametrize("competition", ["sigmoid", "softmax"])
+def test_the_heads_ask_for_one_class_where_no_other_takes_part(competition):
+    model = heads(competition)
+    features, boxes = (
+        [torch.randn(1, 48, 32, 32)],
+        [torch.tensor([[4.0, 4, 60, 50], [0, 0, 90, 9]])],
+    )
+    labels = torch.tensor([7, 39])
+    found = model._mask_logits(features, boxes, (128, 128), slice(None), labels)
+    assert found.shape[1] == (1 if competition == "sigmoid" else 40)
+    model.mask_predictor.register_forward_hook(lambda *_: None)
+    whole = model._mask_logits(features, boxes, (128, 128), slice(None), labels)
+    assert whole.shape[1] == 40
+    if competition == "sigmoid":
+        torch.testing.assert_close(found[:, 0], whole[torch.arange(2), labels])
+
+
+def test_a_users_own_predictor_is_not_asked_for_one_class():
+    class Foreign(MaskRCNNPredictor):
+        def forward(self, x):
+            return super().forward(x)
+
+    model = heads()
+    model.mask_predictor = Foreign(32, 32, 40)
+    features, boxes = [torch.randn(1, 48, 32, 32)], [torch.tensor([[4.0, 4, 60, 50]])]
+    found = model._mask_logits(features, boxes, (128, 128), slice(None), torch.tensor([7]))
+    assert found.shape == (1, 40, 28, 28)

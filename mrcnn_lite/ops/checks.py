@@ -70,7 +70,7 @@ def check_finite(tensor: Tensor, name: str, valid: Tensor | None = None) -> None
         return
     if sums_finite(tensor):
         return
-    bad = ~torch.isfinite(tensor)  # [..., D]
+    bad = ~torch.isfinite(tensor)  # [..., N]
     if valid is not None:
         bad = bad & (valid if bad.dim() == valid.dim() else valid[..., None])
     if bad.any():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..config import Config
@@ -54,13 +56,11 @@ def train(
     if first:
         folder.mkdir(parents=True, exist_ok=True)
         _drop_log_after(folder / LOG, run.steps)
-    source, start, saved = batches(run.steps), time.perf_counter() - run.seconds, run.seconds
-    try:
+    start, saved = time.perf_counter() - run.seconds, run.seconds
+    with _ending(batches(run.steps)) as source:
         while True:
             run.seconds = from_first(time.perf_counter() - start)
-            progress = max(
-                run.steps / steps if steps else 0.0, run.seconds / seconds if seconds else 0.0
-            )
+            progress = max(run.steps / (steps or math.inf), run.seconds / (seconds or math.inf))
             if progress >= 1:
                 break
             report = _step(run, next(source), progress, folder)
@@ -76,11 +76,17 @@ def train(
             if due:
                 run.save(folder)
                 saved = run.seconds
-    finally:
-        # A loader with a thread ends it here, whatever ended the loop.
-        getattr(source, "close", lambda: None)()
     if first:
         run.save(folder)
+
+
+@contextmanager
+def _ending(source: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
+    """Close a source of batches, whatever ended the loop: one with a thread ends it then."""
+    try:
+        yield source
+    finally:
+        getattr(source, "close", lambda: None)()
 
 
 def _step(run: TrainingRun, batch: Batch, progress: float, folder: Path) -> dict[str, float]:
