@@ -168,7 +168,7 @@ def test_recording_follows_the_protocol_and_leaves_running_statistics_alone():
         "current_stream": lambda: stream,
         "stream": lambda s: contextlib.nullcontext(),
         "CUDAGraph": Graph,
-        "graph": lambda g, pool: contextlib.nullcontext(),
+        "graph": lambda graph, pool, capture_error_mode: contextlib.nullcontext(),
     }
     fake = SimpleNamespace(**names)
     step = Recorded(function, [torch.zeros(3)], model)

@@ -1,13 +1,16 @@
 """Batches made ahead by a thread: the same ones, and an end without a thread left over."""
 
+import contextlib
 import threading
 import time
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
 from mrcnn_lite.config import lite
-from mrcnn_lite.datasets import Shapes
+from mrcnn_lite.datasets import Shapes, open_dataset, transforms
 from mrcnn_lite.datasets.batches import loader
 from mrcnn_lite.datasets.transforms import Compose, RandomDihedral
 from mrcnn_lite.training import TrainingRun, train, training_batches
@@ -92,6 +95,76 @@ def test_an_error_arrives_at_its_place_with_its_words_and_its_traceback():
         next(ahead)
     assert any(entry.name == "broken" for entry in caught.traceback)
     assert not threads()
+
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "instances.json"
+
+
+@pytest.mark.parametrize("crop_size", [0, 64])
+def test_photographs_too_whole_or_cut(crop_size):
+    dataset = open_dataset(SAMPLE)
+    config = SMALL.with_(training={"crop_size": crop_size})
+    plain, ahead = (training_batches(config, dataset, 3, on)(1) for on in (None, CPU))
+    for _ in range(6):
+        assert equal(next(plain), next(ahead))
+    ahead.close()
+    assert not threads()
+
+
+@pytest.mark.parametrize(("crop_size", "flipped_there"), [(0, True), (64, False)])
+def test_whole_pictures_are_flipped_on_the_device(crop_size, flipped_there, monkeypatch):
+    """On "meta", a device without numbers, in place of a GPU."""
+    there = []
+    for change in ("flip_x", "flip_y", "transpose"):
+        before = getattr(transforms, change)
+
+        def noted(image, target, change=before):
+            there.append(image.device.type == "meta" and target["masks"].device.type == "meta")
+            return change(image, target)
+
+        monkeypatch.setattr(transforms, change, noted)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    config = SMALL.with_(training={"crop_size": crop_size})
+    ahead = training_batches(config, open_dataset(SAMPLE), 3, torch.device("meta"))(0)
+    for _ in range(6):
+        images, targets = next(ahead)
+        assert {value.device.type for value in [*images, targets[0]["boxes"]]} == {"meta"}
+    ahead.close()
+    assert there and all(there) == any(there) == flipped_there
+
+
+class OnGPU(torch.Tensor):
+    """A tensor that says it lies on a GPU and remembers which streams use it."""
+
+    is_cuda = True
+
+    def record_stream(self, stream):
+        self.streams = [*getattr(self, "streams", []), stream]
+
+
+def test_the_protocol_of_streams(monkeypatch):
+    """Made on the side stream, waited for by the current one, kept until that is done."""
+    side, current, inside = mock.Mock(), mock.Mock(), []
+
+    @contextlib.contextmanager
+    def stream(which):
+        inside.append(which)
+        yield
+        inside.remove(which)
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: side)
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: current)
+    image, boxes, made_on = torch.zeros(3).as_subclass(OnGPU), torch.zeros(1, 4), []
+
+    def batches():
+        made_on.extend(inside)
+        yield [image], [{"boxes": boxes.as_subclass(OnGPU), "file_name": "a", "here": boxes}]
+
+    ((images, targets),) = prefetch(batches(), torch.device("cuda"))
+    assert made_on == [side]
+    current.wait_event.assert_called_once_with(side.record_event.return_value)
+    assert images[0].streams == targets[0]["boxes"].streams == [current]
 
 
 def test_an_interrupted_loop_leaves_no_thread(tmp_path):

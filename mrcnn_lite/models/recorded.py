@@ -73,5 +73,6 @@ class Recorded:
         # What the graph reads and others might throw away: constants, anchors.
         self.held = [*kept_constants(), *self.model.rpn.anchor_generator.kept()]
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, pool=pool):
+        # Only this thread's calls can spoil the recording: another one may prepare batches.
+        with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):
             self.results = self.function(*self.inputs)
