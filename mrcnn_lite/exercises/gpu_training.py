@@ -68,7 +68,7 @@ def _axis(generator: torch.Generator, count: int, bins: int, n: int) -> Tensor:
     start = 0.3 + torch.rand(count, 1, generator=generator) * n / 3
     length = 1 + torch.rand(count, 1, generator=generator) * (n - 2 - n / 3)
     at = start + (torch.arange(bins) + 0.5) * length / bins  # [K, P]
-    return (1 - (at[..., None] - torch.arange(n)).abs()).clamp(min=0)  # [K, P, n]
+    return (1 - (at[..., None] - torch.arange(n)).abs()).clamp(min=0)  # [K, P, N]
 
 
 def _rois() -> Iterator[tuple[Tensor, ...]]:
