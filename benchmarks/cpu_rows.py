@@ -7,12 +7,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.table import RESULTS, Goal, Row
 
+FAILED = "failed"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -141,8 +142,18 @@ def measured(name: str, quick: bool, keep: bool) -> list[Row]:
         done = subprocess.run(call, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         if done.returncode or not path.exists():
             last = (done.stdout.strip() or "it printed nothing").splitlines()[-1]
-            return [Row(name, "", why=f"failed: {last}")]
-        return command.rows(json.loads(path.read_text(encoding="utf-8")))
+            return [Row(name, "", why=f"{FAILED}: {last}")]
+        report = json.loads(path.read_text(encoding="utf-8"))
+    return [replace(row, why=_busy(report)) for row in command.rows(report)]
+
+
+def _busy(report: dict[str, Any]) -> str:
+    """Say so where other programs took the processor: what runs on several threads suffers most."""
+    facts = report.get("provenance", report)
+    load, threads = facts.get("load"), facts.get("threads")
+    if isinstance(load, float) and threads and load > 1.5 * threads:
+        return f"busy machine: load {load:g} on {threads} threads"
+    return ""
 
 
 def stored(name: str) -> list[Row]:

@@ -84,16 +84,17 @@ def number(value: float, unit: str) -> str:
     return f"{value:.3g}{'' if unit == 'x' else ' '}{unit}".strip()
 
 
-def show(rows: Iterable[Row]) -> str:
+def show(rows: Iterable[Row], heading: bool = True) -> str:
     """The table, as text.
 
     Args:
         rows: in printing order; the benchmark's name is printed where it changes.
+        heading: whether a line with the columns' names comes first.
 
     Returns:
-        One line per row, a heading before them.
+        One line per row.
     """
-    lines, before = [_line("benchmark", "what", "value", "goal", "")], ""
+    lines, before = [_line("benchmark", "what", "value", "goal", "")] if heading else [], ""
     for row in rows:
         value = "-" if row.value is None else number(row.value, row.unit)
         goal = "" if row.goal is None else str(row.goal)

@@ -46,8 +46,10 @@ def values(control: ipw.ValueWidget) -> list[Any]:
     if isinstance(control, ipw.Dropdown):
         return [value for _, value in control._options_full]
     span = control.max - control.min
-    kind = int if isinstance(control, ipw.IntSlider) else float
-    return [kind(control.min + span * part / 8) for part in range(9)]
+    if isinstance(control, ipw.IntSlider):  # its places, as the mouse finds them
+        steps = [round(span * part / 8 / control.step) for part in range(9)]
+        return [control.min + control.step * step for step in steps]
+    return [control.min + span * part / 8 for part in range(9)]
 
 
 def moves(explorer: Explorer) -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,8 @@ must be chosen before they are loaded: import `kernel_tools` first.
 """
 
 import json
+import subprocess
+from pathlib import Path
 
 import kernel_tools  # noqa: F401
 import pytest
@@ -116,6 +118,31 @@ def test_the_stored_results_make_a_table(capsys):
         assert name in printed
         assert rows
         assert all(row.value is not None and row.what in printed for row in rows)
+
+
+@pytest.mark.parametrize(("load", "words"), [(1.0, ""), (9.5, "busy machine: load 9.5 on 2")])
+def test_a_cpu_benchmark_runs_as_a_command(load, words, monkeypatch, capsys):
+    """Its report is read; a busy machine, and a failure, are told."""
+    report = {"provenance": {"load": load, "threads": 2}, "inference": {"ratio": 1.5}}
+
+    def run(call, **_):
+        assert call[1:5] == ["-m", "benchmarks.inference_cpu", "--seconds", "1"]
+        Path(call[-1]).write_text(json.dumps(report))
+        return subprocess.CompletedProcess(call, 0, "")
+
+    monkeypatch.setattr(cpu_rows.subprocess, "run", run)
+    assert command.main(["inference_cpu", "--quick"]) == 0
+    printed = capsys.readouterr().out
+    assert "1.5x" in printed
+    assert words in printed
+    assert ("busy" in printed) == bool(words)
+
+    def fail(call, **_):
+        return subprocess.CompletedProcess(call, 1, "some words\nthe answers differ")
+
+    monkeypatch.setattr(cpu_rows.subprocess, "run", fail)
+    assert command.main(["inference_cpu", "--quick"]) == 1
+    assert "failed: the answers differ" in capsys.readouterr().out
 
 
 def test_a_comparison_without_warm_up():
