@@ -4,8 +4,8 @@
 
 Pasting goes to 800 x 1333 pixels, as in evaluation; the peer is `paste_masks_in_image`, a loop over
 the masks that waits for the GPU at each. First all pixels are compared with the tensor form on the
-CPU. A mask with a threshold may differ only where its probability, in float64, is so near to the
-threshold that float32 cannot tell.
+CPU. A mask with a threshold may differ only where the CPU's probability is so near to the threshold
+that its rounding decides.
 """
 
 from __future__ import annotations
