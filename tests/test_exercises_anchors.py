@@ -1,76 +1,33 @@
-"""Notebook 07's exercises: solutions pass, known mistakes are named, stubs get a friendly word."""
+"""The exercises of notebook 07: mistakes that come together, and what the cases hold.
+
+Solutions, stubs and known mistakes of all exercises are tested in test_exercise_matrix.py.
+"""
 
 import functools
-import json
-import re
 
 import pytest
 import torch
 import torchvision
-from source_tree import ROOT
+from test_exercises import broken
 
 from mrcnn_lite import ops
-from mrcnn_lite.exercises import check, hint, matcher, nms
+from mrcnn_lite.exercises import matcher, nms
 from mrcnn_lite.exercises.registry import find
 
-FOLDED = re.compile(r"<details>[^`]*?```python\n(.*?)```.*?</details>", re.DOTALL)
-OURS = {"07-nms": ("my_nms", nms), "07-matcher": ("my_matcher", matcher)}
-MISTAKES = [(name, *slip) for name, (_, module) in OURS.items() for slip in module.SLIPS]
-each = pytest.mark.parametrize("name", OURS)
-
-
-def run(source: str, function: str):
-    scope = {"torch": torch, "ops": ops, "check": lambda *answer: None}
-    exec(source, scope)
-    return scope[function]
-
-
-def sources(kind: str) -> list[str]:
-    path = ROOT / "notebooks/07_anchors_to_positives.ipynb"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
-
-
-def solution(name: str):
-    blocks = FOLDED.findall("\n".join(sources("markdown")))
-    (block,) = [block for block in blocks if f"def {OURS[name][0]}(" in block]
-    return run(block, OURS[name][0])
-
-
-@each
-def test_the_solution_passes(name):
-    verdict = find(name).grade(solution(name))
-    assert verdict.passed, verdict.words
-    assert verdict.words.startswith("Passed")
-
-
-@each
-def test_the_stub_is_not_yet(name, capsys):
-    (cell,) = [source for source in sources("code") if f'check("{name}"' in source]
-    check(name, run(cell, OURS[name][0]))
-    assert capsys.readouterr().out.startswith("Not yet")
-
-
-@pytest.mark.parametrize(
-    ("name", "words", "change"),
-    MISTAKES,
-    ids=[f"{name} {change}" for name, _, change in MISTAKES],
-)
-def test_each_known_mistake_is_named(name, words, change):
-    verdict = find(name).grade(functools.partial(OURS[name][1]._variant, **change))
-    assert not verdict.passed
-    assert f"Likely: {words}\n" in verdict.words
+MODULES = {"07-nms": nms, "07-matcher": matcher}
+each = pytest.mark.parametrize("name", MODULES)
 
 
 @each
 def test_the_right_variant_is_right(name):
     """The mistakes differ from the truth by their switch only."""
-    assert find(name).grade(OURS[name][1]._variant).passed
+    assert find(name).grade(MODULES[name]._variant).passed
 
 
-def test_there_are_enough_mistakes():
-    assert len(nms.SLIPS) >= 4
-    assert len(matcher.SLIPS) >= 4
+@each
+def test_there_is_enough(name):
+    assert len(MODULES[name].SLIPS) >= 4
+    assert 2 <= len(find(name).hints) <= 4
 
 
 def test_two_mistakes_at_once():
@@ -96,25 +53,10 @@ def test_a_loop_over_the_objects_makes_three_mistakes_and_all_are_named():
     assert "and: an object that no anchor touches has a best IoU of 0" in words
 
 
-def broken(*inputs):
-    return 1 / 0
-
-
 @each
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (broken, "ZeroDivisionError"),
-        (lambda *inputs: "a word", "not numbers"),
-        (lambda *inputs: torch.zeros(0), "it should have"),
-        (lambda *inputs: 0.125, "it should have"),
-        (17, "the function itself"),
-    ],
-)
-def test_unknown_wrong_answers_are_caught(name, answer, words):
-    verdict = find(name).grade(answer)
-    assert not verdict.passed
-    assert words in verdict.words
+def test_an_error_is_no_known_mistake(name):
+    words = find(name).grade(broken).words
+    assert "ZeroDivisionError" in words and "Likely" not in words
 
 
 def test_an_answer_of_the_right_shape_is_not_enough():
@@ -122,14 +64,6 @@ def test_an_answer_of_the_right_shape_is_not_enough():
     assert not verdict.passed
     assert "Likely" not in verdict.words
     assert "yours 3.0000" in verdict.words
-
-
-@each
-def test_hints_come_in_order(name, capsys):
-    count = len(find(name).hints)
-    assert 2 <= count <= 4
-    hint(name, 99)
-    assert capsys.readouterr().out.startswith(f"Hint {count} of {count}")
 
 
 def test_cases_of_suppression_hold_what_they_promise():
