@@ -196,16 +196,28 @@ def test_validation_losses_repeat_and_change_nothing(tmp_path):
     assert last["step"] == 2 and last["validation_loss_mask"] > 0
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_accumulation_and_precision_train(precision):
-    """Two parts of a batch give nearly the whole batch's step; bf16 stays near fp32."""
+def eight_losses(**settings: object) -> list[float]:
+    """The sums of the losses of eight steps on one batch of four."""
     torch.set_num_threads(1)
-    batch = next(training_batches(new_run(batch_size=4).config, SHAPES, 0)(0))
-    losses = []
-    for settings in ({}, {"accumulate": 2, "precision": precision}):
-        run = new_run(batch_size=4, **settings)
-        losses.append([run.step(batch, 0.0)["loss"] for _ in range(8)])
-    assert losses[1][-1] < losses[1][0]
-    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    run = new_run(batch_size=4, **settings)
+    batch = next(training_batches(run.config, SHAPES, 0)(0))
+    return [run.step(batch, 0.0)["loss"] for _ in range(8)]
+
+
+def test_accumulation_trains_alike():
+    """Two parts of a batch give nearly the whole batch's steps."""
+    assert eight_losses(accumulate=2) == pytest.approx(eight_losses(), rel=0.05)
+
+
+def test_sixteen_bits_train_alike():
+    """The first loss is that of float32; the steps after it go their own way, to the same place.
+
+    A rounding at the start can move a later step's loss by a tenth, since another proposal is drawn;
+    the mean over the steps says whether training is the same.
+    """
+    plain, short = eight_losses(), eight_losses(accumulate=2, precision="bf16")
+    assert short[0] == pytest.approx(plain[0], rel=0.01)
+    assert sum(short) == pytest.approx(sum(plain), rel=0.05)
+    assert short[-1] < short[0]
     with pytest.raises(ValueError, match="precision is 'fp8'"):
         new_run(precision="fp8")
