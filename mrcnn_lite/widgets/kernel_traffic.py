@@ -68,6 +68,12 @@ class KernelTrafficState:
         bins, channels = self.share()
         numbers = bins * channels
         per_output = traffic.moved / (traffic.output * 1.0)
+        waiting = []
+        if self.layout != "channels last":
+            wish = "a row of bins" if self.whole_row else "one bin"
+            waiting = [
+                f"(channels last only: {self.block_c} channels per program, {wish}; not used here)"
+            ]
         return "\n".join(
             [
                 f"{_mega(traffic.asked + traffic.asked_boxes)} MB asked for, "
@@ -81,6 +87,7 @@ class KernelTrafficState:
                 f"asked for:  map {_mega(traffic.asked)} MB, boxes {_mega(traffic.asked_boxes)} MB",
                 f"moved:      map {_mega(traffic.moved)} MB, output {_mega(traffic.output)} MB; "
                 f"{per_output:.2f} of the map per output number",
+                *waiting,
             ]
         )
 
