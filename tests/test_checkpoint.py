@@ -212,8 +212,8 @@ def test_accumulation_trains_alike():
 def test_sixteen_bits_train_alike():
     """The first loss is that of float32; the steps after it go their own way, to the same place.
 
-    A rounding at the start can move a later step's loss by a tenth, since another proposal is drawn;
-    the mean over the steps says whether training is the same.
+    A rounding at the start can move a later step's loss by a tenth, since another proposal is
+    drawn; the mean over the steps says whether training is the same.
     """
     plain, short = eight_losses(), eight_losses(accumulate=2, precision="bf16")
     assert short[0] == pytest.approx(plain[0], rel=0.01)
