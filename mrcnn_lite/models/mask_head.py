@@ -116,8 +116,8 @@ class MaskRCNNPredictor(nn.Sequential):
     def alone_pays(self) -> bool:
         """Say whether to ask for the one class that counts, and no other.
 
-        On a CPU it saves time with COCO's 91 classes, none with 21, and costs some with 6. A hook is
-        somebody who looks at all channels.
+        On a CPU it saves time with COCO's 91 classes, none with 21, and costs some with 6. A hook
+        is somebody who looks at all channels.
         """
         hooked = self._forward_hooks or self._forward_pre_hooks
         return self.mask_fcn_logits.out_channels >= MANY_CLASSES and not hooked
