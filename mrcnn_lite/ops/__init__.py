@@ -1,4 +1,18 @@
-"""The paper's functions, in torch only: each file first a loop to read, then the form to run."""
+"""The paper's functions, in torch only: each file first a loop to read, then the form to run.
+
+What is imported from here checks its arguments: types, shapes, devices, and on a CPU every value.
+Callers inside the package that made the arguments themselves take the same function without checks,
+by its short name, from the file:
+
+    from ..ops.boxes import clip, decode, encode, pairwise_iou  # clip_boxes, ..., box_iou
+    from ..ops.masks import crop, paste                         # crop_masks, paste_masks
+    from ..ops.matching import best_overlaps                    # best_objects
+    from ..ops.multiscale import pool_pyramid                   # multiscale_roi_align
+    from ..ops.nms import suppress, suppress_in_groups          # nms_mask, batched_nms
+
+What a network gives (features, logits, deltas) is a user's: check it once, where it comes in, with
+`ops.checks.check_finite`.
+"""
 
 from mrcnn_lite.ops.backend import backend, register_kernel, set_backend, use_backend
 from mrcnn_lite.ops.bilinear import bilinear

@@ -83,7 +83,7 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """`box_iou` of boxes that were checked before: same arguments, same result."""
+    """`box_iou` without checks: Tensor[..., N, G]."""
     a, b = _at_least_float32(a), _at_least_float32(b)
     # Each coordinate contiguous: the comparisons below then run on whole vector registers.
     ax1, ay1, ax2, ay2 = a.transpose(-1, -2).contiguous()[..., None].unbind(-3)  # 4 x [..., N, 1]
@@ -143,6 +143,11 @@ def clip_boxes(boxes: Tensor, image_size: tuple[int, int] | Tensor) -> Tensor:
         else boxes.new_tensor(image_size, dtype=torch.float64)
     )
     check_finite(size, "image_size")
+    return clip(boxes, size)
+
+
+def clip(boxes: Tensor, size: Tensor) -> Tensor:
+    """`clip_boxes` without checks, to sizes Tensor[..., 2]: Tensor[..., 4]."""
     limit = torch.cat([size, size], dim=-1).flip(-1).to(boxes.dtype)  # [..., 4]: W, H, W, H
     return torch.minimum(boxes.clamp(min=0), limit)  # [..., 4]
 
@@ -165,6 +170,11 @@ def encode_boxes(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.
     _check("gt", gt)
     _check("proposals", proposals)
     check_weights(weights)
+    return encode(gt, proposals, weights)
+
+
+def encode(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    """`encode_boxes` without checks: Tensor[..., 4]."""
     gt_centre, gt_size = _centre_and_size(gt)  # [..., 2] each
     centre, size = _centre_and_size(proposals)
     size, gt_size = size.clamp(min=MIN_SIZE), gt_size.clamp(min=MIN_SIZE)
@@ -188,6 +198,11 @@ def decode_boxes(deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.
     _check("deltas", deltas)
     _check("boxes", boxes)
     check_weights(weights)
+    return decode(deltas, boxes, weights)
+
+
+def decode(deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    """`decode_boxes` without checks: Tensor[..., 4]."""
     centre, size = _centre_and_size(boxes.to(deltas.dtype))  # [..., 2] each
     deltas = deltas / constants_like(deltas, weights)
     centre = centre + deltas[..., :2] * size  # [..., 2]

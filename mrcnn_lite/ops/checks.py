@@ -252,6 +252,11 @@ def _from_list(input: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         check_boxes(one, f"boxes[{i}]", "[R, 4]")
     if not boxes:
         return input.new_zeros(0, dtype=torch.int64), input.new_zeros(0, 4)
+    return join_rois(boxes)
+
+
+def join_rois(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Join B Tensor[R, 4], one per image: image index Tensor[K] int64 and corners Tensor[K, 4]."""
     # Filled, not copied from a list: a GPU's host need not wait.
     images = [one.new_full((len(one),), i, dtype=torch.int64) for i, one in enumerate(boxes)]
     return torch.cat(images), torch.cat(list(boxes))  # [K], [K, 4]

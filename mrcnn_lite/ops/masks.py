@@ -61,6 +61,11 @@ def crop_masks(
     check_same_device(masks=masks, boxes=boxes, matched=matched)
     if not isinstance(size, int) or size < 1:
         raise ValueError(f"size must be a positive int, got {size!r}")
+    return crop(masks, boxes, matched, size, aligned)
+
+
+def crop(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool) -> Tensor:
+    """`crop_masks` without checks: Tensor[K, M, M]."""
     form = choose("crop_masks", masks.device, _crop_loop, _crop_tensor)
     return form(masks, boxes, matched, size, aligned)
 
@@ -100,6 +105,17 @@ def paste_masks(
         check_threshold(threshold, "threshold")
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+    return paste(masks, boxes, image_size, rule, threshold)
+
+
+def paste(
+    masks: Tensor,
+    boxes: Tensor,
+    image_size: tuple[int, int],
+    rule: str,
+    threshold: float | None = None,
+) -> Tensor:
+    """`paste_masks` without checks: Tensor[N, H, W]."""
     form = choose("paste_masks", masks.device, _paste_loop, _paste_tensor)
     return form(masks, boxes, image_size, rule, threshold)
 

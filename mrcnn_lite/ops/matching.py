@@ -68,6 +68,13 @@ def best_objects(
         ValueError: a shape that does not fit, or a box that is not finite.
     """
     _check(objects, valid, boxes)
+    return best_overlaps(objects, valid, boxes, favourites)
+
+
+def best_overlaps(
+    objects: Tensor, valid: Tensor, boxes: Tensor, favourites: bool = False
+) -> BestObjects:
+    """`best_objects` without checks."""
     form = choose("best_objects", boxes.device, best_objects_loop, _from_table)
     dtype = torch.promote_types(torch.promote_types(objects.dtype, boxes.dtype), torch.float32)
     return form(objects.detach().to(dtype), valid, boxes.detach().to(dtype), favourites)

@@ -16,6 +16,7 @@ from mrcnn_lite.ops.checks import (
     check_positive,
     check_sampling,
     check_tensor,
+    join_rois,
 )
 from mrcnn_lite.ops.roi_align import roi_align_loop, roi_extent
 from mrcnn_lite.ops.taps import Taps, axis_taps, by_size
@@ -49,6 +50,13 @@ def assign_levels(
     """
     check_boxes(boxes)
     check_positive(canonical_scale, "canonical_scale")
+    return fitting_level(boxes, k_min, k_max, canonical_scale, canonical_level)
+
+
+def fitting_level(
+    boxes: Tensor, k_min: int, k_max: int, canonical_scale: float, canonical_level: int
+) -> Tensor:
+    """`assign_levels` without checks: Tensor[...] int64."""
     size = torch.sqrt((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))  # [...]
     level = torch.floor(canonical_level + torch.log2(size / canonical_scale) + LEVEL_EPS)
     # A reversed box has no real size (NaN): it goes to the finest level, as empty boxes do.
@@ -100,9 +108,39 @@ def multiscale_roi_align(
     size = as_pair(output_size)
     scales = _check_pyramid(features, image_size)
     check_sampling(scales[0], sampling_ratio)
-    image, corners = as_rois(features[0], boxes, "features[0]")
+    check_positive(canonical_scale, "canonical_scale")
+    rois = as_rois(features[0], boxes, "features[0]")
+    settings = (size, sampling_ratio, aligned, canonical_scale, canonical_level)
+    return _pool(features, rois, scales, *settings)
+
+
+def pool_pyramid(
+    features: Sequence[Tensor],
+    boxes: Sequence[Tensor],
+    image_size: tuple[int, int],
+    size: tuple[int, int],
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """`multiscale_roi_align` without checks, one level or more: Tensor[K, C, P, P]."""
+    scales = pyramid_scales(features, image_size)
+    return _pool(features, join_rois(boxes), scales, size, sampling_ratio, aligned, 224, 4)
+
+
+def _pool(
+    features: Sequence[Tensor],
+    rois: tuple[Tensor, Tensor],
+    scales: list[float],
+    size: tuple[int, int],
+    sampling_ratio: int,
+    aligned: bool,
+    canonical_scale: float,
+    canonical_level: int,
+) -> Tensor:
+    """Give every RoI, Tensor[K] of images and Tensor[K, 4], its level, and pool them."""
+    image, corners = rois
     k_min, k_max = -round(math.log2(scales[0])), -round(math.log2(scales[-1]))
-    level = assign_levels(corners.detach(), k_min, k_max, canonical_scale, canonical_level)  # [K]
+    level = fitting_level(corners.detach(), k_min, k_max, canonical_scale, canonical_level)  # [K]
     form = choose("multiscale_roi_align", features[0].device, _multiscale_loop, _multiscale_tensor)
     rois = Rois(image, level, corners)
     return form(features, rois, scales, size, sampling_ratio, aligned)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from mrcnn_lite.ops.backend import choose
-from mrcnn_lite.ops.boxes import box_iou, pairwise_iou
+from mrcnn_lite.ops.boxes import pairwise_iou
 from mrcnn_lite.ops.checks import (
     check_finite,
     check_same_device,
@@ -49,7 +49,7 @@ def nms_loop(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         Tensor[kept] int64: kept rows, best score first; the lower row first where scores are equal.
     """
     order = torch.sort(scores, descending=True, stable=True).indices.tolist()
-    iou = box_iou(boxes, boxes).tolist()  # [N, N]
+    iou = pairwise_iou(boxes, boxes).tolist()  # [N, N]
     keep: list[int] = []
     for j in order:
         if all(iou[i][j] <= iou_threshold for i in keep):
@@ -98,6 +98,11 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     if len(idxs) != len(boxes):
         raise ValueError(f"idxs has {len(idxs)} rows and boxes has {len(boxes)}")
     check_same_device(boxes=boxes, idxs=idxs)
+    return suppress_in_groups(boxes, scores, idxs, iou_threshold)
+
+
+def suppress_in_groups(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
+    """`batched_nms` without checks: Tensor[kept] int64, best score first."""
     form = choose("batched_nms", boxes.device, _batched_loop, _batched_padded)
     keep = form(boxes.detach(), scores.detach(), idxs, iou_threshold)  # [N]
     kept = torch.nonzero(keep)[:, 0]  # [N]
@@ -131,6 +136,11 @@ def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float)
     check_finite(boxes, "boxes", valid)
     check_finite(scores, "scores", valid)
     check_threshold(iou_threshold)
+    return suppress(boxes, scores, valid, iou_threshold)
+
+
+def suppress(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
+    """`nms_mask` without checks: Tensor[..., N] bool."""
     form = choose("nms_mask", boxes.device, _mask_loop, _mask_padded)
     return form(boxes.detach(), scores.detach(), valid, iou_threshold)
 
