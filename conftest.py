@@ -1,8 +1,10 @@
 """For all tests: no network, seeds, no GPU where there is none, an order, a summary by kind."""
 
 import importlib.util
+import itertools
 import os
 import sys
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 
@@ -21,6 +23,9 @@ os.environ["MRCNN_LITE_PROGRESS"] = "off"  # what is printed depends on no reade
 sys.modules.pop("sitecustomize", None)
 import sitecustomize  # noqa: E402, F401
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: one thread each, kernels too
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Triton decides while it is imported whether kernels are interpreted, and torchvision imports it:
 # without a GPU the decision must fall here, before any test file is read.
 if importlib.util.find_spec("triton"):
@@ -33,12 +38,45 @@ if importlib.util.find_spec("triton"):
         del os.environ["TRITON_INTERPRET"]  # not for the processes that tests start
 
 
+# Begun first, so that two processes which share the files end together.
+LONGEST_FIRST = ()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`course.py test --all`."""
+    parser.addoption("--all", action="store_true", help="run the tests marked slow, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Kernels listen on socket files: a free port, looked for by two at once, is found by both."""
+    if os.name == "nt" or not config.getoption("--nbval", default=False):
+        return
+    import nbval.kernel
+    from jupyter_client.manager import KernelManager
+
+    folder = tempfile.TemporaryDirectory(prefix="kernels")
+    config.add_cleanup(folder.cleanup)
+    numbers = itertools.count()
+
+    def on_socket_files(**options: object) -> KernelManager:
+        return KernelManager(transport="ipc", ip=f"{folder.name}/{next(numbers)}", **options)
+
+    nbval.kernel.KernelManager = on_socket_files
+
+
 def kind(nodeid: str) -> str:
     """The line of the summary to which a test belongs."""
     path = nodeid.split("::")[0]
     if path.endswith(".ipynb"):
         return "notebooks"
     return "browser" if Path(path).name.startswith("test_browser") else "unit tests"
+
+
+def place_in_order(nodeid: str) -> tuple[int, int]:
+    """The longest files, then the quick tests, then the notebooks, then the browser."""
+    name = Path(nodeid.split("::")[0]).name
+    rank = LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
+    return rank, ("unit tests", "notebooks", "browser").index(kind(nodeid))
 
 
 @pytest.fixture(autouse=True)
@@ -48,21 +86,28 @@ def seeded() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
-def pytest_collection_modifyitems(items: list) -> None:
-    """The quick tests first, then the notebooks, then the browser; GPU tests only with a GPU."""
-    order = ("unit tests", "notebooks", "browser")
-    items.sort(key=lambda item: order.index(kind(item.nodeid)))
+def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
+    """An order, and what is not run here: slow tests unasked, Triton's, a GPU's."""
+    items.sort(key=lambda item: place_in_order(item.nodeid))
+    skips = []
+    if not config.getoption("--all"):
+        skips.append(("slow: only with --all", lambda item: item.get_closest_marker("slow")))
     if not importlib.util.find_spec("triton"):  # it exists for Linux only
-        for item in items:
-            if Path(item.nodeid.split("::")[0]).name.startswith(course.NEED_TRITON):
-                item.add_marker(pytest.mark.skip(reason="triton: it is not installed"))
-    marked = [item for item in items if item.get_closest_marker("gpu")]
-    if marked:
+        skips.append(("triton: it is not installed", needs_triton))
+    if any(item.get_closest_marker("gpu") for item in items):
         import torch
 
         if not torch.cuda.is_available():
-            for item in marked:
-                item.add_marker(pytest.mark.skip(reason="gpu: no CUDA device here"))
+            gpu = "gpu: no CUDA device here"
+            skips.append((gpu, lambda item: item.get_closest_marker("gpu")))
+    for reason, applies in skips:
+        for item in filter(applies, items):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def needs_triton(item: pytest.Item) -> bool:
+    """Whether a test belongs to a notebook that cannot run without Triton."""
+    return Path(item.nodeid.split("::")[0]).name.startswith(course.NEED_TRITON)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

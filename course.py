@@ -2,13 +2,17 @@
 """The course in one command; needs Python 3.11 or newer and installs the rest into .venv.
 
     python3 course.py                     set up, then open JupyterLab on the first notebook
-    python3 course.py test [ARGUMENT...]  set up, then run every test (arguments go to pytest)
+    python3 course.py copy                make or update my_notebooks, without opening JupyterLab
+    python3 course.py reset NAME...       a fresh copy of a notebook in my_notebooks
+    python3 course.py test [ARGUMENT...]  set up, then run the tests (arguments go to pytest)
+    python3 course.py test --all          the long proofs too
     python3 course.py run [NAME...]       execute the notebooks without a browser, HTML in build/run
     python3 course.py site                write the notebooks, as they are, as a site in build/site
     python3 course.py refresh [NAME...]   execute notebooks in place and clean them (for authors)
 
 A NAME is the beginning of a notebook's name, such as 03. The set-up happens once; one that was
-stopped half-way goes on when the command is given again.
+stopped half-way goes on when the command is given again. You work in my_notebooks, which git does
+not look at: what you write there stays when an update of the course changes a notebook.
 """
 
 import sys
@@ -45,6 +49,8 @@ NBVAL = (
     "--nbval-sanitize-with=tests/nbval_sanitize.cfg",
     f"--nbval-cell-timeout={CELL_SECONDS}",
 )
+# Two processes, each file in one of them, in the order that conftest.py gives.
+TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 # Written into .venv, so that it touches no other JupyterLab: no question about news, no calls home,
 # and a notebook that was saved and opened again shows its explorers' last pictures.
@@ -228,15 +234,16 @@ def has_browser() -> bool:
     return False
 
 
-def lab_command(arguments: list) -> list:
+def lab_command(folder: str, arguments: list) -> list:
     """JupyterLab on the first notebook: a token, this machine only, the next port when taken."""
-    first = "/lab/tree/notebooks/00_start_here.ipynb"
+    first = f"/lab/tree/{folder}/00_start_here.ipynb"
     command = ["-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--LabApp.default_url={first}"]
     return [*command, "--LabApp.extension_manager=readonly", "--log-level=WARN", *arguments]
 
 
 def lab(arguments: list) -> None:
-    """Open JupyterLab; without a browser, say how to go on."""
+    """Open JupyterLab on the learner's copies; without a browser, say how to go on."""
+    copied = subprocess.call([str(PYTHON), *COMMANDS["copy"]], cwd=ROOT) == 0
     if not has_browser() and "--no-browser" not in arguments:
         arguments = ["--no-browser", *arguments]
         say(
@@ -247,38 +254,35 @@ def lab(arguments: list) -> None:
     if hasattr(os, "geteuid") and os.geteuid() == 0 and "--allow-root" not in arguments:
         arguments = ["--allow-root", *arguments]
         say("You are root, and so will be what the notebooks run: fine in a container of yours.")
-    become(lab_command(arguments))
+    become(lab_command("my_notebooks" if copied else "notebooks", arguments))
 
 
 def test(arguments: list) -> None:
-    """Run pytest on the paths given, or on everything: unit tests, notebooks, the browser."""
-    paths = [part for part in arguments if (ROOT / part.split("::")[0]).exists()]
-    become(["-m", "pytest", *NBVAL, *arguments, *([] if paths else ["tests", "notebooks"])])
+    """Run pytest on the paths given, or two at once on all: unit tests, notebooks, the browser."""
+    if any((ROOT / part.split("::")[0]).exists() for part in arguments):
+        become(["-m", "pytest", *NBVAL, *arguments])
+    else:
+        become(["-m", "pytest", *NBVAL, *TWO_AT_ONCE, *arguments, "tests", "notebooks"])
 
 
-def run(names: list) -> None:
-    """Execute notebooks as a reader would, one after the other, and write them as HTML."""
-    become(["-m", "tools.notebooks", "run", *names])
-
-
-def refresh(names: list) -> None:
-    """Execute notebooks and write them back clean, so that a diff shows only what changed."""
-    become(["-m", "tools.notebooks", "refresh", *names])
-
-
-def site(arguments: list) -> None:
-    """Write the notebooks as a site that needs no kernel and no network; nothing is executed."""
-    become(["-m", "tools.build_site", *arguments])
+COMMANDS = {
+    "lab": lab,
+    "test": test,
+    "copy": ["-m", "tools.my_notebooks", "copy"],
+    "reset": ["-m", "tools.my_notebooks", "reset"],
+    "run": ["-m", "tools.notebooks", "run"],
+    "refresh": ["-m", "tools.notebooks", "refresh"],
+    "site": ["-m", "tools.build_site"],
+}
 
 
 def main(words: list) -> None:
     """Set up where needed, then do what the first word says."""
-    commands = {"lab": lab, "test": test, "run": run, "site": site, "refresh": refresh}
     if words[:1] in (["-h"], ["--help"]):
         sys.exit(print(__doc__))
     if not words or words[0].startswith("-"):
         words = ["lab", *words]
-    if words[0] not in commands:
+    if words[0] not in COMMANDS:
         sys.exit(f"There is no {words[0]!r}.\n\n{__doc__}")
     try:
         set_up()
@@ -286,7 +290,8 @@ def main(words: list) -> None:
         sys.exit("\nStopped; the same command goes on from here.")
     except OSError as error:
         sys.exit(explain(str(error)))
-    commands[words[0]](words[1:])
+    command = COMMANDS[words[0]]
+    command(words[1:]) if callable(command) else become([*command, *words[1:]])
 
 
 if __name__ == "__main__":

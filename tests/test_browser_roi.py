@@ -8,8 +8,7 @@ import json
 import urllib.request
 
 import pytest
-from browser_tools import MARKS
-from test_browser import ERRORS, browser, open_and_run, page, server  # noqa: F401  (fixtures)
+from browser_tools import ERRORS, MARKS, TOKEN, open_and_run
 
 pytestmark = MARKS
 
@@ -38,9 +37,8 @@ print(json.dumps({"box": roi.box, "map": roi.map, "aligned": roi.aligned, "words
 
 
 @pytest.fixture
-def explorer(page, server):  # noqa: F811
+def explorer(page, lab):
     """A page with nothing but the explorer, run."""
-    url, token = server
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
     notebook = {
         "cells": [{**cell, "source": SOURCE, "id": "roi"}],
@@ -49,17 +47,17 @@ def explorer(page, server):  # noqa: F811
         "nbformat_minor": 5,
     }
     body = json.dumps({"type": "notebook", "content": notebook}).encode()
-    headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
-    address = f"{url}api/contents/notebooks/{NAME}"
+    headers = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}
+    address = f"{lab.url}api/contents/my_notebooks/{NAME}"
     request = urllib.request.Request(address, data=body, headers=headers, method="PUT")
     urllib.request.urlopen(request).close()
-    open_and_run(page, server, NAME)
+    open_and_run(page, lab, NAME)
     page.wait_for_selector(".roi-explorer td button")
     assert page.evaluate(ERRORS) == []
     return page
 
 
-def settle(page) -> dict:  # noqa: F811
+def settle(page) -> dict:
     """Wait until Python has the browser's state; the numbers must then be the same."""
     page.wait_for_timeout(300)  # the last state of a drag is sent within 60 ms
     state = json.loads(page.evaluate(ASK, STATE))
@@ -67,13 +65,12 @@ def settle(page) -> dict:  # noqa: F811
     return state
 
 
-def handle(page, which: int):  # noqa: F811
+def handle(page, which: int):
     """0 is the RoI's body, 1 to 4 are its corners."""
     return page.locator(".roi-explorer [role=button][tabindex='0']").nth(which)
 
 
-@pytest.mark.parametrize("place", ["lab"])
-def test_moved_by_keyboard(explorer, place):
+def test_moved_by_keyboard(explorer):
     assert settle(explorer)["box"] == [10, 10, 124, 124]
     body = handle(explorer, 0)
     body.focus()
@@ -91,8 +88,7 @@ def test_moved_by_keyboard(explorer, place):
     )
 
 
-@pytest.mark.parametrize("place", ["lab-pointer"])
-def test_dragged(explorer, place):
+def test_dragged(explorer):
     for which, expected in ((0, [26, 18, 140, 132]), (4, [26, 18, 150, 140])):
         box = handle(explorer, which).bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -108,8 +104,7 @@ def test_dragged(explorer, place):
         assert settle(explorer)["box"] == expected
 
 
-@pytest.mark.parametrize("place", ["lab-controls"])
-def test_every_control(explorer, place):
+def test_every_control(explorer):
     for label, name in (("aligned", "aligned"), ("which cells", "gradient"), ("arrows", "arrows")):
         explorer.get_by_label(label).check()
         settle(explorer)
@@ -131,8 +126,7 @@ def test_every_control(explorer, place):
     assert explorer.evaluate(ASK, "print(roi.bin)") == "5\n"
 
 
-@pytest.mark.parametrize("place", ["lab-python"])
-def test_moved_from_python(explorer, place):
+def test_moved_from_python(explorer):
     explorer.evaluate(ASK, "roi.box = [40, 30, 100, 170]; roi.aligned = True")
     assert settle(explorer)["aligned"]
     status = explorer.locator(".roi-explorer [role=status]").inner_text()

@@ -1,13 +1,12 @@
 """The site in a real browser: pages, search, the explorer by every hand, and axe's rules."""
 
-import re
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser_tools import MARKS, launched, watched_page
+from browser_tools import MARKS, watched_page
 from site_pages import NAME, built_site
 from source_tree import NOTEBOOKS
 
@@ -57,20 +56,13 @@ def site():
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with launched() as chromium:
-        yield chromium
-
-
 @pytest.fixture
 def open_page(browser, site, request):
     """A function that opens a page of the site with the browser's settings."""
     opened = []
 
     def open_page(name, address=site, **settings):
-        picture = re.sub(r"\W+", "-", f"site-{request.node.name}").strip("-")
-        opened.append(watched_page(browser, picture, **settings))
+        opened.append(watched_page(browser, f"site-{request.node.name}", **settings))
         page = opened[-1].__enter__()
         page.goto(f"{address}/{name}.html")
         return page

@@ -206,6 +206,7 @@ def test_without_a_display_it_says_how_to_go_on(monkeypatch, capsys):
     started = []
     monkeypatch.setattr(course, "become", started.append)
     monkeypatch.setattr(course, "has_browser", lambda: False)
+    monkeypatch.setattr(course.subprocess, "call", lambda command, cwd: 0)
     course.lab([])
     assert "--no-browser" in started[0]
     assert "python3 course.py run" in capsys.readouterr().out
@@ -217,15 +218,36 @@ def test_an_unknown_word_is_answered_with_the_help():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "paths"),
+    ("arguments", "at_once", "paths"),
     [
-        ([], ["tests", "notebooks"]),
-        (["-x"], ["tests", "notebooks"]),
-        (["tests/test_course.py"], []),
+        ([], course.TWO_AT_ONCE, ["tests", "notebooks"]),
+        (["-x"], course.TWO_AT_ONCE, ["tests", "notebooks"]),
+        (["--all", "-n", "0"], course.TWO_AT_ONCE, ["tests", "notebooks"]),
+        (["tests/test_course.py"], (), []),
+        (["tests/test_course.py::test_ruff", "-x"], (), []),
     ],
 )
-def test_what_test_hands_to_pytest(arguments, paths, monkeypatch):
+def test_what_test_hands_to_pytest(arguments, at_once, paths, monkeypatch):
     started = []
     monkeypatch.setattr(course, "become", started.append)
     course.test(arguments)
-    assert started[0] == ["-m", "pytest", *course.NBVAL, *arguments, *paths]
+    assert started == [["-m", "pytest", *course.NBVAL, *at_once, *arguments, *paths]]
+
+
+@pytest.mark.parametrize(
+    ("word", "module"),
+    [
+        ("copy", ["tools.my_notebooks", "copy"]),
+        ("reset", ["tools.my_notebooks", "reset"]),
+        ("run", ["tools.notebooks", "run"]),
+        ("refresh", ["tools.notebooks", "refresh"]),
+        ("site", ["tools.build_site"]),
+    ],
+)
+def test_what_the_other_words_start(word, module, monkeypatch):
+    started = []
+    monkeypatch.setattr(course, "become", started.append)
+    monkeypatch.setattr(course, "set_up", lambda: None)
+    course.main([word, "03"])
+    assert started == [["-m", *module, "03"]]
+    assert f"python3 course.py {word}" in course.__doc__

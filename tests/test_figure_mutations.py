@@ -32,6 +32,7 @@ MUTATIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cell", "old", "new"), MUTATIONS, ids=lambda value: value[:24])
 def test_another_picture_is_noticed(name, cell, old, new, tmp_path):
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
