@@ -12,6 +12,7 @@ from source_tree import MODULES, ROOT, dotted, tree
 
 RANK = {
     "config": 0,
+    "files": 0,
     "ops": 1,
     "kernels": 2,
     "datasets": 2,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..config import Config
+from ..files import write_whole
 from .mask_rcnn import MaskRCNN
 
 
@@ -28,28 +28,15 @@ def save_weights(
         class_names: one name per class, index 0 is "background".
         state: other values for the parameters, for example their running average.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    path = Path(path)
     tensors = {name: value.contiguous() for name, value in (state or model.state_dict()).items()}
     metadata = {
         "config": json.dumps(model.config.to_dict()),
         "class_names": json.dumps(class_names),
     }
     metadata["sha256"] = _digest(tensors, metadata)
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file(tensors, part, metadata)
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-    except (OSError, SafetensorError) as error:  # a full disk has either name
-        part.unlink(missing_ok=True)
-        raise OSError(
-            f"{path} cannot be written ({error}); make room or choose another folder; "
-            "the file that was there is whole"
-        ) from error
-    os.replace(part, path)
+    write_whole(Path(path), save(tensors, metadata))
 
 
 def load_weights(path: str | Path) -> tuple[MaskRCNN, list[str]]:

@@ -1,23 +1,23 @@
 """Checkpoints: all that a run needs to go on, and a crash never costs more than one of them.
 
-A file is a line of magic, the SHA-256 of the rest, and what `torch.save` wrote. It is written
-beside its place, forced onto the disk, and only then takes its place in one step, while the file
-that was there becomes `previous.checkpoint`. So at any moment, a power cut included, one whole
-checkpoint has its name. The sum is compared before anything is read: `torch.load` and safetensors
-accept most files in which one bit has changed.
+A file is a line of magic, the SHA-256 of the rest, and what `torch.save` wrote. It is written whole
+(see `files`), and the file that was there becomes `previous.checkpoint`: at any moment, a power cut
+included, one whole checkpoint has its name. The sum is compared before anything is read:
+`torch.load` and safetensors accept most files in which one bit has changed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from ..files import write_whole
 
 LAST, PREVIOUS = "last.checkpoint", "previous.checkpoint"
 MAGIC = b"mrcnn_lite checkpoint 1\n"
@@ -38,12 +38,8 @@ def save_checkpoint(folder: str | Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     payload = buffer.getbuffer()
-    parts = [MAGIC, hashlib.sha256(payload).digest(), payload]
-    part = write_beside(folder / LAST, parts)
-    if (folder / LAST).exists():
-        os.replace(folder / LAST, folder / PREVIOUS)
-    os.replace(part, folder / LAST)
-    sync_folder(folder)
+    digest = hashlib.sha256(payload).digest()
+    write_whole(folder / LAST, MAGIC, digest, payload, previous=folder / PREVIOUS)
 
 
 def load_checkpoint(
@@ -80,43 +76,6 @@ def load_checkpoint(
             (tell or _print)(words)
         return state
     raise ValueError("; ".join(faults) + "; no whole checkpoint is left: train again or use a copy")
-
-
-def write_beside(path: Path, parts: list[bytes | memoryview]) -> Path:
-    """Write a file under another name beside its place and force it onto the disk.
-
-    Returns:
-        The path that was written; `os.replace` puts it in its place.
-
-    Raises:
-        OSError: it cannot be written; what was written of it is removed.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            for piece in parts:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(
-            error.errno,
-            f"{path} cannot be written ({error.strerror}); make room or choose another --out; "
-            "the files that were there are whole",
-        ) from error
-    return part
-
-
-def sync_folder(folder: Path) -> None:
-    """Force a folder's names onto the disk: without it a power cut may undo a rename."""
-    if os.name == "nt":  # Windows cannot open a folder, and needs no such call
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path) -> dict[str, Any]:

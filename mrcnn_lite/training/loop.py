@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..config import Config
+from ..files import write_whole
 from .distributed import from_first, rank, world_size
 from .run import Batch, TrainingRun
 
@@ -113,9 +113,7 @@ def _drop_log_after(path: Path, steps: int) -> None:
         return
     lines = [line for line in path.read_text("utf-8").splitlines() if line.endswith("}")]
     kept = [line for line in lines if json.loads(line)["step"] <= steps]
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(line + "\n" for line in kept), "utf-8")
-    os.replace(part, path)
+    write_whole(path, "".join(line + "\n" for line in kept).encode())
 
 
 def images_per_process(config: Config) -> int:
