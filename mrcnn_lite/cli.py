@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     length.add_argument("--seconds", type=float, help="length of the run by the clock")
     length.add_argument("--steps", type=int, help="length of the run in steps")
     sub.add_argument("--resume", action="store_true", help="go on from --out")
-    sub.add_argument("--hold-out", type=_places, help="images to leave out, by place: 3,8,12,16")
+    sub.add_argument("--hold-out", type=_indices, help="images to leave out, counted from 0: 3,8")
     sub.add_argument("--workers", type=int, default=0, help="processes; 0 chooses")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--batch-size", type=int, help="images per step over all processes")
@@ -92,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--weights", type=Path, required=True)
     sub.add_argument("--data", required=True, help="shapes (held-out ones), or as for train")
     sub.add_argument("--images", type=int, default=200, help="how many held-out shapes")
-    sub.add_argument("--only", type=_places, help="images to evaluate, by place: 3,8,12,16")
+    sub.add_argument("--only", type=_indices, help="images to evaluate, counted from 0: 3,8")
     sub.add_argument("--json", type=Path, help="also write the figures here")
     sub.set_defaults(run=run_evaluate)
 
@@ -130,12 +130,12 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _places(text: str) -> list[int]:
-    """Read "3,8,12" as places."""
+def _indices(text: str) -> list[int]:
+    """Read "3,8,12" as numbers of images."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of places like 3,8,12") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers like 3,8,12") from None
 
 
 def run_train(options: argparse.Namespace) -> None:
@@ -211,8 +211,8 @@ def _validation(
     shapes = options.data == "shapes"
     if not shapes and not options.hold_out:
         raise ValueError("--validate-every needs --hold-out: which photographs to keep for it")
-    places = None if shapes else options.hold_out
-    dataset = open_data(options.data, held_out=True, places=places, images=VALIDATION_IMAGES)
+    indices = None if shapes else options.hold_out
+    dataset = open_data(options.data, held_out=True, indices=indices, images=VALIDATION_IMAGES)
 
     def validate(step: int) -> dict[str, float] | None:
         return None if step % options.validate_every else validation_losses(run.model, dataset)
@@ -233,7 +233,7 @@ def _evaluate_process(options: argparse.Namespace) -> None:
 
     model, class_names = load_weights(options.weights)
     model.to(pick_device(options.device))
-    dataset = open_data(options.data, held_out=True, places=options.only, images=options.images)
+    dataset = open_data(options.data, held_out=True, indices=options.only, images=options.images)
     if dataset.class_names != class_names:
         raise ValueError(f"the weights know {class_names}, the data {dataset.class_names}")
     figures = evaluate(
@@ -257,7 +257,7 @@ def run_predict(options: argparse.Namespace) -> None:
     """Write one PNG per picture with boxes, classes, scores and masks."""
     from PIL import Image
 
-    from .datasets.pictures import read_picture
+    from .datasets.images import read_image
     from .viz.instances import paint_instances
 
     model, class_names = load_weights(options.weights)
@@ -265,7 +265,7 @@ def run_predict(options: argparse.Namespace) -> None:
     model.to(device)
     options.out.mkdir(parents=True, exist_ok=True)
     for path in options.images:
-        image = read_picture(path) / 255  # [3, H, W] in 0..1
+        image = read_image(path) / 255  # [3, H, W] in 0..1
         with torch.inference_mode():
             found = {key: v.cpu() for key, v in model([image.to(device)])[0].items()}
         target = options.out / f"{path.stem}.png"
@@ -280,12 +280,14 @@ def run_verify(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from .datasets.faults import counted
-    from .datasets.verify import describe, examine, repair
+    from .datasets.formats import read_source
+    from .datasets.scan import scan
+    from .datasets.verify import describe, repair
 
     def show(images: list) -> tqdm:
         return tqdm(images, unit="image", leave=False, disable=None)
 
-    report = examine(options.data, attribute=options.attribute, progress=show)
+    report = scan(read_source(options.data, options.attribute), progress=show)
     print(describe(report))
     if options.repair:
         done = repair(options.data, options.repair, attribute=options.attribute, progress=show)

@@ -14,8 +14,8 @@ from real_data import COCO, NUTS, ROOT, real_data
 
 from mrcnn_lite.datasets.coco import CocoDataset
 from mrcnn_lite.datasets.coco_writer import trace_outline, write_coco
+from mrcnn_lite.datasets.images import read_image
 from mrcnn_lite.datasets.masks import mask_boxes, polygons_to_mask
-from mrcnn_lite.datasets.pictures import read_picture
 from mrcnn_lite.datasets.sample import CATEGORY_IDS, SampleShapes, write_sample
 from mrcnn_lite.datasets.shapes import Shapes
 
@@ -83,7 +83,7 @@ def test_polygons_as_pycocotools():
         assert (polygons_to_mask(polygons, 40, 50) == theirs).all()
 
 
-def test_places_are_in_order_of_id(tmp_path):
+def test_indices_are_in_order_of_id(tmp_path):
     data = intact()
     data["images"] = [dict(data["images"][0], id=number) for number in (5, 9, 7, 2)]
     path = write(tmp_path, data)
@@ -92,11 +92,11 @@ def test_places_are_in_order_of_id(tmp_path):
         return [image["id"] for image in CocoDataset(path, **choice).images]
 
     assert ids() == [2, 5, 7, 9]
-    assert ids(places=[3, 0]) == [2, 9]
+    assert ids(indices=[3, 0]) == [2, 9]
     assert ids(exclude=[3, 0]) == [5, 7]
-    assert ids(places=[0, 1], exclude=[1]) == [2]
-    with pytest.raises(ValueError, match=r"places.*4.*0\.\.3"):
-        ids(places=[4])
+    assert ids(indices=[0, 1], exclude=[1]) == [2]
+    with pytest.raises(ValueError, match=r"indices.*4.*0\.\.3"):
+        ids(indices=[4])
     dataset = CocoDataset(path)
     assert [len(dataset[index][1]["labels"]) for index in range(4)] == [0, 1, 0, 0]
     assert dataset[0][1]["masks"].shape == (0, 8, 10)
@@ -187,7 +187,7 @@ JUNK = (
 )
 
 
-def places(value, path=()):
+def paths(value, path=()):
     """The path to every value inside a JSON value."""
     items = (
         value.items()
@@ -198,7 +198,7 @@ def places(value, path=()):
     )
     for key, inner in items:
         yield (*path, key)
-        yield from places(inner, (*path, key))
+        yield from paths(inner, (*path, key))
 
 
 @settings(
@@ -213,7 +213,7 @@ def test_any_change_loads_or_is_refused(tmp_path, data):
     content["annotations"].append(
         dict(content["annotations"][0], id=2, segmentation={"size": [8, 10], "counts": [1, 79]})
     )
-    *path, last = data.draw(st.sampled_from(list(places(content))))
+    *path, last = data.draw(st.sampled_from(list(paths(content))))
     inner = content
     for key in path:
         inner = inner[key]
@@ -258,7 +258,7 @@ def test_awkward_pictures(tmp_path):
 
     def read(picture, **options):
         picture.save(path, **options)
-        pixels = read_picture(path)
+        pixels = read_image(path)
         assert pixels.dtype == torch.uint8
         assert pixels.shape[0] == 3
         return pixels[:, 0, 0].tolist()
@@ -282,7 +282,7 @@ def test_turned_pictures_are_upright(tmp_path):
     tag = picture.getexif()
     tag[0x0112] = 6  # turn a quarter to the right to see it upright
     picture.save(tmp_path / "a.png", exif=tag)
-    pixels = read_picture(tmp_path / "a.png")
+    pixels = read_image(tmp_path / "a.png")
     assert pixels.shape == (3, 4, 2)
     assert pixels[0, 0, 1] == 255
 
@@ -298,17 +298,17 @@ def test_bad_pictures_are_refused_by_name(tmp_path):
     Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
     for name in ("a.gif", "cut.png", "empty.png", "text.jpg", "large.png", "bomb.png", "none.png"):
         with pytest.raises(ValueError, match=name):
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
 
 
 def test_the_sample_is_what_its_command_writes(tmp_path):
     fresh, stored = write_sample(tmp_path), SAMPLE / "instances.json"
-    cure = "after a change of the shapes run: python -m mrcnn_lite.datasets.sample data/sample"
-    assert json.loads(fresh.read_text()) == json.loads(stored.read_text()), cure
+    hint = "after a change of the shapes run: python -m mrcnn_lite.datasets.sample data/sample"
+    assert json.loads(fresh.read_text()) == json.loads(stored.read_text()), hint
     for picture in sorted((tmp_path / "images").iterdir()):
         # sine and cosine differ in the last bit between machines, so one level is allowed
-        ours = read_picture(picture).int()
-        assert (ours - read_picture(SAMPLE / "images" / picture.name).int()).abs().max() <= 1
+        ours = read_image(picture).int()
+        assert (ours - read_image(SAMPLE / "images" / picture.name).int()).abs().max() <= 1
     size = sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file())
     assert size < 300_000
 
@@ -355,7 +355,7 @@ def test_outline_by_hand():
 def test_nuts():
     path = real_data(NUTS)
     held_out = (3, 8, 12, 16)
-    training, rest = CocoDataset(path, exclude=held_out), CocoDataset(path, places=held_out)
+    training, rest = CocoDataset(path, exclude=held_out), CocoDataset(path, indices=held_out)
     assert (len(training), len(rest)) == (14, 4)
     assert training.class_names == ["background", "date", "fig", "hazelnut"]
     image, target = rest[0]

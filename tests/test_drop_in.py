@@ -34,7 +34,7 @@ class Photographs(torch.utils.data.Dataset):
     """As in the recipe: an image, and a target of tv_tensors with all its usual keys."""
 
     def __init__(self, transform):
-        self.photographs = CocoDataset(real_data(NUTS), places=range(4))
+        self.photographs = CocoDataset(real_data(NUTS), indices=range(4))
         self.transform = transform
 
     def __len__(self):

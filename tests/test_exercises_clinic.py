@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from mrcnn_lite.datasets import open_dataset
+from mrcnn_lite.datasets.formats import read_source
 from mrcnn_lite.datasets.parts import write_parts
 from mrcnn_lite.datasets.rle import decode_rle
-from mrcnn_lite.datasets.verify import examine
+from mrcnn_lite.datasets.scan import scan
 from mrcnn_lite.exercises import repair
 from mrcnn_lite.exercises.registry import find
 from mrcnn_lite.exercises.sources import chapter_of
@@ -56,7 +57,7 @@ def test_the_wanted_runs_are_what_the_reader_of_coco_files_decodes():
 
 
 def test_the_own_data_set_is_without_fault(tmp_path):
-    report = examine(write_parts(tmp_path / "parts", 6, seed=1, empty=2))
+    report = scan(read_source(write_parts(tmp_path / "parts", 6, seed=1, empty=2)))
     assert not report.faults
     assert set(report.objects) == {"coin", "nut"}
     assert (report.images, report.empty) == (6, 2)

@@ -53,10 +53,10 @@ def test_nuts_as_via(tmp_path, form):
     (tmp_path / "images").symlink_to(path.parent / "images")
     ours, coco = open_dataset(file, exclude=[3]), CocoDataset(path)
     assert ours.class_names == coco.class_names and len(ours) == len(coco) - 1
-    places = {image["file_name"]: place for place, image in enumerate(coco.images)}
+    indices = {image["file_name"]: index for index, image in enumerate(coco.images)}
     for index in range(0, len(ours), 4):
         (image, target), name = ours[index], ours.images[index]["file_name"]
-        picture, expected = coco[places[name]]
+        picture, expected = coco[indices[name]]
         assert torch.equal(image, picture)
         for key in ("masks", "labels", "boxes"):
             assert torch.equal(target[key], expected[key]), key
@@ -149,10 +149,10 @@ def test_faults_of_label_maps(tmp_path):
     Image.new("RGB", (9, 6)).save(tmp_path / "images" / "bare.png")
     (tmp_path / "classes.json").write_text('{"1-5": "nut"}')
     faults = verify(tmp_path)
-    kinds = {"map size", "picture", "value without class", "map alone", "no map"}
+    kinds = {"map size", "unreadable image", "value without class", "map alone", "no map"}
     assert {fault.kind for fault in faults} == kinds and len(faults) == 5
-    for fault, name in zip(sorted(faults, key=str), ["alone", "bare", "class", "colour", "size"]):
-        assert name in str(fault) and str(tmp_path) in str(fault) and fault.cure in str(fault)
+    for fault, name in zip(sorted(faults, key=str), ["bare", "class", "colour", "size", "alone"]):
+        assert name in str(fault) and str(tmp_path) in str(fault) and fault.hint in str(fault)
     with pytest.raises(ValueError, match="one channel"):
         open_dataset(tmp_path)
     with pytest.warns(UserWarning, match="5 faults"):
@@ -213,8 +213,8 @@ def test_vias_faults(tmp_path):
     missing = {"filename": "b.png", "regions": []}
     path = via_file(tmp_path, regions, b=missing, c={"filename": "a.png", "regions": {}}, d=7)
     faults = verify(path)
-    places = [f"regions[{number}]" for number in range(1, 7)]
-    for words in (*places, "'b.png'", "already used", "picture 'd'"):
+    positions = [f"regions[{number}]" for number in range(1, 7)]
+    for words in (*positions, "'b.png'", "already used", "image 'd'"):
         assert sum(words in str(fault) for fault in faults) == 1, words
     assert len(faults) == 9
     two = [region("rect", {"name": "nut", "colour": "red", "size": "big"})]

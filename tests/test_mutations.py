@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_lite.datasets.annotations import find_faults, load_json
+from mrcnn_lite.datasets.annotations import read_coco
 from mrcnn_lite.datasets.coco import CocoDataset
-from mrcnn_lite.datasets.formats import open_dataset
+from mrcnn_lite.datasets.formats import open_dataset, read_source
 from mrcnn_lite.datasets.rle import check_rle, decode_rle, encode_rle
-from mrcnn_lite.datasets.verify import examine
+from mrcnn_lite.datasets.scan import scan
 
 MUTATIONS, MALFORMED, BATCHES = 2000, 5000, 4
 LIMIT = 60  # seconds for one case; it takes milliseconds, so only a hang reaches it
@@ -32,11 +32,11 @@ def valid():
     mask = np.zeros((8, 10), np.uint8)
     mask[2:5, 3:8] = 1
     square = [SQUARE, [7, 5, 9, 5, 9, 7]]
-    outlines = [[list(SQUARE)], encode_rle(mask), encode_rle(mask, False), square]
+    segmentations = [[list(SQUARE)], encode_rle(mask), encode_rle(mask, False), square]
     boxes = [[2, 1, 4, 3], [3, 2, 5, 3], [3, 2, 5, 3], [2, 1, 7, 6]]
     rows = [
         {"id": n + 1, "image_id": 4 + n % 2, "category_id": (3, 9)[n // 2], "iscrowd": int(n == 2)}
-        | {"bbox": boxes[n], "area": 12, "segmentation": outlines[n]}
+        | {"bbox": boxes[n], "area": 12, "segmentation": segmentations[n]}
         for n in range(4)
     ]
     names = zip((4, 5, 6), ("a.png", "b.png", "c.png"), strict=True)
@@ -50,7 +50,7 @@ def valid():
 
 
 def paths(value, path=()):
-    """The way to every value inside a JSON value."""
+    """The path to every value inside a JSON value."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in items:
         yield (*path, key)
@@ -59,7 +59,7 @@ def paths(value, path=()):
 
 
 def mutate(data, choose):
-    """Make one change; returns the way to it."""
+    """Make one change; returns the path to it."""
     every = [path for path in paths(data) if path[0] != "info"]
     fields = [path for path in every if len(path) < 4 or choose.random() < 0.1]
     path = choose.choice(fields)
@@ -120,9 +120,9 @@ def masks_of(dataset):
 
 
 def untouched(path, data):
-    """Ids of the annotations that a change at this place leaves alone."""
+    """Ids of the annotations that a change at this position leaves alone."""
     if path[0] == "annotations" and len(path) > 1:
-        return {row["id"] for place, row in enumerate(data["annotations"]) if place != path[1]}
+        return {row["id"] for number, row in enumerate(data["annotations"]) if number != path[1]}
     if path[0] in ("images", "categories") and len(path) > 1:
         key = {"images": "image_id", "categories": "category_id"}[path[0]]
         changed = data[path[0]][path[1]]["id"]
@@ -145,25 +145,26 @@ def check_case(folder, whole, choose):
     path = mutate(data, choose)
     file = folder / "data.json"
     file.write_text(json.dumps(data), encoding="utf-8")
-    faults = [*find_faults(load_json(file)[0], str(file))]
+    faults = scan(read_coco(file), open_images=False).faults
     for fault in faults:
-        assert fault.file == str(file) and fault.kind and fault.value and fault.words and fault.cure
-        assert fault.cure in str(fault) and "data.json: " in str(fault)
+        assert fault.file == str(file)
+        assert fault.kind and fault.value and fault.message and fault.hint
+        assert fault.hint in str(fault) and "data.json: " in str(fault)
         if fault.section == "annotations":
             assert fault.field and fault.where.startswith("annotation")
     found, message = attempt(lambda: masks_of(CocoDataset(file)))
     if found is None:
-        assert str(folder) in message and ";" in message, message  # where, and a cure
+        assert str(folder) in message and ";" in message, message  # where, and a hint
     else:
         assert not faults
-    mended, message = attempt(lambda: CocoDataset(file, repair=True))
-    if mended is None:
-        assert any(not fault.remedy for fault in faults), message
-        return "not to be mended"
-    rest = masks_of(mended)
-    assert mended.changes or rest == found
-    images = {str(f.image_id) for f in mended.changes if f.section == "images"}
-    classes = any(f.section == "categories" for f in mended.changes)
+    fixed, message = attempt(lambda: CocoDataset(file, repair=True))
+    if fixed is None:
+        assert any(not fault.fix for fault in faults), message
+        return "not to be fixed"
+    rest = masks_of(fixed)
+    assert fixed.changes or rest == found
+    images = {str(f.image_id) for f in fixed.changes if f.section == "images"}
+    classes = any(f.section == "categories" for f in fixed.changes)
     for identity in untouched(path, valid()):
         row = next(row for row in valid()["annotations"] if row["id"] == identity)
         if whole[identity] not in rest.values():  # it may have a new id
@@ -182,12 +183,12 @@ def test_every_change_is_refused_or_read(folder, deadline, batch):
         deadline()
         choose = random.Random(f"{batch} {case}")
         outcomes.append(check_case(folder, whole, choose))
-    assert {"read", "refused", "not to be mended"} == set(outcomes)
+    assert {"read", "refused", "not to be fixed"} == set(outcomes)
     assert outcomes.count("refused") > len(outcomes) / 4
 
 
 def via():
-    """A VIA file with two pictures, regions as a list and as an object."""
+    """A VIA file with two images, regions as a list and as an object."""
     shapes = [
         {"name": "polygon", "all_points_x": [2, 6, 6, 2], "all_points_y": [1, 1, 4, 4]},
         {"name": "rect", "x": 1, "y": 2, "width": 4, "height": 3},
@@ -207,7 +208,7 @@ def test_changes_of_a_via_file(folder, deadline):
         content = via()
         mutate(content, random.Random(case))
         file.write_text(json.dumps(content))
-        report, message = attempt(lambda: examine(file))
+        report, message = attempt(lambda: scan(read_source(file)))
         if report is None or report.faults:
             message = message or str(report.faults[0])
             assert (str(file) in message and ";" in message) or "attribute" in message, message
@@ -231,12 +232,12 @@ def spoil(rle, choose):
     elif kind == 2:
         counts = choose.choice([j for j in JUNK if j != "5"])
     elif isinstance(counts, str):
-        place = choose.randrange(len(counts))
+        start = choose.randrange(len(counts))
         letters = "".join(chr(choose.randrange(0, 256)) for _ in range(choose.randrange(1, 9)))
-        counts = counts[:place] + (letters if kind < 6 else "") + counts[place + kind % 2 :]
+        counts = counts[:start] + (letters if kind < 6 else "") + counts[start + kind % 2 :]
     else:
-        place = choose.randrange(len(counts))
-        counts = counts[:place] + [choose.choice(JUNK)] + counts[place + kind % 2 :]
+        start = choose.randrange(len(counts))
+        counts = counts[:start] + [choose.choice(JUNK)] + counts[start + kind % 2 :]
     return {"size": size, "counts": counts}
 
 

@@ -12,20 +12,22 @@ from test_coco import FAULTS, intact, write
 
 from mrcnn_lite.cli import main
 from mrcnn_lite.datasets.coco import CocoDataset
+from mrcnn_lite.datasets.formats import read_source
 from mrcnn_lite.datasets.rle import encode_rle
-from mrcnn_lite.datasets.verify import describe, examine, repair, verify
+from mrcnn_lite.datasets.scan import scan
+from mrcnn_lite.datasets.verify import describe, repair, verify
 
 
 def row(identity, image=5, **more):
-    """One more annotation: a square at another place."""
+    """One more annotation: a square elsewhere."""
     box = [4, 3, 3, 3]
-    outline = [[4, 3, 7, 3, 7, 6, 4, 6]]
+    polygons = [[4, 3, 7, 3, 7, 6, 4, 6]]
     entry = {"id": identity, "image_id": image, "category_id": 3, "bbox": box, "area": 9}
-    return entry | {"iscrowd": 0, "segmentation": outline} | more
+    return entry | {"iscrowd": 0, "segmentation": polygons} | more
 
 
 def broken(folder):
-    """A data set with a dozen faults of the file, of pictures and of masks."""
+    """A data set with a dozen faults of the file, of images and of masks."""
     data = intact()
     images = [("cut.png", 6), ("none.png", 7), ("turned.png", 8), ("small.png", 9), ("b.png", 10)]
     data["images"] += [{"id": i, "file_name": n, "height": 8, "width": 10} for n, i in images]
@@ -68,7 +70,7 @@ FOUND = {
     "id": "8",
     "RLE": 11,
     "polygon": 13,
-    "picture size": None,
+    "size differs": None,
     "EXIF": None,
 }
 
@@ -78,10 +80,10 @@ def test_all_faults_at_once(tmp_path):
     kinds = {fault.kind: fault for fault in reversed(faults)}  # the first of each
     for kind, identity in FOUND.items():
         assert kinds[kind].annotation_id == identity, kind
-        assert kinds[kind].remedy and kinds[kind].cure in str(kinds[kind])
-    assert {f.image_id for f in faults if f.kind == "picture"} == {6, 7}
-    assert "corners" in kinds["box and mask"].cure
-    assert "EXIF" in kinds["EXIF"].cure
+        assert kinds[kind].fix and kinds[kind].hint in str(kinds[kind])
+    assert {f.image_id for f in faults if f.kind == "unreadable image"} == {6, 7}
+    assert "corners" in kinds["box and mask"].hint
+    assert "EXIF" in kinds["EXIF"].hint
     assert all("data.json: " in str(fault) for fault in faults)
 
 
@@ -146,7 +148,7 @@ def test_what_cannot_be_repaired(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
-def test_every_fault_of_the_reader_is_mended_or_has_no_remedy(tmp_path, name):
+def test_every_fault_of_the_reader_is_fixed_or_has_no_fix(tmp_path, name):
     change = FAULTS[name][0]
     data = copy.deepcopy(intact())
     data["annotations"].append(row(2))
@@ -166,7 +168,7 @@ def test_every_fault_of_the_reader_is_mended_or_has_no_remedy(tmp_path, name):
     except ValueError as error:
         faults = []
         assert "not a JSON file" in str(error)  # noqa: PT017
-    if faults and all(fault.remedy for fault in faults) and name != "no name":
+    if faults and all(fault.fix for fault in faults) and name != "no name":
         done = repair(path, tmp_path / "new")
         assert done and verify(tmp_path / "new") == []
         ids = {entry["id"] for entry in json.loads((tmp_path / "new/instances.json").read_text())[
@@ -179,7 +181,7 @@ def test_every_fault_of_the_reader_is_mended_or_has_no_remedy(tmp_path, name):
 
 
 def test_in_memory_and_counted(tmp_path):
-    with pytest.warns(UserWarning, match=r"\d+ faults, now mended or left out"):
+    with pytest.warns(UserWarning, match=r"\d+ faults, now fixed or left out"):
         dataset = CocoDataset(broken(tmp_path), repair=True)
     assert [image["id"] for image in dataset.images] == [5, 10]
     assert len(dataset[0][1]["labels"]) == 6
@@ -197,7 +199,7 @@ def test_a_healthy_set_is_counted_with_notes(tmp_path):
         row(3, iscrowd=1, segmentation=encode_rle(mask, False), bbox=[0, 0, 10, 1]),
         row(4, segmentation=[[-3, -3, 4, -3, 4, 4, -3, 4]], bbox=[0, 0, 4, 4]),
     ]
-    report = examine(write(tmp_path, data))
+    report = scan(read_source(write(tmp_path, data)))
     assert report.faults == []
     assert report.images == 2 and report.objects == {"square": 3}
     assert (report.crowds, report.empty, report.clipped) == (1, 1, 1)

@@ -1,22 +1,24 @@
-"""Photographs with annotations in COCO's JSON format: polygons, RLE masks and crowd regions."""
+"""Images with annotations in COCO's JSON format: polygons, RLE masks and crowd regions."""
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .annotations import read_annotations
-from .faults import Fault, counted
-from .masks import mask_boxes, outline_to_mask
-from .mend import mend_with_pictures
-from .pictures import read_picture
+from .annotations import Source, read_coco
+from .faults import Fault, counted, refuse
+from .images import read_image
+from .masks import mask_boxes, segmentation_to_mask
+from .rules import AS_STORED, DROP
+from .scan import scan
 
 
 class CocoDataset:
-    """A sequence of photographs with boxes, classes and masks, in order of image id.
+    """A sequence of images with boxes, classes and masks, in order of image id.
 
     Boxes are those of the masks, half open: whole pixels, consistent with what a prediction is
     compared with, and right even where the file's ``bbox`` was rounded or drawn by hand. Category
@@ -24,43 +26,38 @@ class CocoDataset:
     Crowd regions are kept, with ``iscrowd`` 1: training leaves them out, evaluation ignores them.
 
     Args:
-        json_path: The COCO file.
+        source: The path of a COCO file, or a data set that another reader has read.
         image_folder: Folder of the images; default ``images`` beside the file, else its folder.
-        places: Keep only these places in order of image id, counted from 0.
-        exclude: Leave these places out.
+        indices: Keep only these images, counted from 0 in order of image id.
+        exclude: Leave these images out.
         cache_bytes: Keep decoded samples until they fill this much memory. Treat the tensors of
             a sample as read-only when this is not 0: the next access returns the same ones.
-        repair: Leave out or correct what has a fault instead of refusing the file: ``changes``
-            lists what was done, and a warning counts it. `repair.repair` writes such a copy.
-        data: Content of a COCO file that another reader made; ``json_path`` then only names it.
+        repair: Fix or leave out what has a fault instead of refusing the file: ``changes`` lists
+            what was done, and a warning counts it. `verify.repair` writes such a copy.
 
     Raises:
-        ValueError: When the file has faults, an image is missing or a place does not exist.
+        ValueError: When the file has faults, an image is missing or an index does not exist.
     """
 
     def __init__(
         self,
-        json_path: str | Path,
+        source: str | Path | Source,
         image_folder: str | Path | None = None,
-        places: Iterable[int] | None = None,
+        indices: Iterable[int] | None = None,
         exclude: Iterable[int] | None = None,
         cache_bytes: int = 0,
         repair: bool = False,
-        data: dict | None = None,
     ) -> None:
-        self.path = Path(json_path)
-        self.image_folder = Path(image_folder or image_folder_of(self.path))
-        self.changes: list[Fault] = []
-        if repair:
-            data = self._mend(data)
-        elif data is None:
-            data = read_annotations(self.path)
+        source = source if isinstance(source, Source) else read_coco(source)
+        self.path = source.path
+        self.image_folder = Path(image_folder or source.image_folder)
+        data, self.changes = _without_faults(source, self.image_folder, repair)
         categories = sorted(data["categories"], key=lambda category: category["id"])
         self.category_ids = [-1] + [category["id"] for category in categories]
         self._labels = {category["id"]: k for k, category in enumerate(categories, start=1)}
         self.class_names = ["background"] + [category["name"] for category in categories]
         images = sorted(data["images"], key=lambda image: image["id"])
-        self.images = [images[place] for place in _choose_places(len(images), places, exclude)]
+        self.images = [images[index] for index in _choose(len(images), indices, exclude)]
         self._check_files()
         self._rows: dict[int, list[dict]] = {image["id"]: [] for image in self.images}
         for row in data["annotations"]:
@@ -76,7 +73,7 @@ class CocoDataset:
         """Read one sample.
 
         Args:
-            index: Place in the (chosen) images; negative values count from the end.
+            index: Of the (chosen) images; negative values count from the end.
 
         Returns:
             The image ``Tensor[3, H, W]`` in 0..1 and the target with ``boxes`` ``Tensor[G, 4]``,
@@ -103,15 +100,12 @@ class CocoDataset:
 
     def _read_image(self, index: int) -> Tensor:
         row = self.images[index]
-        image = read_picture(self.image_folder / row["file_name"])
+        image = read_image(self.image_folder / row["file_name"])  # [3, H, W]
         height, width = image.shape[1:]
         if (height, width) != (row["height"], row["width"]):
-            turned = (width, height) == (row["height"], row["width"])
-            hint = (
-                "the EXIF tag of the file turns it; remove the tag or turn the annotations"
-                if turned
-                else "it was resized after the annotation; use the original"
-            )
+            hint = "it was resized after the annotation; use the original"
+            if (width, height) == (row["height"], row["width"]):
+                hint = "the EXIF tag of the file turns it; remove the tag or turn the annotations"
             raise ValueError(
                 f"{self.path}: image {row['id']} ({row['file_name']}) is {width} x {height} pixels "
                 f"when upright, the annotations say {row['width']} x {row['height']}; {hint}"
@@ -124,7 +118,7 @@ class CocoDataset:
         height, width = image["height"], image["width"]
         masks = np.zeros((len(rows), height, width), dtype=np.uint8)  # [G, H, W]
         for mask, row in zip(masks, rows, strict=True):
-            mask[:] = outline_to_mask(row["segmentation"], height, width)
+            mask[:] = segmentation_to_mask(row["segmentation"], height, width)
             if not mask.any():
                 raise ValueError(
                     f"{self.path}: annotation {row['id']} of image {image['id']}: segmentation "
@@ -140,16 +134,6 @@ class CocoDataset:
             "area": torch.from_numpy(masks.sum(axis=(1, 2), dtype=np.float32)),
         }
 
-    def _mend(self, data: dict | None) -> dict:
-        data, self.changes, _ = mend_with_pictures(self.path, self.image_folder, data)
-        if self.changes:
-            warnings.warn(
-                f"{self.path}: {counted(self.changes)}, now mended or left out in memory; the "
-                f"first: {self.changes[0]}",
-                stacklevel=3,
-            )
-        return data
-
     def _check_files(self) -> None:
         missing = [
             image for image in self.images if not (self.image_folder / image["file_name"]).is_file()
@@ -162,28 +146,29 @@ class CocoDataset:
             )
 
 
-def image_folder_of(path: str | Path) -> Path:
-    """Where the pictures of an annotation file are looked for.
+def _without_faults(source: Source, folder: Path, repair: bool) -> tuple[dict, list[Fault]]:
+    """The content without its faults, and what was done about each; without repair none may be."""
+    report = scan(source, folder, open_images=repair)
+    refuse(fault for fault in report.faults if not (repair and fault.fix))
+    # Images that their EXIF tag turns can be stored anew, but not read as the annotations saw them.
+    images = [image for image in report.data["images"] if "as_stored" not in image]
+    changes = [replace(f, fix=DROP) if f.fix == AS_STORED else f for f in report.faults]
+    if changes:
+        warnings.warn(
+            f"{source.path}: {counted(changes)}, now fixed or left out in memory; the first: "
+            f"{changes[0]}",
+            stacklevel=3,
+        )
+    return report.data | {"images": images}, changes
 
-    Args:
-        path: Of the file.
 
-    Returns:
-        The folder ``images`` beside it if there is one, else its own folder.
-    """
-    folder = Path(path).parent / "images"
-    return folder if folder.is_dir() else folder.parent
-
-
-def _choose_places(
-    count: int, places: Iterable[int] | None, exclude: Iterable[int] | None
-) -> list[int]:
-    chosen = list(range(count)) if places is None else sorted(set(places))
+def _choose(count: int, indices: Iterable[int] | None, exclude: Iterable[int] | None) -> list[int]:
+    chosen = list(range(count)) if indices is None else sorted(set(indices))
     dropped = set() if exclude is None else set(exclude)
-    for name, values in (("places", chosen), ("exclude", dropped)):
-        wrong = [place for place in values if not 0 <= place < count]
+    for name, values in (("indices", chosen), ("exclude", dropped)):
+        wrong = [index for index in values if not 0 <= index < count]
         if wrong:
             raise ValueError(
                 f"{name}: {wrong[0]} is not one of the {count} images (0..{count - 1})"
             )
-    return [place for place in chosen if place not in dropped]
+    return [index for index in chosen if index not in dropped]

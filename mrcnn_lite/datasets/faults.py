@@ -1,4 +1,4 @@
-"""A fault of a data set: where it is, what is wrong, how to mend it."""
+"""A fault of a data set: where it is, what is wrong, what to do, and what a repair does."""
 
 import reprlib
 from collections.abc import Iterable, Sized
@@ -6,107 +6,49 @@ from dataclasses import dataclass
 
 FAULTS_SHOWN = 5  # in one error
 
-# What a repair does about a fault. It does only what is certain; the rest it leaves out.
-DROP = "left out"  # the entry; an image goes with its annotations
-DROP_ALL = "left out with its namesakes"  # every entry that has this id
-DROP_PART = "part left out"  # of an outline, when it adds no pixel
-INTEGER = "written as an integer"
-RENUMBER = "given an id of its own"
-REBOX = "computed from the mask"
-AS_STORED = "picture stored as the annotations saw it"  # without the tag that turns it
-SKIPPED = "not read"  # the reader of another format has left it out already
-
 _short = reprlib.Repr()
 _short.maxlevel, _short.maxstring, _short.maxother, _short.maxlong = 3, 60, 60, 40
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault; its text is one sentence with file, place, field, value and cure.
+    """One fault; its text is one sentence with file, position, field, value, message and hint.
 
     Args:
         kind: A few words, the same for all faults of this kind.
-        file: The annotation file, or the folder of a data set without one.
         field: Which field, such as ``bbox``.
         value: What it holds, shortened.
-        words: What is wrong with it.
-        cure: What to do.
-        remedy: What a repair does, one of the constants of this module; "" when it cannot.
+        message: What is wrong with it.
+        hint: What to do.
+        fix: What a repair does, in words; "" when it can do nothing.
+        change: The fields that the repair writes; None when it leaves the entry out.
+        where: Position in words, such as "annotation 1 of image 5".
+        file: The annotation file, or the folder of a data set without one.
+        section, row: Position in the file: ``annotations``, 3.
         image_id, annotation_id: Where they are known.
-        section, row: Place in the file: ``annotations``, 3.
-        part: Of an outline.
-        origin: Place in the file that the annotations were converted from.
     """
 
     kind: str
-    file: str
     field: str
     value: str
-    words: str
-    cure: str
-    remedy: str = ""
-    image_id: object = None
-    annotation_id: object = None
+    message: str
+    hint: str
+    fix: str = ""
+    change: dict | None = None
+    where: str = ""
+    file: str = ""
     section: str = ""
     row: int = -1
-    part: int = -1
-    origin: str = ""
-
-    @property
-    def where(self) -> str:
-        """The place in words: "annotation 1 of image 5"."""
-        if self.origin:
-            return self.origin
-        if self.section == "annotations" and self.field != "id":
-            return f"annotation {short(self.annotation_id)} of image {short(self.image_id)}"
-        if self.section == "images" and self.field != "id":
-            return f"image {short(self.image_id)}"
-        return f"{self.section}[{self.row}]" if self.section else ""
+    image_id: object = None
+    annotation_id: object = None
 
     def __str__(self) -> str:
-        what = f"{self.field} = {self.value} {self.words}" if self.field else self.words
-        return ": ".join(part for part in (self.file, self.where, what) if part) + f"; {self.cure}"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a check is at work; it makes the faults found there."""
-
-    file: str
-    section: str = ""
-    row: int = -1
-    image_id: object = None
-    annotation_id: object = None
-    origin: str = ""
-
-    def fault(
-        self, kind: str, field: str, value: object, words: str, cure: str, remedy: str = ""
-    ) -> Fault:
-        """Make a fault of this place.
-
-        Args:
-            kind, field, words, cure, remedy: As `Fault` has them.
-            value: Of any kind; it is shortened.
-
-        Returns:
-            The fault.
-        """
-        return Fault(
-            kind=kind,
-            field=field,
-            value=short(value),
-            words=words,
-            cure=cure,
-            remedy=remedy,
-            **self.__dict__,
-        )
+        text = f"{self.field} = {self.value} {self.message}" if self.field else self.message
+        return ": ".join(part for part in (self.file, self.where, text) if part) + f"; {self.hint}"
 
 
 def refuse(faults: Iterable[Fault]) -> None:
     """Stop when there is a fault.
-
-    Args:
-        faults: Of one data set.
 
     Raises:
         ValueError: Holds the first few faults and says how to see all of them.
@@ -122,55 +64,13 @@ def refuse(faults: Iterable[Fault]) -> None:
 
 
 def counted(faults: Sized) -> str:
-    """Say how many faults there are.
-
-    Args:
-        faults: All of them.
-
-    Returns:
-        "1 fault", "2 faults".
-    """
+    """Say how many faults there are: "1 fault", "2 faults"."""
     return f"{len(faults)} fault{'s' * (len(faults) != 1)}"
 
 
 def short(value: object) -> str:
-    """Write a value in about sixty characters, however long or deep it is.
-
-    Args:
-        value: Of any kind.
-
-    Returns:
-        The text.
-    """
+    """Write a value in at most eighty characters, however long or deep it is."""
     if isinstance(value, int) and value.bit_length() > 1000:
         return f"an integer of {value.bit_length()} bits"
     text = _short.repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def is_integer(value: object) -> bool:
-    """Whether a value of a JSON file is an integer that every library can hold.
-
-    Args:
-        value: Of any kind.
-
-    Returns:
-        False for True, 1.0, "1" and 2**60.
-    """
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
-
-
-def is_numbers(values: object, largest: float = 1e9) -> bool:
-    """Whether a value is a list of finite numbers.
-
-    Args:
-        values: Of any kind.
-        largest: Magnitude that a number may have; NaN is not below it either.
-
-    Returns:
-        True or False.
-    """
-    return isinstance(values, list) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= largest
-        for value in values
-    )

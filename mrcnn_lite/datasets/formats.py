@@ -4,37 +4,40 @@ Every reader turns what it finds into the content of a COCO file, in memory. So 
 training are the same for all formats.
 """
 
-import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-from .annotations import find_faults, load_json
-from .coco import CocoDataset, image_folder_of
-from .faults import Fault, counted, refuse
+from .annotations import Source, read_coco
+from .coco import CocoDataset
 from .label_maps import read_label_maps
 from .via import is_via, read_via
 
 REPORT = "report.json"  # beside the annotations of a repaired copy
 
 
-@dataclass(frozen=True)
-class Source:
-    """A data set as it was read, with its faults still in it.
+def open_dataset(
+    path: str | Path,
+    image_folder: str | Path | None = None,
+    indices: Iterable[int] | None = None,
+    exclude: Iterable[int] | None = None,
+    cache_bytes: int = 0,
+    repair: bool = False,
+    attribute: str | None = None,
+) -> CocoDataset:
+    """Open a data set of any format.
 
     Args:
-        path: The annotation file, or the folder of label maps.
-        kind: "COCO", "VIA" or "label maps".
-        data: Content of a COCO file; anything at all when the file is wrong.
-        image_folder: Where the pictures lie.
-        faults: Found while reading; what they concern is not in ``data``.
-    """
+        path, attribute: As `read_source` takes them.
+        image_folder, indices, exclude, cache_bytes, repair: As `CocoDataset` takes them.
 
-    path: Path
-    kind: str
-    data: object
-    image_folder: Path
-    faults: list[Fault]
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: When the data set has faults, or an index does not exist.
+    """
+    source = read_source(path, attribute)
+    return CocoDataset(source, image_folder, indices, exclude, cache_bytes, repair)
 
 
 def read_source(path: str | Path, attribute: str | None = None) -> Source:
@@ -53,17 +56,12 @@ def read_source(path: str | Path, attribute: str | None = None) -> Source:
     """
     path = Path(path)
     if path.is_dir():
-        found = read_label_maps(path)
-        if found is not None:
-            data, folder, faults = found
-            return Source(path, "label maps", data, folder, faults)
+        source = read_label_maps(path)
+        if source is not None:
+            return source
         path = _only_json(path)
-    data, faults = load_json(path)
-    folder = image_folder_of(path)
-    if is_via(data):
-        data, more = read_via(data, str(path), folder, attribute)
-        return Source(path, "VIA", data, folder, faults + more)
-    return Source(path, "COCO", data, folder, faults)
+    source = read_coco(path)
+    return read_via(source, attribute) if is_via(source.data) else source
 
 
 def _only_json(folder: Path) -> Path:
@@ -75,40 +73,3 @@ def _only_json(folder: Path) -> Path:
             f"({names}); give the path of the annotation file"
         )
     return files[0]
-
-
-def open_dataset(
-    path: str | Path,
-    image_folder: str | Path | None = None,
-    places: Iterable[int] | None = None,
-    exclude: Iterable[int] | None = None,
-    cache_bytes: int = 0,
-    repair: bool = False,
-    attribute: str | None = None,
-) -> CocoDataset:
-    """Open a data set of any format.
-
-    Args:
-        path, attribute: As `read_source` takes them.
-        image_folder, places, exclude, cache_bytes, repair: As `CocoDataset` takes them.
-
-    Returns:
-        The data set.
-
-    Raises:
-        ValueError: When the data set has faults, or a place does not exist.
-    """
-    source = read_source(path, attribute)
-    if repair:
-        refuse(fault for fault in source.faults if not fault.remedy)
-    else:
-        refuse([*source.faults, *find_faults(source.data, str(source.path))])
-    folder = source.image_folder if image_folder is None else image_folder
-    dataset = CocoDataset(
-        source.path, folder, places, exclude, cache_bytes, repair=repair, data=source.data
-    )
-    if source.faults:
-        words = f"{counted(source.faults)}, left out; the first: {source.faults[0]}"
-        warnings.warn(f"{source.path}: {words}", stacklevel=2)
-        dataset.changes = [*source.faults, *dataset.changes]
-    return dataset

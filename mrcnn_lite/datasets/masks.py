@@ -31,16 +31,15 @@ def mask_boxes(masks: np.ndarray) -> np.ndarray:
 def polygons_to_mask(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
     """The union of polygons as a mask, by the rule of the COCO tools.
 
-    The rule (walk the outline at five times the resolution, toggle columns) is intricate, and
+    The rule (walk the polygon at five times the resolution, toggle columns) is intricate, and
     evaluation compares with masks made by it, so the library does it instead of a rule of our own.
 
     Args:
         polygons: Each a flat list x, y, x, y, … in pixels.
-        height: Of the mask.
-        width: Of the mask.
+        height, width: Of the mask.
 
     Returns:
-        ``uint8[H, W]``; what lies outside the picture is cut off.
+        ``uint8[H, W]``; what lies outside the image is cut off.
     """
     from faster_coco_eval.core import mask as mask_api
 
@@ -48,20 +47,12 @@ def polygons_to_mask(polygons: list[list[float]], height: int, width: int) -> np
     return mask_api.decode(mask_api.merge(parts))
 
 
-def outline_to_mask(outline: list | dict, height: int, width: int) -> np.ndarray:
-    """The mask of a COCO annotation's ``segmentation``.
-
-    Args:
-        outline: Polygons or RLE, checked before.
-        height: Of the picture.
-        width: Of the picture.
-
-    Returns:
-        ``uint8[H, W]``.
+def segmentation_to_mask(segmentation: list | dict, height: int, width: int) -> np.ndarray:
+    """The mask ``uint8[H, W]`` of a COCO annotation's ``segmentation``, polygons or RLE.
 
     Raises:
         ValueError: When an RLE is malformed.
     """
-    if isinstance(outline, dict):
-        return decode_rle(outline)
-    return polygons_to_mask(outline, height, width)
+    if isinstance(segmentation, dict):
+        return decode_rle(segmentation)
+    return polygons_to_mask(segmentation, height, width)

@@ -1,23 +1,27 @@
-"""All faults of a data set at once, in words: `python -m mrcnn_lite verify PATH`."""
+"""All faults of a data set in words, and a repaired copy: `python -m mrcnn_lite verify PATH`."""
 
+import json
+import math
+import shutil
 from collections import Counter
 from pathlib import Path
 
-from .annotations import find_faults
-from .examine import Progress, Report, count, look
-from .faults import Fault, counted
-from .formats import read_source
-from .repair import repair
+import numpy as np
 
-__all__ = ["Fault", "Report", "describe", "examine", "repair", "verify"]
+from .faults import Fault, counted, refuse, short
+from .formats import REPORT, read_source
+from .images import read_image
+from .masks import mask_boxes, segmentation_to_mask
+from .scan import Progress, Report, scan
+
+NAME = "instances.json"
 
 
 def verify(path: str | Path, attribute: str | None = None) -> list[Fault]:
-    """Find all faults of a data set: of the file, of every picture, of every mask.
+    """Find all faults of a data set: of the file, of every image, of every mask.
 
     Args:
-        path: A COCO or VIA JSON file, or a folder of label maps.
-        attribute: Of VIA: the region attribute that holds the class.
+        path, attribute: As `formats.read_source` takes them.
 
     Returns:
         The faults; an empty list means that training can read everything.
@@ -25,65 +29,169 @@ def verify(path: str | Path, attribute: str | None = None) -> list[Fault]:
     Raises:
         ValueError: When there is nothing that can be read.
     """
-    return examine(path, attribute=attribute).faults
-
-
-def examine(
-    path: str | Path,
-    image_folder: str | Path | None = None,
-    attribute: str | None = None,
-    progress: Progress | None = None,
-) -> Report:
-    """Look at all of a data set.
-
-    Args:
-        path: As `formats.read_source` takes it.
-        image_folder: Default where that looks.
-        attribute: Of VIA.
-        progress: Wraps the list of images, as tqdm does.
-
-    Returns:
-        The report.
-
-    Raises:
-        ValueError: When there is nothing that can be read.
-    """
-    source = read_source(path, attribute)
-    report = Report(source.path, source.kind, list(source.faults))
-    report.faults += find_faults(source.data, str(source.path))
-    if any(not fault.remedy for fault in report.faults):
-        return report
-    folder = Path(image_folder or source.image_folder)
-    report.faults += look(source.data, folder, report, progress)
-    count(source.data, report)
-    return report
+    return scan(read_source(path, attribute)).faults
 
 
 def describe(report: Report) -> str:
     """Write a report in words.
 
     Args:
-        report: Of `examine`.
+        report: Of `scan`.
 
     Returns:
-        Every fault on a line of its own, then their number per kind, notes and counts.
+        Every fault on a line of its own, then their number per kind; then numbers and notes, which
+        do not count what has a fault.
     """
     lines = [str(fault) for fault in report.faults]
-    kinds = Counter((fault.kind, fault.remedy) for fault in report.faults)
+    kinds = Counter((fault.kind, fault.fix) for fault in report.faults)
     if kinds:
         lines += ["", f"{counted(report.faults)} in {report.path} ({report.kind}):"]
-        for (kind, remedy), number in kinds.most_common():
-            lines.append(f"{number:6d}  {kind}; a repair: {remedy or 'is not possible'}")
+        for (kind, fix), number in kinds.most_common():
+            lines.append(f"{number:6d}  {kind}; a repair: {fix or 'is not possible'}")
     else:
         lines.append(f"{report.path} ({report.kind}): no fault")
     if report.sides and report.areas:
-        objects = ", ".join(f"{name} {count}" for name, count in report.objects.most_common(20))
-        rest = len(report.objects) - 20
-        lines += [
-            f"{report.images} images, sides of {report.sides[0]} to {report.sides[1]} pixels",
-            f"{report.objects.total()} objects of {report.areas[0]} to {report.areas[1]} pixels: "
-            + objects
-            + (f" and {rest} more classes" if rest > 0 else ""),
-        ]
-    lines += [f"note: {note}" for note in report.notes]
-    return "\n".join(lines)
+        numbers, (low, high) = report.objects, report.sides
+        objects = ", ".join(f"{name} {count}" for name, count in numbers.most_common(20))
+        more = f" and {len(numbers) - 20} more classes" if len(numbers) > 20 else ""
+        without = "without them " if kinds else ""
+        lines.append(f"{without}{report.images} images, sides of {low} to {high} pixels")
+        low, high = report.areas
+        lines.append(f"{numbers.total()} objects of {low} to {high} pixels: {objects}{more}")
+    return "\n".join([*lines, *(f"note: {note}" for note in _notes(report))])
+
+
+def _notes(report: Report) -> list[str]:
+    """What is unusual but no fault."""
+    if not report.data:
+        return []
+    names, objects = [row["name"] for row in report.data["categories"]], report.objects
+    rows = Counter(
+        short((row["image_id"], row["category_id"], row.get("bbox"))) + str(row["segmentation"])
+        for row in report.data["annotations"]
+    )
+    unused = [name for name in names if not objects[name]]
+    same = [name for name, number in Counter(names).items() if number > 1]
+    notes = (
+        (report.empty, "images without an object", "(training takes them as they are)"),
+        (report.crowds, "crowd regions", "(training leaves them out, evaluation ignores them)"),
+        (report.clipped, "segmentations over the border", "(what is outside is cut off)"),
+        (rows.total() - len(rows), "annotations that repeat another one of their image", ""),
+        (len(unused), "classes without an object", "(" + ", ".join(unused[:10]) + ")"),
+        (len(same), "class names with several ids", "(" + ", ".join(same[:10]) + ")"),
+    )
+    return [f"{what}: {number} {remark}".strip() for number, what, remark in notes if number]
+
+
+def repair(
+    path: str | Path,
+    out: str | Path,
+    image_folder: str | Path | None = None,
+    attribute: str | None = None,
+    progress: Progress | None = None,
+) -> list[Fault]:
+    """Write a copy without faults, as a COCO file with its images.
+
+    What is certain is corrected (see `rules`); an image that its EXIF tag turns, while its
+    annotations were made on the pixels as stored, is written as PNG without the tag; everything
+    else that has a fault is left out. ``report.txt`` and ``report.json`` list each change. The
+    annotation file is written last: a folder without it is not complete.
+
+    Args:
+        path, attribute: As `formats.read_source` takes them.
+        out: New or empty folder, outside of the data set's.
+        image_folder: Default where the reader looks.
+        progress: Wraps the list of images, as tqdm does.
+
+    Returns:
+        The faults, each with its ``fix``: what was done.
+
+    Raises:
+        ValueError: When a fault cannot be repaired, nothing would remain, or ``out`` is not new.
+    """
+    source, out = read_source(path, attribute), Path(out)
+    folder = Path(image_folder or source.image_folder)
+    _check_out(out, source.path, folder)
+    report = scan(source, folder, progress=progress)
+    refuse(fault for fault in report.faults if not fault.fix)
+    data, faults = report.data, report.faults
+    if not data["images"] or not data["annotations"]:
+        raise ValueError(
+            f"{source.path}: without its {counted(faults)} there is no annotated image left; "
+            f"the first: {faults[0] if faults else 'it has no annotation'}"
+        )
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    _write_images(data["images"], folder, out / "images")
+    _complete(data)
+    kept = (
+        f"{len(data[section])} of {len(source.data[section])} {section}"
+        for section in ("images", "annotations")
+    )
+    _write_report(faults, source.path, out, ", ".join(kept))
+    text = json.dumps(_without_nan(data), allow_nan=False)
+    (out / NAME).write_text(text + "\n", encoding="utf-8")
+    return faults
+
+
+def _check_out(out: Path, path: Path, folder: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out}: is not empty; name a new folder for the repaired copy")
+    home = path if path.is_dir() else path.parent
+    for original in (home.resolve(), folder.resolve()):
+        if out.resolve().is_relative_to(original):
+            raise ValueError(f"{out}: lies in the original's folder {original}; name one outside")
+
+
+def _write_images(images: list[dict], folder: Path, target: Path) -> None:
+    """Copy the image files; those that were annotated as stored lose their EXIF tag."""
+    from PIL import Image
+
+    taken = {image["file_name"] for image in images}
+    for image in images:
+        name = new = image["file_name"]
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        if not image.pop("as_stored", False):
+            shutil.copyfile(folder / name, target / name)
+            continue
+        new = str(Path(name).with_suffix(".png"))
+        while new in taken:
+            new = str(Path(new).with_name(f"{Path(new).stem}_stored.png"))
+        taken.add(new)
+        image["file_name"] = new
+        pixels = read_image(folder / name, upright=False).permute(1, 2, 0)  # [H, W, 3]
+        Image.fromarray(pixels.numpy()).save(target / new)
+
+
+def _complete(data: dict) -> None:
+    """Compute boxes and areas that are absent from the masks."""
+    sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
+    for row in data["annotations"]:
+        row.pop("origin", None)
+        row.setdefault("iscrowd", 0)
+        if row.get("bbox") is None or row.get("area") is None:
+            mask = segmentation_to_mask(row["segmentation"], *sizes[row["image_id"]])
+            x1, y1, x2, y2 = (int(value) for value in mask_boxes(mask[None])[0])
+            row |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": int(np.count_nonzero(mask))}
+
+
+def _write_report(faults: list[Fault], path: Path, out: Path, kept: str) -> None:
+    counts = Counter((fault.kind, fault.fix) for fault in faults)
+    lines = [
+        f"{path}: {counted(faults)}",
+        f"kept: {kept} (those of images and classes that are left out go too)",
+        *(f"{count:6d}  {kind}: {fix}" for (kind, fix), count in sorted(counts.items())),
+        "",
+        *(f"{fault} [{fault.fix}]" for fault in faults),
+    ]
+    (out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = [_without_nan(fault.__dict__ | {"text": str(fault)}) for fault in faults]
+    (out / REPORT).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def _without_nan(value: object) -> object:
+    """JSON has no NaN and no infinity; in fields that nothing reads they become null."""
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -28,7 +28,7 @@ OBJECT_SIZE = 32.0  # pixels (root of the area); the middle of the lite network'
 def open_data(
     data: str,
     held_out: bool = False,
-    places: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
     exclude: Sequence[int] | None = None,
     images: int = HELD_OUT_IMAGES,
 ) -> Shapes | CocoDataset:
@@ -37,16 +37,16 @@ def open_data(
     Args:
         data: "shapes", or the path of a COCO or VIA JSON file or of a folder of label maps.
         held_out: of shapes, the pictures that training never draws.
-        places, exclude: of photographs, the images to take or to leave, by place in order of id.
+        indices, exclude: of photographs, the images to take or to leave, counted in order of id.
         images: how many held-out shapes.
 
     Raises:
-        ValueError: places or exclude given for shapes, or a fault in the file.
+        ValueError: indices or exclude given for shapes, or a fault in the file.
     """
     if data != SHAPES:
-        return open_dataset(Path(data), places=places, exclude=exclude, cache_bytes=CACHE_BYTES)
-    if places is not None or exclude is not None:
-        raise ValueError("shapes are drawn, not stored: places and exclude belong to photographs")
+        return open_dataset(Path(data), indices=indices, exclude=exclude, cache_bytes=CACHE_BYTES)
+    if indices is not None or exclude is not None:
+        raise ValueError("shapes are drawn, not stored: indices and exclude belong to photographs")
     return Shapes(images, HELD_OUT_SEED) if held_out else Shapes(None, TRAIN_SEED)
 
 

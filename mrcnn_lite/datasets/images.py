@@ -1,4 +1,4 @@
-"""Opening picture files: PNG and JPEG, every colour mode, turned upright, within a size limit."""
+"""Opening image files: PNG and JPEG, every colour mode, turned upright, within a size limit."""
 
 import warnings
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ FORMATS = ("PNG", "JPEG")  # Pillow's other decoders have had most of its securi
 ORIENTATION = 0x0112  # EXIF tag
 
 
-def read_picture(path: str | Path, upright: bool = True) -> Tensor:
+def read_image(path: str | Path, upright: bool = True) -> Tensor:
     """Read a PNG or JPEG file as a colour image.
 
-    Grey, palette and CMYK pictures become RGB, transparent ones are laid over white, 16-bit grey
-    is scaled (Pillow alone would clip it), and the EXIF tag that cameras write for a turned
-    picture is applied.
+    Grey, palette and CMYK images become RGB, transparent ones are laid over white, 16-bit grey is
+    scaled (Pillow alone would clip it), and the EXIF tag that cameras write for a turned image is
+    applied.
 
     Args:
         path: File to read.
@@ -35,19 +35,16 @@ def read_picture(path: str | Path, upright: bool = True) -> Tensor:
     """
     from PIL import ImageOps
 
-    with open_picture(path) as picture:
-        picture.load()
-        turned = ImageOps.exif_transpose(picture) if upright else picture
+    with open_image(path) as image:
+        image.load()
+        turned = ImageOps.exif_transpose(image) if upright else image
         pixels = np.array(_to_rgb(turned))  # [H, W, C]
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # [C, H, W]
 
 
 @contextmanager
-def open_picture(path: str | Path) -> Iterator[Any]:
+def open_image(path: str | Path) -> Iterator[Any]:
     """Open a PNG or JPEG file with Pillow; what goes wrong inside the ``with`` names the file.
-
-    Args:
-        path: File to open.
 
     Yields:
         Pillow's image, not yet decoded, within the size limit.
@@ -63,13 +60,13 @@ def open_picture(path: str | Path) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of what is refused here
-            with Image.open(path, formats=FORMATS) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
+            with Image.open(path, formats=FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
-                yield picture
+                yield image
     except Image.DecompressionBombError:
         raise ValueError(
-            f"{path}: over {MAX_PIXELS} pixels, which is the limit; scale the picture down"
+            f"{path}: over {MAX_PIXELS} pixels, which is the limit; scale the image down"
         ) from None
     except Exception as error:  # damaged files make decoders raise anything, struct.error too
         raise ValueError(
@@ -77,31 +74,25 @@ def open_picture(path: str | Path) -> Iterator[Any]:
         ) from error
 
 
-def picture_size(path: str | Path) -> tuple[int, int]:
-    """Read the size of a picture from its header.
-
-    Args:
-        path: PNG or JPEG file.
-
-    Returns:
-        Height and width when upright.
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Read height and width of the upright image from a file's header.
 
     Raises:
-        ValueError: As `read_picture`, except for damage behind the header.
+        ValueError: As `read_image`, except for damage behind the header.
     """
-    with open_picture(path) as picture:
-        turned = picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-        return picture.size if turned else picture.size[::-1]
+    with open_image(path) as image:
+        turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        return image.size if turned else image.size[::-1]
 
 
-def _to_rgb(picture):
+def _to_rgb(image: Any) -> Any:
     from PIL import Image
 
-    if picture.mode.startswith("I"):  # 16 bits of grey
-        grey = (np.asarray(picture, dtype=np.float64) / 257).round().clip(0, 255)
-        picture = Image.fromarray(grey.astype(np.uint8))
-    if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert("RGB")
+    if image.mode.startswith("I"):  # 16 bits of grey
+        grey = (np.asarray(image, dtype=np.float64) / 257).round().clip(0, 255)
+        image = Image.fromarray(grey.astype(np.uint8))
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")

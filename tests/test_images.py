@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_lite.datasets.pictures import picture_size, read_picture
+from mrcnn_lite.datasets.images import image_size, read_image
 
 
 def png(path, height, width, bits, colour, rows):
@@ -42,21 +42,21 @@ def test_right_pixels(tmp_path, name):
     picture, options, colour = RIGHT[name]
     path = tmp_path / "a.png"
     picture.save(path, **options)
-    pixels = read_picture(path)
-    assert pixels.shape == (3, 2, 4) and picture_size(path) == (2, 4)
+    pixels = read_image(path)
+    assert pixels.shape == (3, 2, 4) and image_size(path) == (2, 4)
     assert (pixels.new_tensor(colour) == pixels.flatten(1).T).all()
 
 
 def test_sixteen_bits_of_colour(tmp_path):
     path = tmp_path / "a.png"
     png(path, 2, 4, 16, 2, [struct.pack(">HHH", 40000, 257, 65535) * 4] * 2)
-    assert read_picture(path)[:, 0, 0].tolist() == [40000 // 256, 1, 255]
+    assert read_image(path)[:, 0, 0].tolist() == [40000 // 256, 1, 255]
 
 
 def test_cmyk(tmp_path):
     path = tmp_path / "a.jpg"
     Image.new("CMYK", (8, 8), (0, 0, 0, 0)).save(path)
-    assert (read_picture(path) == 255).all()
+    assert (read_image(path) == 255).all()
 
 
 @pytest.mark.parametrize("tag", range(1, 9))
@@ -67,8 +67,8 @@ def test_every_orientation(tmp_path, tag):
     exif[0x0112] = tag
     path = tmp_path / "a.png"
     picture.save(path, exif=exif)
-    pixels = read_picture(path)
-    assert picture_size(path) == tuple(pixels.shape[1:]) == ((2, 4) if tag < 5 else (4, 2))
+    pixels = read_image(path)
+    assert image_size(path) == tuple(pixels.shape[1:]) == ((2, 4) if tag < 5 else (4, 2))
     row, column = np.argwhere(pixels[0].numpy() == 255)[0]
     # Where the right end of the first row goes: EXIF names the side of row 0 and of column 0.
     places = {
@@ -82,7 +82,7 @@ def test_every_orientation(tmp_path, tag):
         8: (0, 0),
     }
     assert (row, column) == places[tag]
-    assert read_picture(path, upright=False).shape == (3, 2, 4)
+    assert read_image(path, upright=False).shape == (3, 2, 4)
 
 
 def whole(folder):
@@ -131,7 +131,7 @@ def test_refused_by_name(tmp_path, kind, recwarn):
     path = tmp_path / "a.png"
     wrong(kind, path, tmp_path)
     with pytest.raises(ValueError, match=r"a\.png.*;"):
-        read_picture(path)
+        read_image(path)
     assert not recwarn.list
 
 
@@ -146,7 +146,7 @@ def test_any_damage_is_read_or_refused(tmp_path):
             bad[place] = random.integers(256)
         path.write_bytes(bad)
         try:
-            outcomes.add(read_picture(path).ndim)
+            outcomes.add(read_image(path).ndim)
         except ValueError as error:
             outcomes.add("refused" if "a.png" in str(error) else str(error))
     assert outcomes <= {3, "refused"} and "refused" in outcomes

@@ -1,0 +1,291 @@
+"""The rules for a data set in COCO's format, in the order in which `scan` applies them.
+
+A rule takes an entry of the file and what is known of the others, and yields the entry's faults:
+what is wrong, what a reader can do (the hint), and what a repair does (the fix). A fix does only
+what is certain: it writes some fields anew, or it leaves the entry out.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from .faults import Fault, short
+from .images import read_image
+from .masks import mask_boxes
+from .rle import MAX_PIXELS, check_rle
+
+SECTIONS = ("images", "annotations", "categories")
+MAX_MASK_BYTES = 2**31  # of all masks of one image; they are decoded together
+BOX_PIXELS, BOX_SHARE = 3.0, 0.1  # a side of bbox that misses the mask by the larger is wrong
+
+DROP = "left out"  # an image with its annotations
+DROP_CLASS = "left out with its annotations"
+DROP_ALL = "left out with its namesakes"  # every entry that has this id
+INTEGER = "written as an integer"
+RENUMBER = "given an id of its own"
+REBOX = "computed from the mask"
+DROP_PART = "part left out"  # of a segmentation, when it adds no pixel
+AS_STORED = "image stored as the annotations saw it"  # without the tag that turns it
+
+NO_BOX = {"bbox": None, "area": None}  # both follow from the mask
+CORRECT = "correct or remove the annotation"
+Rule = Callable[[dict, Any], Iterator[Fault]]
+
+
+@dataclass
+class Known:
+    """What the rules for an entry know of the others.
+
+    Args:
+        images: By id; None instead of an entry that is left out.
+        categories: The same.
+        annotations: Number of annotations per image id.
+    """
+
+    images: dict[int, dict | None] = field(default_factory=dict)
+    categories: dict[int, dict | None] = field(default_factory=dict)
+    annotations: Counter[int | None] = field(default_factory=Counter)
+
+
+def has_sections(data: object) -> Iterator[Fault]:
+    """The file holds three lists of objects."""
+    hint = "is this a COCO instances file?"
+    if not isinstance(data, dict):
+        message = "the file must hold an object with " + ", ".join(SECTIONS)
+        yield _fault("not COCO", "", data, message, hint)
+        return
+    for section in SECTIONS:
+        rows = data.get(section)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            yield _fault("not COCO", section, rows, "must be a list of objects", hint)
+            return
+
+
+def has_name(category: dict, known: Known) -> Iterator[Fault]:
+    """A category has a name."""
+    name = category.get("name")
+    if not isinstance(name, str) or not name.strip() or not is_text(name):
+        yield _fault("no name", "name", name, "is not a text", "name the category", DROP_CLASS)
+
+
+def has_file_name(image: dict, known: Known) -> Iterator[Fault]:
+    """The file name of an image stays in the image folder."""
+    name = image.get("file_name")
+    if not isinstance(name, str) or not name.strip("./\\ ") or not is_text(name):
+        message, hint = "is not a file name", "name the image"
+    elif (
+        PurePosixPath(name).is_absolute()
+        or PureWindowsPath(name).drive
+        or ".." in name.replace("\\", "/").split("/")
+    ):
+        message, hint = "leaves the image folder", "use a path inside it"
+    else:
+        return
+    yield _fault("file name", "file_name", name, message, hint, DROP)
+
+
+def has_size(image: dict, known: Known) -> Iterator[Fault]:
+    """An image has a height and a width, and its masks fit the memory."""
+    for side in ("height", "width"):
+        if not is_integer(image.get(side)) or image[side] < 1:
+            message, hint = "is not a positive number of pixels", "write the image's size"
+            yield _fault("image size", side, image.get(side), message, hint, DROP)
+            return
+    height, width, count = (
+        image["height"],
+        image["width"],
+        known.annotations[to_integer(image.get("id"))],
+    )
+    if height * width > MAX_PIXELS:
+        message, hint = f"pixels ({height} x {width}) are over {MAX_PIXELS}", "scale the image down"
+        yield _fault("image size", "height x width", height * width, message, hint, DROP)
+    elif count * height * width > MAX_MASK_BYTES:
+        message = f"masks of {height} x {width} pixels fill the memory"
+        yield _fault("too many masks", "annotations", count, message, "cut it up", DROP)
+
+
+def has_image_and_category(row: dict, known: Known) -> Iterator[Fault]:
+    """An annotation names an image and a category of the file."""
+    for section, name, ids in (
+        ("images", "image_id", known.images),
+        ("categories", "category_id", known.categories),
+    ):
+        value = row.get(name)
+        if not is_integer(value) or value not in ids:
+            number, message = to_integer(value), f"is not among the {section}"
+            hint = f"correct it, add it to the {section}, or remove the annotation"
+            fix, change = (INTEGER, {name: number}) if number in ids else (DROP, None)
+            yield _fault(f"unknown {name}", name, value, message, hint, fix, change)
+
+
+def has_crowd_flag(row: dict, known: Known) -> Iterator[Fault]:
+    """``iscrowd`` is 0, 1 or absent."""
+    crowd = row.get("iscrowd", 0)
+    if crowd not in (0, 1):
+        yield _fault("iscrowd", "iscrowd", crowd, "is not 0 or 1", "write 0 or 1", DROP)
+
+
+def has_area(row: dict, known: Known) -> Iterator[Fault]:
+    """``area`` is a number from 0 on, or absent."""
+    area = row.get("area")
+    if area is not None and (not is_numbers([area]) or area < 0):
+        message, hint = "is not a number of pixels", "leave it out: it is computed"
+        yield _fault("area", "area", area, message, hint, REBOX, NO_BOX)
+
+
+def has_box(row: dict, known: Known) -> Iterator[Fault]:
+    """``bbox`` is x, y, width, height with an area, or absent."""
+    box = row.get("bbox")
+    if box is None:
+        return
+    if not is_numbers(box) or len(box) != 4:
+        message = "must be four finite numbers [x, y, width, height]"
+        yield _fault("box", "bbox", box, message, CORRECT, REBOX, NO_BOX)
+    elif box[2] <= 0 or box[3] <= 0:
+        message = "has no area (width and height come last)"
+        yield _fault("flat box", "bbox", box, message, CORRECT, REBOX, NO_BOX)
+
+
+def has_segmentation(row: dict, known: Known) -> Iterator[Fault]:
+    """``segmentation`` is RLE or a list of polygons, and fits the image."""
+    image, segmentation = known.images.get(to_integer(row.get("image_id"))), row.get("segmentation")
+    if image is None:
+        return
+    if isinstance(segmentation, dict):
+        yield from _fits_rle(segmentation, image["height"], image["width"])
+    elif isinstance(segmentation, list) and segmentation:
+        yield from _fits_polygons(segmentation, image["height"], image["width"])
+    else:
+        message = "must be polygons or RLE"
+        hint = "draw the segmentation, or remove the annotation"
+        yield _fault("no segmentation", "segmentation", segmentation, message, hint, DROP)
+
+
+def _fits_rle(rle: dict, height: int, width: int) -> Iterator[Fault]:
+    size = rle.get("size")
+    if size != [height, width]:
+        message = f"differs from the image's [{height}, {width}]"
+        yield _fault("RLE size", "segmentation.size", size, message, "encode again", DROP)
+        return
+    try:
+        check_rle(rle)
+    except ValueError as error:
+        message, hint = f"cannot be decoded ({error})", "write the mask again with the COCO tools"
+        yield _fault("RLE", "segmentation.counts", rle.get("counts"), message, hint, DROP)
+
+
+def _fits_polygons(polygons: list, height: int, width: int) -> Iterator[Fault]:
+    wrong = [_polygon_fault(polygon, height, width) for polygon in polygons]
+    rest = {"segmentation": [p for p, fault in zip(polygons, wrong, strict=True) if not fault]}
+    for part, fault in enumerate(wrong):
+        if fault:
+            kind, message, empty = fault
+            fix, change = (DROP_PART, rest) if empty and rest["segmentation"] else (DROP, None)
+            name, hint = f"segmentation[{part}]", "correct or remove it"
+            yield _fault(kind, name, polygons[part], message, hint, fix, change)
+
+
+def _polygon_fault(polygon: object, height: int, width: int) -> tuple[str, str, bool] | None:
+    """Kind, message, and whether the polygon certainly adds no pixel."""
+    if not is_numbers(polygon) or len(polygon) % 2:
+        return "polygon", "must be an even number of finite coordinates x, y, x, y", False
+    if len(polygon) < 6:
+        return "polygon too short", "has fewer than three points", True
+    xs, ys = polygon[0::2], polygon[1::2]
+    if max(xs) <= 0 or max(ys) <= 0 or min(xs) >= width or min(ys) >= height:
+        return "polygon outside", f"lies outside the {width} x {height} image", True
+    if min(xs) < -width or min(ys) < -height or max(xs) > 2 * width or max(ys) > 2 * height:
+        # a far-away point would cost the rasteriser memory in proportion to its distance
+        return "polygon far out", f"reaches far beyond the {width} x {height} image", False
+    return None
+
+
+def fits_file(image: dict, path: Path) -> Iterator[Fault]:
+    """The file of an image can be read and has the size that the annotations say."""
+    name, told = image["file_name"], (image["height"], image["width"])
+    try:
+        size = tuple(read_image(path).shape[1:])
+    except ValueError as error:
+        message, hint = f"cannot be opened ({error})", "restore the file, or remove the image"
+        yield _fault("unreadable image", "file_name", name, message, hint, DROP)
+        return
+    if size == told:
+        return
+    message = f"pixels in the annotations; {name} has {size[1]} x {size[0]} when upright"
+    kind, fix, change = "size differs", DROP, None
+    hint = "it was resized or turned after the annotation: use the original"
+    if size == told[::-1] and tuple(read_image(path, upright=False).shape[1:]) == told:
+        kind, fix, change = "EXIF", AS_STORED, {"as_stored": True}
+        hint = "its EXIF tag turns it: remove the tag or turn the annotations"
+    yield Fault(
+        kind, "width x height", f"{told[1]} x {told[0]}", message, hint, fix=fix, change=change
+    )
+
+
+def covers_pixels(row: dict, mask: np.ndarray) -> Iterator[Fault]:
+    """A mask has at least one pixel."""
+    if not mask.any():
+        message, hint = "covers no pixel of the image", "remove the annotation"
+        yield _fault("empty mask", "segmentation", row["segmentation"], message, hint, DROP)
+
+
+def has_box_of_mask(row: dict, mask: np.ndarray) -> Iterator[Fault]:
+    """``bbox`` is the box of the mask, up to a few pixels; a crowd's may be drawn freely."""
+    box = row.get("bbox")
+    if box is None or row.get("iscrowd", 0) or not mask.any():
+        return
+    told = np.clip([*box[:2], box[0] + box[2], box[1] + box[3]], 0, [*mask.shape[::-1]] * 2)
+    own = mask_boxes(mask[None])[0]
+    room = np.maximum(BOX_PIXELS, BOX_SHARE * (own[2:] - own[:2]))
+    if (np.abs(told - own) >= np.tile(room, 2)).any():
+        x1, y1, x2, y2 = (int(value) for value in own)
+        message = f"is not the box of the mask, [{x1}, {y1}, {x2 - x1}, {y2 - y1}]"
+        hint = "correct the box or the segmentation"
+        if np.abs(np.array(box) - own).max() <= room.max():
+            hint = "these are corners: write x, y, width, height"
+        yield _fault("box and mask", "bbox", box, message, hint, REBOX, NO_BOX)
+
+
+CATEGORY = (has_name,)  # one entry of the section each
+IMAGE = (has_file_name, has_size)
+ANNOTATION = (has_image_and_category, has_crowd_flag, has_area, has_box, has_segmentation)
+IMAGE_FILE = (fits_file,)  # once it is opened
+MASK = (covers_pixels, has_box_of_mask)  # once it is filled in
+
+
+def _fault(kind, field, value, message, hint, fix="", change=None) -> Fault:
+    return Fault(kind, field, short(value), message, hint, fix, change)
+
+
+def is_integer(value: object) -> bool:
+    """Whether a value is an integer that every library holds: not True, not 2**60."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
+
+
+def to_integer(value: object) -> int | None:
+    """Read 7, 7.0 and "7" as 7, and everything else as None."""
+    digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16
+    if digits or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    return value if is_integer(value) else None
+
+
+def is_numbers(values: object, largest: float = 1e9) -> bool:
+    """Whether a value is a list of finite numbers, none larger than this (NaN is not, either)."""
+    return isinstance(values, list) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= largest
+        for value in values
+    )
+
+
+def is_text(text: str) -> bool:
+    """Whether every system can write a text as a name: no control character, no part too long."""
+    try:
+        short_parts = all(len(p.encode("utf-8")) < 256 for p in text.replace("\\", "/").split("/"))
+    except UnicodeEncodeError:  # half a character
+        return False
+    return short_parts and all(ord(letter) >= 32 and ord(letter) != 127 for letter in text)
