@@ -1,6 +1,7 @@
 """The built site for the tests: all notebooks and one of the tests' own, and its pages parsed."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+from filelock import FileLock
 from nbformat import NotebookNode, from_dict, write
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from source_tree import NOTEBOOKS, ROOT
@@ -17,6 +19,7 @@ from mrcnn_lite.widgets.roi_explorer import explore_roi
 from mrcnn_lite.widgets.roi_pool import explore_roi_pool
 from tools.notebooks import METADATA
 
+COPIES, PAGES = ROOT / "build" / "test-notebooks", ROOT / "build" / "test-site"
 NAME = "99_of_the_tests"
 STATE = {"size": 3, "box": [20, 30, 90, 100], "map": "smooth"}
 WORDS = """# 99 · A page of the tests
@@ -83,22 +86,29 @@ def build(notebooks: Path, pages: Path) -> tuple[Path, str]:
 
 
 @cache
-def built_once() -> tuple[Path, str]:
-    """Where the site is, and what is wrong with it."""
-    notebooks = ROOT / "build" / "test-notebooks"
-    shutil.rmtree(notebooks, ignore_errors=True)
-    notebooks.mkdir(parents=True)
-    for path in NOTEBOOKS:
-        shutil.copyfile(path, notebooks / path.name)
-    write(of_the_tests(), notebooks / f"{NAME}.ipynb")
-    return build(notebooks, ROOT / "build" / "test-site")
+def built_once() -> str:
+    """What is wrong with the site; one process of a test run builds it, the others wait."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    (ROOT / "build").mkdir(exist_ok=True)
+    record = ROOT / "build" / "test-site.json"
+    with FileLock(record.with_suffix(".lock")):
+        known = json.loads(record.read_text()) if record.exists() else {}
+        if run not in known:
+            shutil.rmtree(COPIES, ignore_errors=True)
+            COPIES.mkdir()
+            for path in NOTEBOOKS:
+                shutil.copyfile(path, COPIES / path.name)
+            write(of_the_tests(), COPIES / f"{NAME}.ipynb")
+            known = {run: build(COPIES, PAGES)[1]}
+            record.write_text(json.dumps(known))
+    return known[run]
 
 
 def built_site() -> Path:
     """The site with the notebook of the tests as its last, built once for all test files."""
-    pages, wrong = built_once()
+    wrong = built_once()
     assert not wrong, wrong
-    return pages
+    return PAGES
 
 
 class Page(HTMLParser):

@@ -6,8 +6,8 @@ from urllib.parse import unquote, urldefrag
 
 import nbformat
 import pytest
-from site_pages import MIME, NAME, STATE, build, built_site, of_the_tests, parsed
-from source_tree import NOTEBOOKS, ROOT
+from site_pages import COPIES, MIME, NAME, STATE, build, built_site, of_the_tests, parsed
+from source_tree import NOTEBOOKS
 
 from mrcnn_lite.widgets import roi_explorer
 from tools.build_site import literal_keywords, script
@@ -37,8 +37,7 @@ def test_every_image_has_words():
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_every_picture_has_its_own_words(stem):
-    folder = ROOT / "build" / "test-notebooks"
-    cells = nbformat.read(folder / f"{stem}.ipynb", as_version=4).cells
+    cells = nbformat.read(COPIES / f"{stem}.ipynb", as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     wanted = [o.metadata[MIME]["alt"] for o in outputs if MIME in o.get("data", {})]
     images = parsed()[f"{stem}.html"].images
