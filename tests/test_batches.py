@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 import torch
 
-from mrcnn_lite.datasets.batches import collate, loader, place_generator
+from mrcnn_lite.datasets.batches import collate, loader, sample_generator
 from mrcnn_lite.datasets.shapes import Shapes
 from mrcnn_lite.datasets.transforms import ColourJitter, Compose, RandomDihedral
 
@@ -65,7 +65,7 @@ def test_endless_sets_are_read_from_front_to_back():
     assert read(1, Numbers(2**62), 3, start=10**9) == [[3 * 10**9 + i for i in range(3)]]
 
 
-def test_random_changes_belong_to_the_place():
+def test_random_changes_belong_to_the_position():
     change = Compose([RandomDihedral(), ColourJitter()])
     dataset = Shapes(5, seed=0, size=32)
     whole = list(islice(loader(dataset, 2, 9, change), 6))
@@ -77,12 +77,12 @@ def test_random_changes_belong_to_the_place():
             assert torch.equal(a["boxes"], b["boxes"])
             assert torch.equal(a["masks"], b["masks"])
     once = next(loader(Shapes(1, 0, 32), 2, 9, change))[0]
-    assert not torch.equal(once[0], once[1])  # one picture, two places, two changes
+    assert not torch.equal(once[0], once[1])  # one image, two positions, two changes
 
 
-def test_generators_of_places_differ():
+def test_generators_of_positions_differ():
     draws = {
-        torch.rand(1, generator=place_generator(s, p)).item() for s in range(9) for p in range(9)
+        torch.rand(1, generator=sample_generator(s, p)).item() for s in range(9) for p in range(9)
     }
     assert len(draws) == 81
 

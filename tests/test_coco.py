@@ -13,11 +13,11 @@ from pycocotools import mask as peer
 from real_data import COCO, NUTS, ROOT, real_data
 
 from mrcnn_lite.datasets.coco import CocoDataset
-from mrcnn_lite.datasets.coco_writer import trace_outline, write_coco
+from mrcnn_lite.datasets.export import trace_polygon, write_coco
 from mrcnn_lite.datasets.images import read_image
 from mrcnn_lite.datasets.masks import mask_boxes, polygons_to_mask
-from mrcnn_lite.datasets.sample import CATEGORY_IDS, SampleShapes, write_sample
 from mrcnn_lite.datasets.shapes import Shapes
+from tools.sample import CATEGORY_IDS, SampleShapes, write_sample
 
 SAMPLE = ROOT / "data" / "sample"
 SQUARE = [2, 1, 6, 1, 6, 4, 2, 4]  # columns 2..5, rows 1..3
@@ -303,7 +303,7 @@ def test_bad_pictures_are_refused_by_name(tmp_path):
 
 def test_the_sample_is_what_its_command_writes(tmp_path):
     fresh, stored = write_sample(tmp_path), SAMPLE / "instances.json"
-    hint = "after a change of the shapes run: python -m mrcnn_lite.datasets.sample data/sample"
+    hint = "after a change of the shapes run: python -m tools.sample data/sample"
     assert json.loads(fresh.read_text()) == json.loads(stored.read_text()), hint
     for picture in sorted((tmp_path / "images").iterdir()):
         # sine and cosine differ in the last bit between machines, so one level is allowed
@@ -345,11 +345,11 @@ def test_writing_any_form_reads_back(tmp_path):
         write_coco(source, tmp_path, forms=["drawing"])
 
 
-def test_outline_by_hand():
-    assert trace_outline(np.ones((1, 1))) == [1, 0, 1, 1, 0, 1, 0, 0]
+def test_polygon_by_hand():
+    assert trace_polygon(np.ones((1, 1))) == [1, 0, 1, 1, 0, 1, 0, 0]
     ring = np.ones((3, 3))
     ring[1, 1] = 0
-    assert polygons_to_mask([trace_outline(ring)], 3, 3).sum() == 9  # the hole is lost
+    assert polygons_to_mask([trace_polygon(ring)], 3, 3).sum() == 9  # the hole is lost
 
 
 def test_nuts():

@@ -9,13 +9,13 @@ from PIL import Image
 from test_coco import intact, write
 
 from mrcnn_lite.config import lite
+from mrcnn_lite.datasets.batches import without_crowds
 from mrcnn_lite.datasets.coco import CocoDataset
 from mrcnn_lite.datasets.formats import read_source
 from mrcnn_lite.datasets.images import read_image
 from mrcnn_lite.datasets.masks import mask_boxes
 from mrcnn_lite.datasets.rle import MAX_PIXELS, decode_rle
 from mrcnn_lite.datasets.scan import scan
-from mrcnn_lite.datasets.transforms import without_crowds
 from mrcnn_lite.datasets.verify import describe, verify
 from mrcnn_lite.models.mask_rcnn import MaskRCNN
 

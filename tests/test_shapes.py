@@ -1,4 +1,4 @@
-"""The drawn pictures: always the same, fairly labelled, varied, fast."""
+"""The drawn images: always the same, fairly labelled, varied, fast."""
 
 import time
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from mrcnn_lite.datasets.drawing import DISTANCES, MIN_PIXELS, draw_shape
 from mrcnn_lite.datasets.masks import mask_boxes
-from mrcnn_lite.datasets.outlines import OUTLINES, draw_outline
-from mrcnn_lite.datasets.shapes import CLASS_NAMES, ENDLESS, MIN_PIXELS, Shapes
+from mrcnn_lite.datasets.shapes import CLASS_NAMES, ENDLESS, Shapes
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +101,12 @@ def test_objects_stand_out_but_not_flatly(samples):
     assert inner.min() > 0.02  # noise and shading everywhere
 
 
-@pytest.mark.parametrize("name", OUTLINES)
-def test_outlines_are_distances(name):
-    # Along the outline the slope of a signed distance is 1 per pixel.
+@pytest.mark.parametrize("name", DISTANCES)
+def test_shapes_are_distances(name):
+    # Along the edge the slope of a signed distance is 1 per pixel.
     random = np.random.default_rng(5)
     for _ in range(20):
-        _, _, distance = draw_outline(random, name, 128)
+        _, _, distance = draw_shape(random, name, 128)
         slope = np.hypot(*np.gradient(distance))
         near = np.abs(distance) < 0.5
         assert near.sum() > 15
@@ -138,4 +138,4 @@ def test_drawing_is_fast():
         for index in range(start, start + 20):
             dataset[index]
         best = min(best, (time.process_time() - begin) / 20)
-    assert best < 5e-3, f"{best * 1e3:.1f} ms per picture"  # 1.3 ms on a quiet core
+    assert best < 5e-3, f"{best * 1e3:.1f} ms per image"  # 1.3 ms on a quiet core

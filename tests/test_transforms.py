@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mrcnn_lite.datasets.batches import without_crowds
 from mrcnn_lite.datasets.masks import mask_boxes
 from mrcnn_lite.datasets.shapes import Shapes
 from mrcnn_lite.datasets.transforms import (
@@ -20,7 +21,6 @@ from mrcnn_lite.datasets.transforms import (
     flip_x,
     flip_y,
     transpose,
-    without_crowds,
 )
 
 QUICK = settings(derandomize=True, deadline=None, max_examples=60)

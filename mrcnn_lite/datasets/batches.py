@@ -1,10 +1,10 @@
 """Batches for training: endless, and resumable from nothing but a seed and a step.
 
-Which sample stands at which place, and which random changes it gets, is computed from the seed and
-the place. So a run that was cut off goes on with exactly the samples that it would have seen, and
-several processes share a data set without talking to each other. Samples are made in the training
-process itself: a drawn shape costs about 1 ms and a crop of a photograph 2 ms, less than it costs
-to hand them over from a worker process.
+Which sample stands at which position of the order of training, and which random changes it gets,
+is computed from the seed and the position. So a run that was cut off goes on with exactly the
+samples that it would have seen, and several processes share a data set without talking to each
+other. Samples are made in the training process itself: a drawn shape costs about 1 ms and a crop
+of a photograph 2 ms, less than it costs to hand them over from a worker process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,23 +12,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Generator, Tensor
 
-from .transforms import Transform, without_crowds
+from .transforms import Sample, Transform
 
 LONG = 1_000_000  # a longer set is read from front to back: it is never read twice
 _MIX = 0x9E3779B97F4A7C15  # odd constant that spreads neighbouring seeds over 64 bits
-
-
-def collate(samples: Sequence[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:
-    """Turn a list of samples into the two lists that the model takes.
-
-    Args:
-        samples: (image ``Tensor[3, H, W]``, target) pairs; sizes may differ.
-
-    Returns:
-        The images and the targets.
-    """
-    images, targets = zip(*samples, strict=True) if samples else ((), ())
-    return list(images), list(targets)
 
 
 def loader(
@@ -72,41 +59,56 @@ def loader(
     while True:
         first = (step * world_size + rank) * batch_size
         samples = []
-        for place in range(first, first + batch_size):
-            image, target = without_crowds(*dataset[order[place]])
+        for position in range(first, first + batch_size):
+            image, target = without_crowds(*dataset[order[position]])
             if transform is not None:
-                image, target = transform(image, target, place_generator(seed, place))
+                image, target = transform(image, target, sample_generator(seed, position))
             samples.append((image, target))
         yield collate(samples)
         step += 1
 
 
-def place_generator(seed: int, place: int) -> Generator:
+def collate(samples: Sequence[Sample]) -> tuple[list[Tensor], list[dict]]:
+    """Turn (image, target) pairs of any sizes into the two lists that the model takes."""
+    images, targets = zip(*samples, strict=True) if samples else ((), ())
+    return list(images), list(targets)
+
+
+def without_crowds(image: Tensor, target: dict) -> Sample:
+    """Leave out the crowd regions, which have no single box or mask to learn."""
+    single = target["iscrowd"] == 0
+    if single.all():  # the usual case; whole masks are large
+        return image, target
+    fields = ("boxes", "labels", "masks", "iscrowd", "area")
+    return image, {**target, **{field: target[field][single] for field in fields}}
+
+
+def sample_generator(seed: int, position: int) -> Generator:
     """The generator of the random changes of one sample.
 
     Args:
         seed: Of the run.
-        place: Number of the sample in the order of training.
+        position: Number of the sample in the order of training.
 
     Returns:
         A generator on the CPU, the same for the same arguments.
     """
-    return torch.Generator().manual_seed((seed * _MIX + place) % 2**63)
+    return torch.Generator().manual_seed((seed * _MIX + position) % 2**63)
 
 
 class _Order:
-    """Which sample stands at a place of the endless order; keeps one pass at a time."""
+    """Which sample stands at a position of the endless order; keeps one pass at a time."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.count, self.seed = count, seed
         self.epoch, self.samples = -1, []
 
-    def __getitem__(self, place: int) -> int:
-        epoch, within = divmod(place, self.count)
+    def __getitem__(self, position: int) -> int:
+        epoch, within = divmod(position, self.count)
         if self.count > LONG:
             return within
         if epoch != self.epoch:
-            generator = place_generator(self.seed + 1, epoch)
+            generator = sample_generator(self.seed + 1, epoch)
             self.samples = torch.randperm(self.count, generator=generator).tolist()
             self.epoch = epoch
         return self.samples[within]

@@ -1,8 +1,9 @@
-"""Changes of an image together with its boxes and masks, for training on few pictures.
+"""Changes of an image together with its boxes and masks, for training on few images.
 
-A transform is called with an image, its target and a generator, and returns a new image and target;
-it never writes into its input. Masks are resampled by pixel centres: a new pixel belongs to an
-object when its centre does. Boxes are taken again from the masks wherever pixels can be lost.
+A transform is called with an image ``[3, H, W]``, its target and a generator, and returns a new
+image and target; it never writes into its input. Masks are resampled by pixel centres: a new pixel
+belongs to an object when its centre does. Boxes are taken again from the masks wherever pixels can
+be lost.
 """
 
 import math
@@ -19,17 +20,13 @@ Transform = Callable[[Tensor, dict, Generator], Sample]
 
 
 class Compose:
-    """Several transforms in a row.
-
-    Args:
-        transforms: Applied in this order.
-    """
+    """Several transforms in a row, applied in this order."""
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
         self.transforms = list(transforms)
 
     def __call__(self, image: Tensor, target: dict, generator: Generator) -> Sample:
-        """Apply all of them; see the module for the arguments."""
+        """Apply all of them."""
         for transform in self.transforms:
             image, target = transform(image, target, generator)
         return image, target
@@ -48,24 +45,16 @@ class RandomDihedral:
         self.allowed = torch.tensor([flip_x, flip_y, transpose])
 
     def __call__(self, image: Tensor, target: dict, generator: Generator) -> Sample:
-        """Apply a random one; see the module for the arguments."""
+        """Apply a random one."""
         chosen = (torch.rand(3, generator=generator) < 0.5) & self.allowed
-        for change, wanted in zip((flip_x, flip_y, transpose), chosen.tolist(), strict=True):
-            if wanted:
+        for change, is_chosen in zip((flip_x, flip_y, transpose), chosen.tolist(), strict=True):
+            if is_chosen:
                 image, target = change(image, target)
         return image, target
 
 
 def flip_x(image: Tensor, target: dict) -> Sample:
-    """Mirror left and right.
-
-    Args:
-        image: ``Tensor[3, H, W]``.
-        target: Its target.
-
-    Returns:
-        The new image and target.
-    """
+    """Mirror left and right."""
     x1, y1, x2, y2 = target["boxes"].unbind(1)
     width = image.shape[2]
     boxes = torch.stack([width - x2, y1, width - x1, y2], dim=1)  # [G, 4]
@@ -73,15 +62,7 @@ def flip_x(image: Tensor, target: dict) -> Sample:
 
 
 def flip_y(image: Tensor, target: dict) -> Sample:
-    """Mirror top and bottom.
-
-    Args:
-        image: ``Tensor[3, H, W]``.
-        target: Its target.
-
-    Returns:
-        The new image and target.
-    """
+    """Mirror top and bottom."""
     x1, y1, x2, y2 = target["boxes"].unbind(1)
     height = image.shape[1]
     boxes = torch.stack([x1, height - y2, x2, height - y1], dim=1)  # [G, 4]
@@ -89,15 +70,7 @@ def flip_y(image: Tensor, target: dict) -> Sample:
 
 
 def transpose(image: Tensor, target: dict) -> Sample:
-    """Exchange rows and columns.
-
-    Args:
-        image: ``Tensor[3, H, W]``.
-        target: Its target.
-
-    Returns:
-        The new image ``Tensor[3, W, H]`` and target.
-    """
+    """Exchange rows and columns; the new image is ``[3, W, H]``."""
     boxes = target["boxes"][:, [1, 0, 3, 2]]  # [G, 4]
     masks = target["masks"].transpose(1, 2).contiguous()  # [G, W, H]
     return image.transpose(1, 2).contiguous(), {**target, "boxes": boxes, "masks": masks}
@@ -115,7 +88,7 @@ class Resize:
         self.shorter, self.longest = shorter, longest
 
     def __call__(self, image: Tensor, target: dict, generator: Generator | None = None) -> Sample:
-        """Apply it; see the module for the arguments. The generator is not used."""
+        """Apply it; the generator is not used."""
         height, width = image.shape[1:]
         scale = self.shorter / min(height, width)
         if self.longest is not None:
@@ -126,7 +99,7 @@ class Resize:
 
 
 class RandomScaleCrop:
-    """Scale the image by chance, then cut out a square at a random place.
+    """Scale the image by chance, then cut out a square at a random position.
 
     Args:
         size: Side of the square in pixels.
@@ -150,7 +123,7 @@ class RandomScaleCrop:
         self.min_pixels, self.min_share = min_pixels, min_share
 
     def __call__(self, image: Tensor, target: dict, generator: Generator) -> Sample:
-        """Apply it by chance; see the module for the arguments."""
+        """Apply it by chance."""
         height, width = image.shape[1:]
         random = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
         low, high = (math.log(side) for side in self.shorter)
@@ -176,7 +149,7 @@ class ColourJitter:
         self.ranges = torch.tensor([brightness, contrast, saturation])
 
     def __call__(self, image: Tensor, target: dict, generator: Generator) -> Sample:
-        """Apply it by chance; see the module for the arguments."""
+        """Apply it by chance."""
         draws = (2 * torch.rand(3, generator=generator) - 1) * self.ranges
         brightness, contrast, saturation = draws.tolist()
         grey = image.mean(0, keepdim=True)  # [1, H, W]
@@ -235,21 +208,3 @@ def _pixels_under_centres(start: int, stop: int, count: int) -> Tensor:
     """The old pixel that holds the centre of each of ``count`` new pixels, ``int64[count]``."""
     centres = (torch.arange(count, dtype=torch.float64) + 0.5) * ((stop - start) / count)
     return start + centres.floor().to(torch.int64)
-
-
-def without_crowds(image: Tensor, target: dict, generator: Generator | None = None) -> Sample:
-    """Leave out the crowd regions, which have no single box or mask to learn.
-
-    Args:
-        image: ``Tensor[3, H, W]``, returned as it is.
-        target: Its target.
-        generator: Not used.
-
-    Returns:
-        The image and the target without crowds.
-    """
-    single = target["iscrowd"] == 0
-    if single.all():  # the usual case; whole masks are large
-        return image, target
-    fields = ("boxes", "labels", "masks", "iscrowd", "area")
-    return image, {**target, **{field: target[field][single] for field in fields}}

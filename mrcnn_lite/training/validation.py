@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator
 
-from ..datasets.batches import collate
-from ..datasets.transforms import without_crowds
+from ..datasets.batches import collate, without_crowds
 from ..models import MaskRCNN
 from ..models.matching import random_keys
 from ..models.processes import ALONE

@@ -10,7 +10,9 @@ from .masks import polygons_to_mask
 from .rle import encode_rle
 
 FORMS = ("polygon", "compressed", "uncompressed")
-_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, column): right, down, left, up
+STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, column): right, down, left, up
+# From a pixel corner, the pixels ahead to the left and to the right, per heading.
+AHEAD = (((-1, 0), (0, 0)), ((0, 0), (0, -1)), ((0, -1), (-1, -1)), ((-1, -1), (-1, 0)))
 
 
 def write_coco(
@@ -74,7 +76,7 @@ def write_coco(
     return path
 
 
-def trace_outline(mask: np.ndarray) -> list[float]:
+def trace_polygon(mask: np.ndarray) -> list[float]:
     """Walk around a mask along the edges of its pixels.
 
     Args:
@@ -85,42 +87,29 @@ def trace_outline(mask: np.ndarray) -> list[float]:
         The corners x, y, x, y, … clockwise, in whole pixels.
     """
     inside = np.pad(np.asarray(mask, dtype=bool), 1)
-    row, column = np.argwhere(inside)[0]
-    start = (int(row), int(column))
-    place, heading = start, 0  # on the top left corner of the first pixel, going right
+    row, column = start = tuple(np.argwhere(inside)[0].tolist())
+    heading = 0  # on the top left corner of the first pixel, going right
     corners: list[float] = []
     while True:
-        row, column = place[0] + _STEPS[heading][0], place[1] + _STEPS[heading][1]
-        # The two pixels ahead; the mask is always on the right of the walk.
-        left, right = _pixels_ahead(row, column, heading)
-        place = (row, column)
-        turn = -1 if inside[left] and inside[right] else 0 if inside[right] else 1
+        row, column = row + STEPS[heading][0], column + STEPS[heading][1]
+        # The mask is always on the right of the walk.
+        left, right = (inside[row + y, column + x] for y, x in AHEAD[heading])
+        turn = -1 if left and right else 0 if right else 1
         if turn:
             corners += [float(column - 1), float(row - 1)]
             heading = (heading + turn) % 4
-        if place == start and heading == 0:
+        if (row, column) == start and heading == 0:
             return corners
-
-
-def _pixels_ahead(row: int, column: int, heading: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The pixels ahead to the left and to the right of a walker on a pixel corner."""
-    ahead = {
-        0: ((row - 1, column), (row, column)),
-        1: ((row, column), (row, column - 1)),
-        2: ((row, column - 1), (row - 1, column - 1)),
-        3: ((row - 1, column - 1), (row - 1, column)),
-    }
-    return ahead[heading]
 
 
 def _write_mask(mask: np.ndarray, form: str) -> list | dict:
     if form == "polygon":
-        outlines, rest = [], mask != 0
+        polygons, rest = [], mask != 0
         while rest.any():
-            outlines.append(trace_outline(rest))
-            rest = rest & (polygons_to_mask(outlines[-1:], *mask.shape) == 0)
-        if (polygons_to_mask(outlines, *mask.shape) == (mask != 0)).all():
-            return outlines
+            polygons.append(trace_polygon(rest))
+            rest = rest & (polygons_to_mask(polygons[-1:], *mask.shape) == 0)
+        if (polygons_to_mask(polygons, *mask.shape) == (mask != 0)).all():
+            return polygons
     return encode_rle(mask, compress=form != "uncompressed")
 
 

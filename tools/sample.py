@@ -1,9 +1,9 @@
-"""The small sample in ``data/sample``: eight drawn pictures in COCO's format.
+"""The small sample in ``data/sample``: eight drawn images in COCO's format.
 
 It has everything that a COCO file can hold: polygons of one and of several parts, both kinds of
-RLE, a crowd region, a picture without objects, and category ids with gaps. To write it again:
+RLE, a crowd region, an image without objects, and category ids with gaps. To write it again:
 
-    python -m mrcnn_lite.datasets.sample data/sample
+    python -m tools.sample data/sample
 """
 
 import sys
@@ -12,17 +12,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .coco_writer import write_coco
-from .masks import mask_boxes
-from .shapes import CLASS_NAMES, Shapes
+from mrcnn_lite.datasets.export import write_coco
+from mrcnn_lite.datasets.masks import mask_boxes
+from mrcnn_lite.datasets.shapes import CLASS_NAMES, Shapes
 
 SEED, SIZE = 2024, 112  # pixels; noise does not compress, and 128 would make 330 KB
-COUNT = 8  # the last one is the first picture without objects
+COUNT = 8  # the last one is the first image without objects
 CATEGORY_IDS = (1, 2, 4, 7, 9)
 
 
 class SampleShapes:
-    """The eight pictures as a data set; the first that can has its repeated class as a crowd."""
+    """The eight images as a data set; the first that can has its repeated class as a crowd."""
 
     class_names = CLASS_NAMES
 
@@ -37,7 +37,7 @@ class SampleShapes:
             elif len(drawn) < COUNT - 1:
                 if crowd is None and repeated and len(labels) > 3:
                     crowd = [row for row in repeated if labels[row] == labels[repeated[0]]]
-                    target = join_to_crowd(target, crowd)
+                    target = _join_to_crowd(target, crowd)
                 drawn.append((image, target))
             if empty and len(drawn) == COUNT - 1:
                 break
@@ -47,28 +47,13 @@ class SampleShapes:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict]:
-        """Give one of them.
-
-        Args:
-            index: 0 to 7.
-
-        Returns:
-            Image and target, as every data set.
-        """
+        """Give image and target number 0 to 7."""
         image, target = self.samples[index]
         return image, {**target, "image_id": index}
 
 
-def join_to_crowd(target: dict, members: list[int]) -> dict:
-    """Replace some objects of one class by a single crowd region, put last.
-
-    Args:
-        target: With its objects.
-        members: Rows of the objects.
-
-    Returns:
-        The new target.
-    """
+def _join_to_crowd(target: dict, members: list[int]) -> dict:
+    """Replace some objects of one class by a single crowd region, put last."""
     others = [row for row in range(len(target["labels"])) if row not in members]
     crowd = target["masks"][members].amax(0, keepdim=True)  # [1, H, W]
     masks = torch.cat([target["masks"][others], crowd])  # [G, H, W]
@@ -83,14 +68,7 @@ def join_to_crowd(target: dict, members: list[int]) -> dict:
 
 
 def write_sample(folder: str | Path) -> Path:
-    """Write the sample.
-
-    Args:
-        folder: Receives ``instances.json`` and ``images/``.
-
-    Returns:
-        The path of the annotation file.
-    """
+    """Write ``instances.json`` and ``images/`` into a folder; gives the path of the file."""
     return write_coco(SampleShapes(), folder, category_ids=CATEGORY_IDS)
 
 
