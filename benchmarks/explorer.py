@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import provenance
-from mrcnn_lite.widgets.roi_explorer import explore_roi
+from mrcnn_lite.lessons.kit.roi_explorer.explorer import explore_roi
 from tools.explorer_picture import ADDRESS, FLAGS, PAGE, STATE, serve
 
 LIMIT_MS = 16

@@ -16,7 +16,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import compare, provenance
-from mrcnn_lite.evaluation.twins import make_pictures, make_twins, one_class_at_a_time
+from mrcnn_lite.lessons.n11_whole_network.reference_pair import (
+    make_pictures,
+    make_twins,
+    one_class_at_a_time,
+)
 
 GOAL = 1.2
 SIZE = (480, 640)  # becomes 800 x 1066

@@ -15,7 +15,7 @@ from benchmarks.gpu import Stage, require
 from benchmarks.inference_cpu import differences
 from benchmarks.step_gpu import make_batch, twins
 from benchmarks.table import Goal, Row
-from mrcnn_lite.evaluation.twins import one_class_at_a_time
+from mrcnn_lite.lessons.n11_whole_network.reference_pair import one_class_at_a_time
 
 NAME = "inference_gpu"
 GOALS = {

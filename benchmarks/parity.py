@@ -5,7 +5,7 @@
     python -m benchmarks.parity --itself     torchvision's float32 gradients in two memory layouts
 
 Every number is the largest over the seeds and sizes. The exit status is 1 when a bound is broken.
-What is compared, and how, is told in `mrcnn_lite/evaluation/parity.py`.
+What is compared, and how, is told in `mrcnn_lite/lessons/n11_whole_network/parity.py`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import provenance
-from mrcnn_lite.evaluation.parity import (
+from mrcnn_lite.lessons.n11_whole_network.parity import (
     Row,
     compare_detections,
     compare_training,
     distance,
     gradients,
 )
-from mrcnn_lite.evaluation.twins import VERSIONS, make_pictures, make_twins
+from mrcnn_lite.lessons.n11_whole_network.reference_pair import VERSIONS, make_pictures, make_twins
 
 # (H, W) of the two pictures of a batch: one is not resized, some are enlarged, some shrunk.
 SIZES = ([(128, 160), (131, 128)], [(97, 143), (211, 120)], [(300, 200), (256, 384)])

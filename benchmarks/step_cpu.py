@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from benchmarks.timing import compare, provenance
 from mrcnn_lite.config import Config, lite
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.evaluation.twins import share_sample
+from mrcnn_lite.lessons.n11_whole_network.reference_pair import share_sample
 from mrcnn_lite.models import MaskRCNN
 from mrcnn_lite.models.backbone import GROUPS
 

@@ -19,7 +19,11 @@ from torch import Tensor, nn
 from benchmarks.gpu import Stage, require
 from benchmarks.table import Goal, Row
 from mrcnn_lite.config import lite
-from mrcnn_lite.evaluation.twins import make_pictures, make_twins, share_sample
+from mrcnn_lite.lessons.n11_whole_network.reference_pair import (
+    make_pictures,
+    make_twins,
+    share_sample,
+)
 from mrcnn_lite.models import MaskRCNN
 
 NAME = "step_gpu"

@@ -86,7 +86,7 @@ def draw(rows: list[Row], path: Path) -> None:
     """
     import matplotlib.pyplot as plt
 
-    from mrcnn_lite.viz.style import CYCLE
+    from mrcnn_lite.lessons.kit.style import CYCLE
 
     fields = [f for f in SWEEPS if any(row.details.get("field") == f for row in rows)]
     fig, axes = plt.subplots(

@@ -20,17 +20,17 @@ from typing import Any
 
 import ipywidgets as ipw
 
-from mrcnn_lite import widgets
-from mrcnn_lite.widgets.base import Explorer
+from mrcnn_lite import lessons
+from mrcnn_lite.lessons.kit.explorer import Explorer
 
 LIMIT_MS = 100
 
 
 def explorers() -> dict[str, Callable[[], Explorer]]:
-    """Every `explore_…` function of `mrcnn_lite.widgets` that gives an `Explorer`."""
+    """Every `explore_…` function of the lessons that gives an `Explorer`."""
     found = {}
-    for entry in pkgutil.iter_modules(widgets.__path__):
-        module = importlib.import_module(f"{widgets.__name__}.{entry.name}")
+    for entry in pkgutil.walk_packages(lessons.__path__, f"{lessons.__name__}."):
+        module = importlib.import_module(entry.name)
         for name, value in vars(module).items():
             if not name.startswith("explore_") or value.__module__ != module.__name__:
                 continue

@@ -258,7 +258,7 @@ def run_predict(options: argparse.Namespace) -> None:
     from PIL import Image
 
     from .datasets.images import read_image
-    from .viz.instances import paint_instances
+    from .draw import paint_instances
 
     model, class_names = load_weights(options.weights)
     device = pick_device(options.device)

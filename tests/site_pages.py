@@ -14,9 +14,9 @@ from nbformat import NotebookNode, from_dict, write
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from source_tree import NOTEBOOKS, ROOT
 
-from mrcnn_lite.viz.style import picture_png
-from mrcnn_lite.widgets.roi_explorer import explore_roi
-from mrcnn_lite.widgets.roi_pool import explore_roi_pool
+from mrcnn_lite.lessons.kit.roi_explorer.explorer import explore_roi
+from mrcnn_lite.lessons.kit.style import picture_png
+from mrcnn_lite.lessons.n01_roi_pool.explorer import explore_roi_pool
 from tools.notebooks import METADATA
 
 COPIES, PAGES = ROOT / "build" / "test-notebooks", ROOT / "build" / "test-site"

@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrcnn_lite.evaluation.average_precision import (
-    average_precision,
-    match,
-    sample_precision,
-)
+from mrcnn_lite.evaluation.average_precision import average_precision, match, sample_precision
 
 NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 SIDE = 140  # pixels of the pictures: objects of all three sizes fit

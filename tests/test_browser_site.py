@@ -10,7 +10,7 @@ from browser_tools import MARKS, watched_page
 from site_pages import NAME, built_site
 from source_tree import NOTEBOOKS
 
-from mrcnn_lite.widgets.roi_explorer import STATE, RoIExplorer
+from mrcnn_lite.lessons.kit.roi_explorer.explorer import STATE, RoIExplorer
 
 pytestmark = MARKS
 

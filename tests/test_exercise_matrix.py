@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mrcnn_lite.exercises import check, progress
-from mrcnn_lite.exercises.__main__ import main
-from mrcnn_lite.exercises.matrix import examine, spoiled
-from mrcnn_lite.exercises.registry import Exercise, Mistake, Verdict, combine, every, find
-from mrcnn_lite.exercises.sources import Chapter, chapter_of
+from mrcnn_lite.lessons.kit import check, progress
+from mrcnn_lite.lessons.kit.exercise import Exercise, Mistake, Verdict, combine, every, find
+from tools.exercise_matrix import examine, main, spoiled
+from tools.exercise_sources import Chapter, chapter_of
 
 
 @pytest.mark.parametrize("name", every())
@@ -76,7 +75,7 @@ def test_a_grader_that_lets_everything_pass_is_found():
 def test_a_grader_that_lets_nothing_pass_is_found(monkeypatch, capsys):
     broken = changed(grade=lambda answer: Verdict(False, "Not yet"), mistakes=(WRONG,))
     assert (broken.solution, broken.stub, broken.unknown, broken.signs) == (False, True, True, "o")
-    monkeypatch.setattr("mrcnn_lite.exercises.__main__.examine", lambda exercise: broken)
+    monkeypatch.setattr("tools.exercise_matrix.examine", lambda exercise: broken)
     assert main(["13"]) == 1
     printed = capsys.readouterr().out
     assert "solution does not pass: Not yet" in printed

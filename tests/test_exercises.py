@@ -12,9 +12,11 @@ import pytest
 import torch
 from source_tree import ROOT
 
-from mrcnn_lite.exercises import check, hint, roi_align, roi_pool
-from mrcnn_lite.exercises.registry import combine, find
-from mrcnn_lite.exercises.sources import chapter_of
+from mrcnn_lite.lessons.kit import check, hint
+from mrcnn_lite.lessons.kit.exercise import combine, find
+from mrcnn_lite.lessons.n01_roi_pool import exercises as roi_pool
+from mrcnn_lite.lessons.n03_roi_align import exercises as roi_align
+from tools.exercise_sources import chapter_of
 
 
 def cells(stem: str) -> list[dict]:

@@ -11,8 +11,9 @@ import torchvision
 from test_exercises import broken
 
 from mrcnn_lite import ops
-from mrcnn_lite.exercises import matcher, nms
-from mrcnn_lite.exercises.registry import find
+from mrcnn_lite.lessons.kit.exercise import find
+from mrcnn_lite.lessons.n07_anchors_to_positives import exercises as matcher
+from mrcnn_lite.lessons.n07_anchors_to_positives import nms_exercise as nms
 
 MODULES = {"07-nms": nms, "07-matcher": matcher}
 each = pytest.mark.parametrize("name", MODULES)

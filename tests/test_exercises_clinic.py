@@ -9,16 +9,22 @@ from PIL import Image
 
 from mrcnn_lite.datasets import open_dataset
 from mrcnn_lite.datasets.formats import read_source
-from mrcnn_lite.datasets.parts import write_parts
 from mrcnn_lite.datasets.rle import decode_rle
 from mrcnn_lite.datasets.scan import scan
-from mrcnn_lite.exercises import repair
-from mrcnn_lite.exercises.registry import find
-from mrcnn_lite.exercises.sources import chapter_of
-from mrcnn_lite.viz.clinic import draw_failures
-from mrcnn_lite.viz.style import picture_png
-from mrcnn_lite.viz.training import LOSSES
-from mrcnn_lite.widgets.clinic import ILLNESSES, OPEN, Clinic, Patient, explore_clinic
+from mrcnn_lite.lessons.kit.exercise import find
+from mrcnn_lite.lessons.kit.style import picture_png
+from mrcnn_lite.lessons.n12_training.pictures import LOSSES
+from mrcnn_lite.lessons.n18_your_own_data import repair_exercise as repair
+from mrcnn_lite.lessons.n18_your_own_data.explorer import (
+    ILLNESSES,
+    OPEN,
+    Clinic,
+    Patient,
+    explore_clinic,
+)
+from mrcnn_lite.lessons.n18_your_own_data.pictures import draw_failures
+from mrcnn_lite.lessons.n18_your_own_data.toy_dataset import write_parts
+from tools.exercise_sources import chapter_of
 
 each = pytest.mark.parametrize("name", ["18-label-maps", "18-repair"])
 

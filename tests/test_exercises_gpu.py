@@ -9,8 +9,8 @@ import pytest
 import torch
 from test_exercises import broken, not_implemented
 
-from mrcnn_lite.exercises import gpu_roi_align
-from mrcnn_lite.exercises.registry import find
+from mrcnn_lite.lessons.kit.exercise import find
+from mrcnn_lite.lessons.n16_gpu_roi_align import exercises as gpu_roi_align
 
 each = pytest.mark.parametrize("exercise", ["16-channel-block", "16-touched"])
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from test_exercises import broken, not_implemented
 
-from mrcnn_lite.exercises import gpu_training
-from mrcnn_lite.exercises.registry import find
+from mrcnn_lite.lessons.kit.exercise import find
+from mrcnn_lite.lessons.n17_gpu_training import exercises as gpu_training
 
 each = pytest.mark.parametrize("exercise", ["17-deterministic", "17-no-waits"])
 

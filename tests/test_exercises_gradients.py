@@ -10,9 +10,12 @@ import pytest
 import torch
 from test_exercises import broken
 
-from mrcnn_lite.exercises import box_gradient, roi_gradients
-from mrcnn_lite.exercises.registry import find
-from mrcnn_lite.exercises.sources import chapter_of
+from mrcnn_lite.lessons.kit.exercise import find
+from mrcnn_lite.lessons.n05_gradients_and_two_small_matrices import (
+    box_gradient_exercise as box_gradient,
+)
+from mrcnn_lite.lessons.n05_gradients_and_two_small_matrices import exercises as roi_gradients
+from tools.exercise_sources import chapter_of
 
 OURS = {
     "05-matrix": roi_gradients._axis_variant,

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from mrcnn_lite.exercises import check, hint, mask_head
-from mrcnn_lite.exercises.registry import find
+from mrcnn_lite.lessons.kit import check, hint
+from mrcnn_lite.lessons.kit.exercise import find
+from mrcnn_lite.lessons.n08_mask_branch import exercises as mask_head
 
 OURS = ("08-mask-head", "09-mask-targets", "09-mask-loss", "10-paste")
 each = pytest.mark.parametrize("exercise", OURS)

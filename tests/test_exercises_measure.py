@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_lite.exercises.registry import find
-from mrcnn_lite.widgets.average_precision import explore_average_precision
-from mrcnn_lite.widgets.journey import STAGES, explore_journey
+from mrcnn_lite.lessons.kit.exercise import find
+from mrcnn_lite.lessons.n11_whole_network.explorer import STAGES, explore_journey
+from mrcnn_lite.lessons.n13_average_precision.explorer import explore_average_precision
 
 each = pytest.mark.parametrize("name", ["11-pooler", "13-average-precision"])
 

@@ -13,10 +13,16 @@ import torchvision
 from test_exercises import broken
 
 from mrcnn_lite import ops
-from mrcnn_lite.exercises import pixels
-from mrcnn_lite.exercises.registry import find
-from mrcnn_lite.viz.pixels import read_along, read_at
-from mrcnn_lite.widgets.ruler import CURVES, IMAGE, STRIDES, RulerState, explore_ruler
+from mrcnn_lite.lessons.kit.exercise import find
+from mrcnn_lite.lessons.n02_where_are_the_pixels import exercises as pixels
+from mrcnn_lite.lessons.n02_where_are_the_pixels.explorer import (
+    CURVES,
+    IMAGE,
+    STRIDES,
+    RulerState,
+    explore_ruler,
+)
+from mrcnn_lite.lessons.n02_where_are_the_pixels.pictures import read_along, read_at
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 import torchvision
 
-from mrcnn_lite.exercises import pyramid
-from mrcnn_lite.exercises.registry import find
-from mrcnn_lite.exercises.sources import chapter_of
+from mrcnn_lite.lessons.kit.exercise import find
+from mrcnn_lite.lessons.n06_feature_pyramids import exercises as pyramid
 from mrcnn_lite.ops import roi_align
+from tools.exercise_sources import chapter_of
 
 
 def test_the_right_variants_are_right():

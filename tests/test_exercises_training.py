@@ -8,7 +8,8 @@ import re
 import pytest
 
 from mrcnn_lite.datasets.transforms import flip_x
-from mrcnn_lite.exercises import blocks, flip
+from mrcnn_lite.lessons.n00_start_here import exercises as blocks
+from mrcnn_lite.lessons.n12_training import exercises as flip
 
 RIGHT = {question: answer for question, (answer, _) in blocks.QUESTIONS.items()}
 

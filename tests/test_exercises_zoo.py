@@ -7,8 +7,8 @@ import pytest
 import torch
 from test_exercises import broken, not_implemented
 
-from mrcnn_lite.exercises import roi_zoo
-from mrcnn_lite.exercises.registry import find
+from mrcnn_lite.lessons.kit.exercise import find
+from mrcnn_lite.lessons.n04_roi_operator_zoo import exercises as roi_zoo
 
 OURS = ("04-border", "04-crop")
 each = pytest.mark.parametrize("exercise", OURS)

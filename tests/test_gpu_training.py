@@ -12,13 +12,14 @@ from torch import nn
 
 from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.exercises.sources import chapter_of
+from mrcnn_lite.lessons.kit import style
+from mrcnn_lite.lessons.n16_gpu_roi_align import traffic
+from mrcnn_lite.lessons.n17_gpu_training import pictures as draw
+from mrcnn_lite.lessons.n17_gpu_training.explorer import RooflineState, explore_roofline
+from mrcnn_lite.lessons.n17_gpu_training.profile import STAGES, profile_step
+from mrcnn_lite.lessons.n17_gpu_training.work import NAMES, step_stages, step_work, weight_counts
 from mrcnn_lite.training import TrainingRun, training_batches
-from mrcnn_lite.training.profile import STAGES, profile_step
-from mrcnn_lite.training.work import NAMES, step_stages, step_work, weight_counts
-from mrcnn_lite.viz import roofline as draw
-from mrcnn_lite.viz import style, traffic
-from mrcnn_lite.widgets.roofline import RooflineState, explore_roofline
+from tools.exercise_sources import chapter_of
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CELLS = [text for kind, text in chapter_of("17-no-waits").cells if kind == "code"]

@@ -16,14 +16,26 @@ RANK = {
     "ops": 1,
     "kernels": 2,
     "datasets": 2,
-    "viz": 2,
+    "draw": 2,
     "models": 3,
     "training": 4,
     "evaluation": 4,
-    "widgets": 5,
-    "exercises": 5,
-    "cli": 6,
-    "__main__": 7,
+    "cli": 5,
+    "__main__": 6,
+    "lessons": 6,  # what is said of lessons among themselves: below
+}
+# A lesson that uses another's room: named here, and rarely.
+LESSONS_THAT_BORROW = {
+    ("kit", "n01_roi_pool"),
+    ("kit", "n03_roi_align"),
+    ("n00_start_here", "n08_mask_branch"),
+    ("n03_roi_align", "n01_roi_pool"),
+    ("n04_roi_operator_zoo", "n01_roi_pool"),
+    ("n05_gradients_and_two_small_matrices", "n01_roi_pool"),
+    ("n05_gradients_and_two_small_matrices", "n03_roi_align"),
+    ("n12_training", "n00_start_here"),
+    ("n17_gpu_training", "n16_gpu_roi_align"),
+    ("n18_your_own_data", "n12_training"),
 }
 HEAVY = {"torchvision", "matplotlib", "ipywidgets", "faster_coco_eval", "PIL", "triton", "pandas"}
 NAMES = {dotted(path) for path in MODULES}
@@ -63,6 +75,21 @@ def test_imports_come_from_a_lower_rank_or_the_own_folder(path):
             continue
         allowed = part(name) == part(own) or RANK[part(name)] < RANK[part(own)]
         assert allowed, f"{own} imports {name}: see the ranks in CONTRIBUTING.md"
+
+
+def lesson(name: str) -> str | None:
+    """The lesson's folder, or `kit`, to which a module belongs; None for the library."""
+    parts = name.split(".")
+    return parts[2] if parts[1:2] == ["lessons"] and len(parts) > 2 else None
+
+
+def test_nothing_outside_imports_lessons_and_lessons_keep_to_themselves():
+    for path in MODULES:
+        own = lesson(dotted(path))
+        for other in filter(None, map(lesson, imported(path))):
+            assert own, f"{dotted(path)} is the library and imports lesson {other}"
+            pair = (own, other)
+            assert other in (own, "kit") or pair in LESSONS_THAT_BORROW, f"{dotted(path)}: {other}"
 
 
 def test_no_cycles():

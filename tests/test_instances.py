@@ -6,8 +6,9 @@ import torch
 from matplotlib.figure import Figure
 
 from mrcnn_lite.datasets.shapes import Shapes
-from mrcnn_lite.viz.instances import describe_instances, draw_instances, paint_instances
-from mrcnn_lite.viz.style import CYCLE
+from mrcnn_lite.draw import describe_instances, paint_instances
+from mrcnn_lite.lessons.kit.detections import draw_instances
+from mrcnn_lite.lessons.kit.style import CYCLE
 
 NAMES = ["background", "cat", "dog"]
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 import torchvision
 
-from mrcnn_lite.viz import gpu as draw
-from mrcnn_lite.viz import style, traffic
-from mrcnn_lite.viz.operations import operations
-from mrcnn_lite.widgets.kernel_traffic import KernelTrafficState, explore_kernel_traffic
+from mrcnn_lite.lessons.kit import style
+from mrcnn_lite.lessons.n16_gpu_roi_align import pictures as draw
+from mrcnn_lite.lessons.n16_gpu_roi_align import traffic
+from mrcnn_lite.lessons.n16_gpu_roi_align.explorer import KernelTrafficState, explore_kernel_traffic
+from mrcnn_lite.lessons.n16_gpu_roi_align.operations import operations
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -13,8 +13,8 @@ pytest.importorskip("triton")
 
 from kernel_tools import DEVICE  # noqa: F401  (chooses the interpreter)
 
-from mrcnn_lite.exercises.sources import chapter_of
-from mrcnn_lite.kernels.compiled import HEADER, load_bytes
+from mrcnn_lite.lessons.n16_gpu_roi_align.compiled import HEADER, load_bytes
+from tools.exercise_sources import chapter_of
 
 CELLS = [text for kind, text in chapter_of("16-touched").cells if kind == "code"]
 KERNELS = {

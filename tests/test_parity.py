@@ -6,8 +6,13 @@ import pytest
 import torch
 
 from benchmarks import parity as benchmark
-from mrcnn_lite.evaluation.parity import STAGES, Row, compare_detections, compare_training
-from mrcnn_lite.evaluation.twins import make_pictures, make_twins
+from mrcnn_lite.lessons.n11_whole_network.parity import (
+    STAGES,
+    Row,
+    compare_detections,
+    compare_training,
+)
+from mrcnn_lite.lessons.n11_whole_network.reference_pair import make_pictures, make_twins
 
 SIZES = [(97, 143)]  # enlarged, and no multiple of 32
 

@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from source_tree import ROOT
 
-import mrcnn_lite.exercises.predictions as asking
-from mrcnn_lite.exercises import predict, progress, reveal
+import mrcnn_lite.lessons.kit.predictions as asking
+from mrcnn_lite.lessons.kit import predict, progress, reveal
 from tools.notebooks import execute
 
 QUESTION = "How many cells receive a gradient?"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from source_tree import MODULES, NOTEBOOKS, ROOT, relative, tracked_files
+from source_tree import MODULES, NOTEBOOKS, PACKAGE, ROOT, relative, tracked_files
 
 import mrcnn_lite
 
@@ -83,24 +83,24 @@ def readme() -> str:
 
 
 def drawn_tree() -> set[str]:
-    """The files in README's tree, as paths; two spaces are one level."""
+    """The folders and files in README's tree, as paths; two spaces are one level."""
     block = re.search(r"```text\n(.*?)```", readme(), flags=re.DOTALL)[1]
-    folders, files = [], set()
+    above, names = "", set()
     for line in block.splitlines():
-        level = (len(line) - len(line.lstrip())) // 2
         name = line.split()[0]
-        folders = folders[:level]
-        if name.endswith("/"):
-            folders.append(name)
-        else:
-            files.add("".join([*folders, name]))
-    return files
+        above = "" if not line.startswith(" ") else above or "mrcnn_lite/"
+        names.add(above + name)
+    return names
 
 
 def test_readmes_tree_is_the_tree():
-    modules = {relative(path) for path in MODULES if not path.name.startswith("__")}
-    assert {name for name in drawn_tree() if name.startswith("mrcnn_lite/")} == modules
-    assert not [name for name in drawn_tree() if not (ROOT / name).is_file()]
+    inside = {path.name for path in MODULES if path.parent == PACKAGE and "__" not in path.name}
+    inside |= {f"{relative(path).split('/')[1]}/" for path in MODULES if path.parent != PACKAGE}
+    drawn = {name.removeprefix("mrcnn_lite/") for name in drawn_tree() if "/" in name[:-1]}
+    assert drawn == inside
+    top = {relative(path).split("/")[0] + "/" for path in tracked_files() if path.parent != ROOT}
+    told = {name for name in drawn_tree() if "/" not in name[:-1]}
+    assert told == {name for name in top if not name.startswith(".")}
 
 
 def test_readme_links_to_what_exists():

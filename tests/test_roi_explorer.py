@@ -9,9 +9,9 @@ import torch
 import traitlets
 from source_tree import PACKAGE, ROOT
 
+from mrcnn_lite.lessons.kit.roi_explorer.explorer import JS, RoIExplorer, bundle, explore_roi
+from mrcnn_lite.lessons.kit.roi_explorer.maps import named_maps
 from mrcnn_lite.ops import bilinear, roi_align, roi_pool
-from mrcnn_lite.widgets.roi_explorer import JS, RoIExplorer, bundle, explore_roi
-from mrcnn_lite.widgets.roi_maps import named_maps
 
 CASES = 1000
 TOLERANCE = 1e-10  # both sides compute in float64; sums in another order

@@ -8,7 +8,10 @@ from cases import article_map
 from matplotlib.figure import Figure
 
 from mrcnn_lite import ops
-from mrcnn_lite.ops.roi_zoo import (
+from mrcnn_lite.lessons.kit.style import picture_png
+from mrcnn_lite.lessons.n04_roi_operator_zoo import pictures as draw
+from mrcnn_lite.lessons.n04_roi_operator_zoo.explorer import RoIZooState, explore_roi_zoo, smoothed
+from mrcnn_lite.lessons.n04_roi_operator_zoo.operators import (
     ZOO,
     centres,
     disjoint_cells,
@@ -17,9 +20,6 @@ from mrcnn_lite.ops.roi_zoo import (
     hat_area,
     overlapping_cells,
 )
-from mrcnn_lite.viz import roi_zoo as draw
-from mrcnn_lite.viz.style import picture_png
-from mrcnn_lite.widgets.roi_zoo import RoIZooState, explore_roi_zoo, smoothed
 
 BOX = torch.tensor([10.0, 10.0, 124.0, 124.0])
 

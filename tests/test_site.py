@@ -9,7 +9,7 @@ import pytest
 from site_pages import COPIES, MIME, NAME, STATE, build, built_site, of_the_tests, parsed
 from source_tree import NOTEBOOKS
 
-from mrcnn_lite.widgets import roi_explorer
+from mrcnn_lite.lessons.kit.roi_explorer import explorer as roi_explorer
 from tools.build_site import literal_keywords, script
 from tools.site_outputs import NOTE, picture_tag
 

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mrcnn_lite import ops
-from mrcnn_lite.viz import roi_align as align
-from mrcnn_lite.viz import roi_pool as pool
-from mrcnn_lite.viz import style
-from mrcnn_lite.viz.grid import as_array, draw_table, move_box, rows_of
-from mrcnn_lite.viz.stage import Stage
-from mrcnn_lite.viz.table import LiveTable
+from mrcnn_lite.lessons.kit import style
+from mrcnn_lite.lessons.kit.canvas import Stage
+from mrcnn_lite.lessons.kit.grid import as_array, draw_table, move_box, rows_of
+from mrcnn_lite.lessons.kit.table import LiveTable
+from mrcnn_lite.lessons.n01_roi_pool import pictures as pool
+from mrcnn_lite.lessons.n03_roi_align import pictures as align
 
 ARTICLE = (10.0, 10.0, 124.0, 124.0)
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from mrcnn_lite.viz import style
-from mrcnn_lite.viz.cat import CLASS_NAMES, cat_scene, disc_mask, mask_box
-from mrcnn_lite.viz.heads import block_size, draw_mask_branch, draw_two_heads
-from mrcnn_lite.viz.mask_story import draw_prediction, draw_training, veil
+from mrcnn_lite.lessons.kit import style
+from mrcnn_lite.lessons.kit.cat import CLASS_NAMES, cat_scene, disc_mask, mask_box
+from mrcnn_lite.lessons.kit.mask_journeys import draw_prediction, draw_training, veil
+from mrcnn_lite.lessons.n08_mask_branch.pictures import block_size, draw_mask_branch, draw_two_heads
 
 
 def test_disc_by_hand():

@@ -9,16 +9,16 @@ import torchvision
 
 from mrcnn_lite import ops
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.viz import anchors as draw
-from mrcnn_lite.viz.style import picture_png
-from mrcnn_lite.widgets.anchor_matching import (
+from mrcnn_lite.lessons.kit.style import picture_png
+from mrcnn_lite.lessons.n07_anchors_to_positives import pictures as draw
+from mrcnn_lite.lessons.n07_anchors_to_positives.matching_explorer import (
     PICTURES,
     SEED,
     AnchorMatching,
     explore_matching,
     picture_anchors,
 )
-from mrcnn_lite.widgets.nms_steps import (
+from mrcnn_lite.lessons.n07_anchors_to_positives.nms_explorer import (
     DIES,
     GONE,
     KEPT,

@@ -8,10 +8,14 @@ import torch
 import torchvision
 from cases import article_map
 
-from mrcnn_lite.viz import roi_gradients as draw
-from mrcnn_lite.viz import style
-from mrcnn_lite.viz.roi_align import samples_of
-from mrcnn_lite.widgets.roi_gradients import FARTHEST, RoIGradientsState, explore_gradients
+from mrcnn_lite.lessons.kit import style
+from mrcnn_lite.lessons.n03_roi_align.pictures import samples_of
+from mrcnn_lite.lessons.n05_gradients_and_two_small_matrices import pictures as draw
+from mrcnn_lite.lessons.n05_gradients_and_two_small_matrices.explorer import (
+    FARTHEST,
+    RoIGradientsState,
+    explore_gradients,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ARTICLE = (10.0, 10.0, 124.0, 124.0)

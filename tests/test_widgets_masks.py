@@ -12,16 +12,21 @@ from PIL import Image
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from mrcnn_lite import ops
-from mrcnn_lite.models.mask_head import MaskHead, MaskRCNNPredictor
-from mrcnn_lite.widgets.head_builder import (
+from mrcnn_lite.lessons.n08_mask_branch.explorer import (
     HeadBuilder,
     explore_head,
     mask_branch_layers,
     mlp_layers,
     totals,
 )
-from mrcnn_lite.widgets.mask_paste import MaskPaste, explore_paste, true_mask, truncated_box
-from mrcnn_lite.widgets.mask_target import MaskTarget, explore_target, target_floor
+from mrcnn_lite.lessons.n09_mask_loss.explorer import MaskTarget, explore_target, target_floor
+from mrcnn_lite.lessons.n10_masks_back_to_the_image.explorer import (
+    MaskPaste,
+    explore_paste,
+    true_mask,
+    truncated_box,
+)
+from mrcnn_lite.models.mask_head import MaskHead, MaskRCNNPredictor
 
 MEDIAN_MS = 150
 

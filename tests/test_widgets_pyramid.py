@@ -9,9 +9,15 @@ import torch
 import torchvision
 
 from mrcnn_lite import ops
-from mrcnn_lite.viz import pyramid as draw
-from mrcnn_lite.viz import style
-from mrcnn_lite.widgets.pyramid import SIZES, STRIDES, PyramidState, explore_pyramid, levels_of
+from mrcnn_lite.lessons.kit import style
+from mrcnn_lite.lessons.n06_feature_pyramids import pictures as draw
+from mrcnn_lite.lessons.n06_feature_pyramids.explorer import (
+    SIZES,
+    STRIDES,
+    PyramidState,
+    explore_pyramid,
+    levels_of,
+)
 
 MEDIAN_MS = 50
 PNG = b"\x89PNG\r\n\x1a\n"

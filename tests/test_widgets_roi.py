@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mrcnn_lite import ops
-from mrcnn_lite.widgets.base import Explorer, choice, slider, toggle
-from mrcnn_lite.widgets.roi_align import RoIAlignState, explore_roi_align
-from mrcnn_lite.widgets.roi_pool import RoIPoolState, explore_roi_pool
+from mrcnn_lite.lessons.kit.explorer import Explorer, choice, slider, toggle
+from mrcnn_lite.lessons.n01_roi_pool.explorer import RoIPoolState, explore_roi_pool
+from mrcnn_lite.lessons.n03_roi_align.explorer import RoIAlignState, explore_roi_align
 
 PNG = b"\x89PNG\r\n\x1a\n"
 POOL = [[1.6871, 0.4676], [2.0242, 2.3571]]

@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 
 from mrcnn_lite.datasets import Shapes
+from mrcnn_lite.lessons.kit.style import picture_png
+from mrcnn_lite.lessons.n00_start_here.explorer import explore_branches, stand_in
+from mrcnn_lite.lessons.n00_start_here.pictures import draw_pipeline
+from mrcnn_lite.lessons.n12_training.explorer import explore_film
+from mrcnn_lite.lessons.n12_training.live_losses import LiveLosses
+from mrcnn_lite.lessons.n12_training.pictures import LOSSES, draw_film, draw_losses, smooth
 from mrcnn_lite.models import maskrcnn_lite
 from mrcnn_lite.models.inside import look_inside
-from mrcnn_lite.viz.pipeline import draw_pipeline
-from mrcnn_lite.viz.style import picture_png
-from mrcnn_lite.viz.training import LOSSES, draw_film, draw_losses, smooth
-from mrcnn_lite.widgets.branches import explore_branches, stand_in
-from mrcnn_lite.widgets.film import explore_film
-from mrcnn_lite.widgets.live_losses import LiveLosses
 
 MEDIAN_MS = 150
 NAMES = Shapes.class_names

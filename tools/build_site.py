@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 from sphinx.cmd.build import main as sphinx
 
-from mrcnn_lite.widgets.roi_explorer import JS, RoIExplorer, bundle
+from mrcnn_lite.lessons.kit.roi_explorer.explorer import JS, RoIExplorer, bundle
 from tools.site_outputs import explorer_place, shown
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from mrcnn_lite.widgets.roi_explorer import JS, explore_roi
+from mrcnn_lite.lessons.kit.roi_explorer.explorer import JS, explore_roi
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "explorer.gif"

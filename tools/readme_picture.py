@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from mrcnn_lite.datasets import Shapes
+from mrcnn_lite.draw import paint_instances
 from mrcnn_lite.models import load_weights
-from mrcnn_lite.viz.instances import paint_instances
 
 ROOT = Path(__file__).resolve().parent.parent
 HELD_OUT_SEED, PLACES = 2, (11, 22, 24, 21)  # five objects each

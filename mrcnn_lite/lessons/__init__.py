@@ -1,0 +1,9 @@
+"""The course's own code: `kit` for all lessons, and one folder a lesson with the same rooms.
+
+    pictures.py    the lesson's figures
+    explorer.py    what its reader moves
+    exercises.py   what its reader writes, and the mistakes that are known by name
+
+What else stands in a lesson's folder is that lesson's alone. Nothing outside of `lessons` imports
+it.
+"""

@@ -1,0 +1,55 @@
+"""Exercises that answer in words: `check` runs your function, `hint` helps, none gives it away."""
+
+from typing import Any
+
+from . import progress
+from .exercise import every, find
+from .messages import say
+from .predictions import predict, reveal
+
+__all__ = ["check", "hint", "predict", "reveal"]
+
+
+def check(name: str, answer: Any) -> None:
+    """Check an answer and say in words what is right, or what went wrong.
+
+    Below it stands how far the reader is, where progress is kept (see `progress.py`).
+
+    Args:
+        name: the exercise, such as "03-bilinear".
+        answer: your function itself (or your map, where the exercise asks for one).
+
+    Raises:
+        ValueError: if there is no exercise of that name; never because of the answer.
+    """
+    verdict = find(name).grade(answer)
+    say(verdict.words)
+    if verdict.passed:
+        progress.keep("passed", name, "yes")
+    if progress.is_on():
+        say(_how_far(name))
+
+
+def _how_far(name: str) -> str:
+    """How many exercises are passed, in the course and in this exercise's notebook."""
+    passed, names = progress.recall("passed"), list(every())
+    here = [other for other in names if other.split("-")[0] == name.split("-")[0]]
+    done, done_here = (sum(other in passed for other in group) for group in (names, here))
+    return (
+        f"Progress: {done} of {len(names)} exercises, {done_here} of {len(here)} in this notebook"
+    )
+
+
+def hint(name: str, number: int = 1) -> None:
+    """Print one hint.
+
+    Args:
+        name: the exercise, such as "03-bilinear".
+        number: 1 for the first, gentle hint; later ones say more.
+
+    Raises:
+        ValueError: if there is no exercise of that name.
+    """
+    hints = find(name).hints
+    place = min(max(number, 1), len(hints))
+    say(f"Hint {place} of {len(hints)}: {hints[place - 1]}")

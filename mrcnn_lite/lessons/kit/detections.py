@@ -1,0 +1,136 @@
+"""A picture with what a network found in it, drawn anew quickly: for explorers and film strips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from torch import Tensor
+
+from ...draw import colour, paint_instances
+from . import style
+from .canvas import Stage
+
+
+def corners_of(boxes: Tensor) -> np.ndarray:
+    """The closed outlines of boxes, for a `LineCollection`.
+
+    Args:
+        boxes: Tensor[N, 4].
+
+    Returns:
+        `[N, 5, 2]`: five points (x, y) each, the first one again at the end.
+    """
+    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 5, 2).cpu().numpy()
+
+
+def draw_instances(
+    image: Tensor,
+    instances: dict,
+    class_names: Sequence[str],
+    score_threshold: float = 0.5,
+    title: str = "",
+    width: float = 5.0,
+) -> Figure:
+    """Paint objects over an image and put it into a figure.
+
+    Args:
+        image: ``Tensor[3, H, W]`` in 0..1.
+        instances: A target or a detection; see `paint_instances`.
+        class_names: Index 0 is the background.
+        score_threshold: Detections with a lower score are left out.
+        title: Above the image.
+        width: Of the figure in inches.
+
+    Returns:
+        The figure.
+    """
+
+    picture = paint_instances(image, instances, class_names, score_threshold)
+    height = width * picture.shape[0] / picture.shape[1] + (0.35 if title else 0)
+    fig, axes = style.figure(width=width, height=height)
+    axes.imshow(picture, interpolation="antialiased")
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title)
+    return fig
+
+
+class DetectionPicture:
+    """An image on a stage, with objects painted over it and proposals as thin lines."""
+
+    def __init__(self, stage: Stage, ax: Axes, height: int, width: int):
+        """Put an empty picture on the axes; `draw` fills it.
+
+        Args:
+            stage: the figure's stage.
+            ax: becomes the picture.
+            height, width: of the images, in px.
+        """
+        ax.axis("off")
+        ax.set(xlim=(0, width), ylim=(height, 0))
+        blank = np.zeros((2, 2, 3), np.uint8)
+        frame = {"extent": (0, width, height, 0), "interpolation": "antialiased"}
+        self.pixels = stage.add(ax.imshow(blank, **frame))
+        rim = [withStroke(linewidth=1.5, foreground="black", alpha=0.3)]
+        lines = LineCollection([], colors="white", linewidths=0.7, path_effects=rim)
+        self.lines = stage.add(ax.add_collection(lines))
+
+    def draw(self, image: Tensor, detections: dict[str, Any], names: Sequence[str],
+             proposals: Tensor | None = None, **options: Any) -> None:  # fmt: skip
+        """Show one image.
+
+        Args:
+            image: Tensor[3, H, W] in 0..1.
+            detections: `boxes`, `labels`, `scores`, `masks`.
+            names: the classes; index 0 is the background.
+            proposals: Tensor[R, 4]; none are drawn without it.
+            **options: of `paint_instances`.
+        """
+        self.pixels.set_data(paint_instances(image, detections, names, **options))
+        self.lines.set_segments([] if proposals is None else corners_of(proposals))
+
+
+class ScoreBars:
+    """One bar per detection, and the threshold that it has to reach."""
+
+    def __init__(self, stage: Stage, ax: Axes, most: int):
+        """Put empty bars on the axes.
+
+        Args:
+            stage: the figure's stage.
+            ax: becomes the diagram.
+            most: bars that there is room for.
+        """
+        ax.set(xlim=(0, 1), ylim=(most - 0.4, -0.6), yticks=[], xlabel="score")
+        ax.spines["left"].set_visible(False)
+        self.bars = stage.add_all(ax.barh(range(most), [0] * most, height=0.62))
+        text = {"va": "center", "fontsize": style.NORMAL}
+        self.words = stage.add_all([ax.text(0.02, i, "", **text) for i in range(most)])
+        line = {"color": style.BLACK, "linestyle": (0, (4, 2)), "linewidth": 1.6}
+        self.threshold = stage.add(ax.axvline(0.5, **line))
+
+    def draw(self, scores: Sequence[float], words: Sequence[str], threshold: float) -> None:
+        """Set the bars.
+
+        Args:
+            scores: of the detections, best first.
+            words: what stands on each bar.
+            threshold: bars below it turn grey.
+        """
+        for place, (bar, label) in enumerate(zip(self.bars, self.words)):
+            there = place < len(scores)
+            bar.set_visible(there)
+            label.set_visible(there)
+            if there:
+                shown = scores[place] >= threshold
+                bar.set_width(scores[place])
+                bar.set_facecolor(colour(place) if shown else style.PALE)
+                bar.set_alpha(0.55 if shown else 1.0)
+                label.set_text(words[place])
+        self.threshold.set_xdata([threshold, threshold])

@@ -1,0 +1,230 @@
+"""What an exercise is: a name, a grader that answers in words, and hints.
+
+A grader runs the learner's function on fresh seeded inputs and compares it with the right answer,
+and with wrong answers that people really write, so that a mistake can be named. A lesson's
+`exercises.py` lists its exercises in `EXERCISES`; `find` looks through all of them.
+"""
+
+import functools
+import importlib
+import itertools
+import pkgutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TOLERANCE = 1e-4  # float32 sums in another order differ by less; every mistake we name by more
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a grader says."""
+
+    passed: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that people give, and the words that lead out of it."""
+
+    words: str
+    function: Any  # the answer itself: a function, or a map where the exercise asks for one
+    several: bool = False  # whether it is made of others
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise: `grade(answer)` judges, `hints` help one after the other."""
+
+    name: str
+    grade: Callable[[Any], Verdict]
+    hints: tuple[str, ...]
+    mistakes: tuple[Mistake, ...] = ()  # where the grader does not hold them itself
+
+    @property
+    def known(self) -> tuple[Mistake, ...]:
+        """The single mistakes that this exercise can name."""
+        every = self.mistakes or getattr(self.grade, "mistakes", ())
+        return tuple(mistake for mistake in every if not mistake.several)
+
+
+def combine(
+    variant: Callable[..., Any], slips: Sequence[tuple[str, dict[str, Any]]], most: int = 3
+) -> tuple[Mistake, ...]:
+    """Mistakes alone and together, for people rarely make only one.
+
+    Args:
+        variant: the operator with a keyword for each thing that can go wrong.
+        slips: (words, keywords of `variant`), one per thing that can go wrong.
+        most: how many may come together.
+
+    Returns:
+        Single mistakes first, then pairs, and so on; none that sets one keyword twice.
+    """
+    mistakes = []
+    for count in range(1, most + 1):
+        for group in itertools.combinations(slips, count):
+            keywords = {key: value for _, change in group for key, value in change.items()}
+            if len(keywords) == sum(len(change) for _, change in group):
+                words = "\n   and: ".join(words for words, _ in group)
+                function = functools.partial(variant, **keywords)
+                mistakes.append(Mistake(words, function, several=count > 1))
+    return tuple(mistakes)
+
+
+def every() -> dict[str, Exercise]:
+    """All exercises of the course by name, in the order of the names."""
+    lessons = importlib.import_module("..", __package__)
+    known: dict[str, Exercise] = {}
+    for module in pkgutil.walk_packages(lessons.__path__, f"{lessons.__name__}."):
+        if module.name.endswith(("exercise", "exercises")) and ".kit." not in module.name:
+            loaded = importlib.import_module(module.name)
+            known.update({exercise.name: exercise for exercise in loaded.EXERCISES})
+    return dict(sorted(known.items()))
+
+
+def find(name: str) -> Exercise:
+    """The exercise of that name.
+
+    Args:
+        name: such as "03-bilinear".
+
+    Returns:
+        The exercise.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    known = every()
+    if name not in known:
+        raise ValueError(f"no exercise named {name!r}; there are {list(known)}")
+    return known[name]
+
+
+def not_yet(what: str) -> Verdict:
+    """The verdict for an untouched stub.
+
+    Args:
+        what: what is still to be written, such as "the function".
+
+    Returns:
+        A friendly verdict.
+    """
+    return Verdict(False, f"Not yet: {what} is still empty. Write it, run the cell, check again.")
+
+
+def is_stub(answer: Any) -> bool:
+    """Whether this answer, or this error, is an untouched stub's.
+
+    Args:
+        answer: what the learner's function returned or raised.
+
+    Returns:
+        True for None and a bare `raise NotImplementedError`; torch raises the same class for some
+        mistakes (a number minus a bool), but never without words.
+    """
+    return answer is None or (isinstance(answer, NotImplementedError) and not answer.args)
+
+
+def as_numbers(answer: Any) -> Tensor | None:
+    """A learner's result as a float64 tensor, or None if it is no array of numbers."""
+    try:
+        return torch.as_tensor(answer).detach().double()
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two results are the same numbers in the same shape."""
+    left, right = as_numbers(a), as_numbers(b)
+    if left is None or right is None or left.shape != right.shape:
+        return False
+    return torch.allclose(left, right, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def _fresh(case: Sequence[Any]) -> list[Any]:
+    """The inputs as copies: a function that writes into them must not spoil the next run."""
+    return [value.clone() if isinstance(value, Tensor) else value for value in case]
+
+
+def _outcome(function: Callable[..., Any], case: Sequence[Any]) -> Any:
+    """What the function returns, or the exception it raises."""
+    try:
+        return function(*_fresh(case))
+    except Exception as error:  # the learner's code may raise anything
+        return error
+
+
+def _describe_value(answer: Any, right: Tensor) -> str:
+    """In what way one answer is not the right one."""
+    if isinstance(answer, Exception):
+        words = str(answer).strip().rstrip(".").split("\n")[0]
+        return f"your function raised {type(answer).__name__}: {words}"
+    numbers = as_numbers(answer)
+    if numbers is None:
+        return f"your function returned a {type(answer).__name__}, not numbers"
+    if numbers.shape != right.shape:
+        return f"the result has shape {list(numbers.shape)}, it should have {list(right.shape)}"
+    gap = (numbers - right).abs()
+    place = int(torch.nan_to_num(gap, nan=torch.inf).flatten().argmax())
+    where = [int(index) for index in torch.unravel_index(torch.tensor(place), right.shape)]
+    at = f" at index {where}" if where else ""
+    yours, expected = float(numbers.flatten()[place]), float(right.flatten()[place])
+    return f"largest error{at}: yours {yours:.4f}, right {expected:.4f}"
+
+
+@dataclass(frozen=True)
+class FunctionGrader:
+    """Grades a function against the right one, on many inputs."""
+
+    right: Callable[..., Any]
+    cases: Callable[[], Iterable[tuple[Any, ...]]]  # the same cases at every call: seeded
+    describe: Callable[..., str]  # a case in words
+    mistakes: tuple[Mistake, ...]
+    praise: str
+    tiers: tuple[int, ...] = ()  # where the cases become harder; help is for the first hard tier
+
+    def __call__(self, function: Any) -> Verdict:
+        """Judge the learner's function; never raises because of it."""
+        if function is None:
+            return not_yet("the function")
+        if not callable(function):
+            return Verdict(False, "Hand over the function itself, without calling it.")
+        cases = list(self.cases())
+        answers = []
+        for case in cases:
+            answers.append(_outcome(function, case))
+            if is_stub(answers[-1]):
+                return not_yet("the function")
+        truths = [self.right(*_fresh(case)) for case in cases]
+        wrong = [i for i in range(len(cases)) if not same(answers[i], truths[i])]
+        if not wrong:
+            return Verdict(True, f"Passed: {self.praise.format(n=len(cases))}")
+        return Verdict(False, self._explain(cases, answers, truths, wrong))
+
+    def _explain(self, cases: list, answers: list, truths: list, wrong: list[int]) -> str:
+        """The known mistake that gives exactly these answers, else the first case that fails."""
+        first = wrong[0]
+        score = f"{len(cases) - len(wrong)} of {len(cases)} cases are right."
+        example = (
+            f"First wrong case: {self.describe(*cases[first])};\n"
+            f"{_describe_value(answers[first], as_numbers(truths[first]))}."
+        )
+        upto = min((tier for tier in self.tiers if tier > first), default=len(cases))
+        seen = list(zip(cases, answers))[:upto]
+        for mistake in self.mistakes:
+            if all(self._alike(mistake, case, got) for case, got in seen):
+                return f"Not right yet: {score}\nLikely: {mistake.words}\n{example}"
+        return f"Not right yet: {score}\n{example}"
+
+    @staticmethod
+    def _alike(mistake: Mistake, case: Sequence[Any], answer: Any) -> bool:
+        """Whether this mistake gives this answer; an error is like any other error."""
+        made = _outcome(mistake.function, case)
+        if isinstance(answer, Exception) or isinstance(made, Exception):
+            return isinstance(answer, Exception) and isinstance(made, Exception)
+        return same(made, answer)

@@ -1,0 +1,182 @@
+"""The thin layer between an explorer's state and the page.
+
+An explorer is a plain class: its attributes are what the reader can move, and `render()` gives the
+picture and the numbers for them. `Explorer` puts labelled controls, the picture and the numbers
+on the page, and draws anew whenever an attribute changes. There is no other logic here, so that
+everything worth testing can be tested without a browser.
+
+    class Ramp:
+        def __init__(self):
+            self.slope = 2
+        def render(self) -> tuple[bytes, str]:
+            return png, f"slope {self.slope}"
+
+    Explorer(Ramp(), [slider("slope", "slope", 1, 8)], alt="a ramp")
+"""
+
+import base64
+import html
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ipywidgets as ipw
+
+from .style import few_colours
+
+LABEL_WIDTH = "150px"
+CONTROL_WIDTH = "390px"
+NUMBERS = "line-height:1.35;margin:0"  # the style of the lines below the picture
+
+
+class State(Protocol):
+    """What an explorer needs: attributes to set, and a way to draw them."""
+
+    def render(self) -> tuple[bytes, str]:
+        """The picture (PNG) and the numbers (plain text, its first line the most important)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Control:
+    """One thing that the reader can move: an attribute of the state, and the widget for it."""
+
+    name: str  # the attribute
+    widget: type[ipw.ValueWidget]
+    settings: dict[str, Any]
+
+
+def slider(name: str, label: str, low: float, high: float, step: float = 1) -> Control:
+    """A slider, moved with the mouse or the arrow keys.
+
+    Args:
+        name: the attribute of the state.
+        label: the words beside the slider.
+        low, high, step: its range; whole numbers make a slider of integers.
+
+    Returns:
+        The control.
+    """
+    whole = all(isinstance(number, int) for number in (low, high, step))
+    settings = {"description": label, "min": low, "max": high, "step": step}
+    return Control(name, ipw.IntSlider if whole else ipw.FloatSlider, settings)
+
+
+def toggle(name: str, label: str) -> Control:
+    """A check box, switched with the mouse or the space bar.
+
+    Args:
+        name: the attribute of the state, a bool.
+        label: the words beside the box.
+
+    Returns:
+        The control.
+    """
+    return Control(name, ipw.Checkbox, {"description": label, "indent": True})
+
+
+def choice(name: str, label: str, options: Sequence[Any]) -> Control:
+    """A drop-down list.
+
+    Args:
+        name: the attribute of the state; its value is one of the options.
+        label: the words beside the list.
+        options: the values, or (words, value) pairs.
+
+    Returns:
+        The control.
+    """
+    return Control(name, ipw.Dropdown, {"description": label, "options": list(options)})
+
+
+class Explorer:
+    """Controls, a picture and its numbers, shown as one output that is also a still picture."""
+
+    def __init__(self, state: State, controls: Sequence[Control], alt: str, width: int = 760):
+        """Build the page from a state; nothing is shown until the explorer is displayed.
+
+        Args:
+            state: the plain object that renders.
+            controls: what the reader can move, in reading order.
+            alt: one sentence on what the picture shows.
+            width: width of the picture on the page in px.
+        """
+        self.state = state
+        self.alt = alt
+        self.width = width
+        self.controls = {control.name: self._build(control) for control in controls}
+        self.image = ipw.Image(format="png", layout={"width": f"{width}px", "max_width": "100%"})
+        self.numbers = ipw.HTML()
+        self.box = ipw.VBox([self._control_area(), self.image, self.numbers])
+        self._held = False
+        self._redraw()
+
+    def _build(self, control: Control) -> ipw.ValueWidget:
+        """One control, wired to its attribute; the label is for everybody, screen readers too."""
+        widget = control.widget(
+            value=getattr(self.state, control.name),
+            style={"description_width": LABEL_WIDTH},
+            layout={"width": CONTROL_WIDTH},
+            **control.settings,
+        )
+        widget.observe(lambda change: self._moved(control.name, change["new"]), names="value")
+        return widget
+
+    def _control_area(self) -> ipw.Widget:
+        """The controls in one or two columns, as the page's width allows."""
+        columns = f"repeat(auto-fit, minmax({CONTROL_WIDTH}, max-content))"
+        return ipw.GridBox(list(self.controls.values()), layout={"grid_template_columns": columns})
+
+    def _moved(self, name: str, value: Any) -> None:
+        setattr(self.state, name, value)
+        if not self._held:
+            self._redraw()
+
+    def _redraw(self) -> None:
+        """Ask the state for its picture; the browser sends no second change before this is done."""
+        self.png, self.text = self.state.render()
+        self.image.value = self.png
+        # A screen reader says the first line at every step; the others wait until they are read.
+        first, _, others = html.escape(self.text).partition("\n")
+        self.numbers.value = (
+            f'<pre role="status" aria-live="polite" style="{NUMBERS}">{first}</pre>'
+            f'<pre style="{NUMBERS}">{others}</pre>'
+        )
+
+    @contextmanager
+    def _one_redraw(self):
+        """Several changes, one picture."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            self._redraw()
+
+    def set(self, **values: Any) -> "Explorer":
+        """Move controls from Python, as the reader would with the mouse.
+
+        Args:
+            **values: attributes of the state and their new values.
+
+        Returns:
+            The explorer, so that a cell can end with it.
+
+        Raises:
+            ValueError: if there is no control of that name.
+        """
+        unknown = sorted(set(values) - set(self.controls))
+        if unknown:
+            raise ValueError(f"no control named {unknown[0]!r}; there are {sorted(self.controls)}")
+        with self._one_redraw():
+            for name, value in values.items():
+                self.controls[name].value = value
+        return self
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
+        """The live view where it can live, else the picture, else the numbers."""
+        bundle = self.box._repr_mimebundle_() or {}
+        bundle["image/png"] = base64.b64encode(few_colours(self.png)).decode("ascii")
+        bundle["text/plain"] = f"{self.alt}\n{self.text}"
+        return bundle, {"image/png": {"width": self.width, "alt": self.alt}}

@@ -1,0 +1,224 @@
+"""Small feature maps, drawn so that every number can be read: as cells, as points, as tables.
+
+Two ways to draw a map stand side by side in the course. `draw_cells` shows element (row, column) as
+an area, the way RoIPool thinks; `draw_points` shows it as a point at whole coordinates, the way
+RoIAlign with `aligned=False` thinks. Both use x to the right and y downwards.
+"""
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
+from numpy.typing import ArrayLike
+
+from . import style
+
+PASTEL = 0.42  # how much of the colour map is left when lines and numbers stand on it
+
+
+def as_array(values: ArrayLike) -> np.ndarray:
+    """A tensor or a nested list as a float array, without its axes of length one.
+
+    Args:
+        values: `[h, w]`, or `[1, 1, h, w]` as the operators return it.
+
+    Returns:
+        `[h, w]` float64.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    return array.reshape(array.shape[-2:])
+
+
+def pastel(values: np.ndarray) -> np.ndarray:
+    """Pale colours of the map, so that black numbers stay readable on every cell.
+
+    Args:
+        values: `[h, w]`.
+
+    Returns:
+        `[h, w, 3]` in 0..1.
+    """
+    norm = Normalize(values.min(), max(values.max(), values.min() + 1e-9))
+    colours = mpl.colormaps[style.SEQUENTIAL](norm(values))[..., :3]
+    return 1 - PASTEL * (1 - colours)
+
+
+def frame(ax: Axes, width: float, height: float, step: float, label: str) -> None:
+    """Axes for a map: x to the right, y downwards, a tick at every cell border.
+
+    Args:
+        ax: the axes.
+        width, height: their range.
+        step: distance of the ticks.
+        label: the unit, such as "image px".
+    """
+    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xlabel=f"x ({label})")
+    ax.set_ylabel(f"y ({label})")
+    ax.set_xticks(np.arange(0, width + step / 2, step))
+    ax.set_yticks(np.arange(0, height + step / 2, step))
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+
+
+def frame_cells(ax: Axes, width: int, height: int) -> None:
+    """Axes for a map drawn as cells: each row and column carries its index at its middle.
+
+    Args:
+        ax: the axes.
+        width, height: of the map, in cells.
+    """
+    frame(ax, width, height, 1, "column")
+    ax.set(xlabel="column", ylabel="row")
+    ax.set_xticks(np.arange(width) + 0.5, [str(index) for index in range(width)])
+    ax.set_yticks(np.arange(height) + 0.5, [str(index) for index in range(height)])
+
+
+def draw_cells(ax: Axes, values: ArrayLike, cell: float = 1.0, numbers: bool = True) -> None:
+    """A map as a board of cells; element (row, column) fills its square.
+
+    Args:
+        ax: the axes.
+        values: the map, `[h, w]`.
+        cell: side of a cell in the axes' unit (32 draws a stride-32 map in image px).
+        numbers: write the value into each cell.
+    """
+    array = as_array(values)
+    height, width = array.shape
+    ax.imshow(pastel(array), extent=(0, width * cell, height * cell, 0), interpolation="nearest")
+    lines = {"color": "white", "linewidth": 1.2, "zorder": 1}
+    ax.hlines(np.arange(height + 1) * cell, 0, width * cell, **lines)
+    ax.vlines(np.arange(width + 1) * cell, 0, height * cell, **lines)
+    if numbers:
+        for (row, column), value in np.ndenumerate(array):
+            centre = ((column + 0.5) * cell, (row + 0.5) * cell)
+            write(ax, *centre, f"{value:.2f}", fontsize=style.SMALL)
+
+
+def write(ax: Axes, x: float, y: float, words: str, **settings: Any) -> Text:
+    """Centred text with a white rim, readable where lines cross it.
+
+    Args:
+        ax: the axes.
+        x, y: where its middle stands.
+        words: the text.
+        **settings: further properties of the text.
+
+    Returns:
+        The text artist.
+    """
+    rim = [withStroke(linewidth=2.5, foreground="white", alpha=0.85)]
+    place = {"ha": "center", "va": "center", "zorder": 6, "path_effects": rim}
+    return ax.text(x, y, words, **{**place, **settings})
+
+
+def draw_points(ax: Axes, values: ArrayLike, numbers: bool = True, margin: float = 0.45) -> None:
+    """A map as points on a grid; element (row, column) stands at x = column, y = row.
+
+    Args:
+        ax: the axes.
+        values: the map, `[h, w]`.
+        numbers: write the value beside each point.
+        margin: how much is seen beyond the outermost points, in cells.
+    """
+    array = as_array(values)
+    height, width = array.shape
+    lines = {"color": style.PALE, "linewidth": 1, "zorder": 0}
+    ax.hlines(np.arange(height), 0, width - 1, **lines)
+    ax.vlines(np.arange(width), 0, height - 1, **lines)
+    rows, columns = np.indices(array.shape)
+    colours = pastel(array).reshape(-1, 3)
+    ax.scatter(columns, rows, s=52, c=colours, edgecolors=style.GREY, linewidths=1, zorder=3)
+    if numbers:
+        for (row, column), value in np.ndenumerate(array):
+            corner = {"ha": "left", "va": "bottom", "fontsize": style.SMALL - 0.5}
+            write(ax, column + 0.09, row - 0.07, f"{value:.2f}", color=style.GREY, **corner)
+    frame(ax, width, height, 1, "feature cells")
+    ax.set(xticks=range(width), yticks=range(height))
+    ax.set(xlim=(-margin, width - 1 + margin), ylim=(height - 1 + margin, -margin))
+
+
+def draw_box(ax: Axes, box: ArrayLike, colour: str, label: str = "", **line: Any) -> Rectangle:
+    """A box as an outline.
+
+    Args:
+        ax: the axes.
+        box: `(x1, y1, x2, y2)` in the axes' unit.
+        colour: of the outline.
+        label: for the legend.
+        **line: further properties, such as `linestyle="--"`.
+
+    Returns:
+        The rectangle.
+    """
+    x1, y1, x2, y2 = (float(number) for number in np.asarray(box))
+    settings = {"linewidth": 2.2, "zorder": 4, "fill": False, **line}
+    patch = Rectangle((x1, y1), x2 - x1, y2 - y1, edgecolor=colour, label=label, **settings)
+    return ax.add_patch(patch)
+
+
+def move_box(patch: Rectangle, box: ArrayLike) -> None:
+    """Put a drawn box somewhere else.
+
+    Args:
+        patch: what `draw_box` returned.
+        box: `(x1, y1, x2, y2)`.
+    """
+    x1, y1, x2, y2 = (float(number) for number in np.asarray(box))
+    patch.set_bounds(x1, y1, x2 - x1, y2 - y1)
+
+
+def draw_table(ax: Axes, values: ArrayLike, title: str = "", colours: Any = None) -> list[Text]:
+    """The output of an operator as a table of numbers, four decimals.
+
+    Args:
+        ax: the axes, which become the table.
+        values: `[P, P]`.
+        title: above the table.
+        colours: a frame colour per cell, row by row; grey if not given.
+
+    Returns:
+        The numbers as text artists, row by row.
+    """
+    array = as_array(values)
+    height, width = array.shape
+    ax.set(xlim=(-0.04, width + 0.04), ylim=(height + 0.04, -0.04), aspect="equal")
+    ax.axis("off")
+    ax.set_title(title, fontsize=style.NORMAL)
+    texts = []
+    for index, ((row, column), value) in enumerate(np.ndenumerate(array)):
+        edge = style.GREY if colours is None else colours[index]
+        draw_box(ax, (column + 0.04, row + 0.04, column + 0.96, row + 0.96), edge, linewidth=1.6)
+        texts.append(ax.text(column + 0.5, row + 0.5, decimal(value), ha="center", va="center"))
+    return texts
+
+
+def decimal(value: float, digits: int = 4) -> str:
+    """A number with fixed decimals, never a negative zero.
+
+    Args:
+        value: any number.
+        digits: after the point.
+
+    Returns:
+        The text.
+    """
+    return f"{round(float(value), digits) + 0.0:.{digits}f}"
+
+
+def rows_of(values: ArrayLike, indent: str = "  ") -> str:
+    """A map or an output as lines of text, four decimals, for captions and screen readers.
+
+    Args:
+        values: `[h, w]`.
+        indent: in front of each line.
+
+    Returns:
+        One line per row.
+    """
+    lines = ["  ".join(f"{decimal(value):>8}" for value in row) for row in as_array(values)]
+    return "\n".join(indent + line for line in lines)

@@ -1,0 +1,1 @@
+"""The RoI explorer of lessons 01, 03 and 05: a RoI that the pointer drags over a small map."""

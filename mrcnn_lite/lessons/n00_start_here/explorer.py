@@ -1,0 +1,169 @@
+"""Explorer of notebook 00: switch the branches of a trained network off and on."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...datasets import Shapes
+from ...models.inside import Inside
+from ..kit import style
+from ..kit.canvas import Stage
+from ..kit.detections import DetectionPicture, ScoreBars
+from ..kit.explorer import Explorer, slider, toggle
+
+MOST = 10  # bars in the diagram, and lines of text
+
+
+def stand_in(image: Tensor, target: dict) -> Inside:
+    """What a perfect network would find, for trying the explorers out without weights.
+
+    Args:
+        image: Tensor[3, H, W] in 0..1.
+        target: its objects.
+
+    Returns:
+        The objects as detections with falling scores; proposals a few pixels beside them.
+    """
+    boxes, count = target["boxes"], len(target["boxes"])
+    generator = torch.Generator().manual_seed(0)
+    shift = 4 * torch.randn(8 * count, 4, generator=generator)
+    scores = torch.linspace(0.98, 0.35, count) if count else torch.zeros(0)
+    found = {"boxes": boxes, "labels": target["labels"], "scores": scores}
+    found["masks"] = target["masks"][:, None].float()  # [N, 1, H, W]
+    empty = torch.zeros(count, 0, 0, 0)
+    return Inside(image, [], boxes.repeat(8, 1) + shift, empty, empty, found)
+
+
+class Branches:
+    """A picture, and which branches of the network may speak."""
+
+    def __init__(self, scenes: Sequence[Inside], class_names: Sequence[str]):
+        """Start with all of Mask R-CNN and without the proposals.
+
+        Args:
+            scenes: what a network saw in some images of one size.
+            class_names: index 0 is the background.
+        """
+        self.scenes, self.class_names = list(scenes), list(class_names)
+        self.picture = 1
+        self.boxes, self.classes, self.masks, self.proposals = True, True, True, False
+        self.threshold = 0.5
+        self._board: _Board | None = None
+
+    @property
+    def scene(self) -> Inside:
+        """The image that is looked at."""
+        return self.scenes[self.picture - 1]
+
+    def render(self) -> tuple[bytes, str]:
+        """The image with what the branches say, and the same in words.
+
+        Returns:
+            PNG bytes, and text.
+        """
+        if self._board is None:
+            self._board = _Board(self.scene.image)
+        return self._board.draw(self), self.describe()
+
+    def words(self, row: int) -> str:
+        """What the branches that are on say about one detection.
+
+        Args:
+            row: of the detection.
+
+        Returns:
+            Such as "star 0.98  box (12, 30, 44, 61)  517 pixels".
+        """
+        found, said = self.scene.detections, []
+        if self.classes:
+            name = self.class_names[int(found["labels"][row])]
+            said.append(f"{name:9} {found['scores'][row]:.2f}")
+        if self.boxes:
+            said.append(f"box ({', '.join(f'{v:.0f}' for v in found['boxes'][row].tolist())})")
+        if self.masks:
+            said.append(f"{int((found['masks'][row] >= 0.5).sum())} pixels")
+        return "  ".join(said) or "an object, and nothing is known about it"
+
+    def describe(self) -> str:
+        """The state in words and numbers.
+
+        Returns:
+            Several lines.
+        """
+        scores = self.scene.detections["scores"]
+        shown = int((scores >= self.threshold).sum())
+        lines = [
+            f"{self.network()}; picture {self.picture}",
+            f"score at least {self.threshold:.2f}: {shown} of {len(scores)} detections",
+        ]
+        lines += [f"  {self.words(row)}" for row in range(min(shown, MOST))]
+        if self.proposals:
+            lines.append(f"{len(self.scene.proposals)} proposals, without class")
+        return "\n".join(lines)
+
+    def network(self) -> str:
+        """Which of the papers' networks this would be."""
+        if self.boxes and self.classes:
+            return "Mask R-CNN" if self.masks else "Faster R-CNN"
+        if self.boxes or self.classes or self.masks:
+            return "a part of Mask R-CNN"
+        return "the first stage alone (RPN)" if self.proposals else "nobody speaks"
+
+
+class _Board:
+    """Left the image, right the scores."""
+
+    def __init__(self, image: Tensor):
+        _, height, width = image.shape
+        fig, axes = style.figure(1, 2, width=8.0, height=4.7, width_ratios=(1.75, 1))
+        self.stage = Stage(fig)
+        self.picture = DetectionPicture(self.stage, axes[0], height, width)
+        self.bars = ScoreBars(self.stage, axes[1], MOST)
+
+    def draw(self, state: Branches) -> bytes:
+        """Draw the branches that the state switches on."""
+        scene = state.scene
+        found = scene.detections
+        if not state.masks:
+            found = {**found, "masks": torch.zeros_like(found["masks"])}
+        options = {"show_boxes": state.boxes, "show_labels": state.classes}
+        proposals = scene.proposals if state.proposals else None
+        options["score_threshold"] = state.threshold
+        self.picture.draw(scene.image, found, state.class_names, proposals, **options)
+        scores = found["scores"][:MOST].tolist()
+        names = [state.class_names[label] for label in found["labels"][:MOST].tolist()]
+        words = [
+            f"{name} {score:.2f}" if state.classes else "?" for name, score in zip(names, scores)
+        ]
+        self.bars.draw(scores, words, state.threshold)
+        return self.stage.png()
+
+
+def explore_branches(
+    scenes: Sequence[Inside] | None = None, class_names: Sequence[str] = Shapes.class_names
+) -> Explorer:
+    """The explorer with its controls, for a notebook cell to end with.
+
+    Args:
+        scenes: what a network saw in some images of one size; a stand-in if not given.
+        class_names: index 0 is the background.
+
+    Returns:
+        An explorer of `Branches`.
+    """
+    if scenes is None:
+        scenes = [stand_in(*Shapes(3, seed=2)[index]) for index in range(3)]
+    return Explorer(
+        Branches(scenes, class_names),
+        [
+            slider("picture", "picture", 1, len(scenes)),
+            slider("threshold", "score threshold", 0.05, 0.95, 0.05),
+            toggle("boxes", "box branch: boxes"),
+            toggle("classes", "box branch: classes"),
+            toggle("masks", "mask branch"),
+            toggle("proposals", "proposals of the RPN"),
+        ],
+        alt="An image with boxes, classes and masks, and a bar for every detection's score.",
+        width=800,
+    )

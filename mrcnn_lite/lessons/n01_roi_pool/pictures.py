@@ -1,0 +1,218 @@
+"""Pictures of RoIPool: the rounded window, its overlapping bins, the table of maxima."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from ..kit import style
+from ..kit.grid import as_array, draw_box, draw_cells, draw_table, frame, frame_cells, write
+
+BINS = (style.SKY, style.ORANGE, style.GREEN, style.PURPLE)  # the four bins of a 2 x 2 output
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What RoIPool looks at, in whole cells; every range is half open."""
+
+    rows: list[tuple[int, int]]  # one range per output row
+    columns: list[tuple[int, int]]  # one range per output column
+    box: tuple[int, int, int, int]  # the whole window (x1, y1, x2, y2), clipped to the map
+
+
+def windows_of(box: ArrayLike, size: int, scale: float, height: int, width: int) -> Windows:
+    """The cells behind every output of RoIPool, by the arithmetic of torchvision's kernel.
+
+    Args:
+        box: `(x1, y1, x2, y2)` in image px.
+        size: P, outputs per axis.
+        scale: cells per image px, 1 / stride.
+        height, width: of the map.
+
+    Returns:
+        The windows.
+    """
+    x1, y1, x2, y2 = (_round(float(number) * scale) for number in np.asarray(box))
+    rows, columns = _bins(y1, y2, size, height), _bins(x1, x2, size, width)
+    return Windows(rows, columns, (columns[0][0], rows[0][0], columns[-1][1], rows[-1][1]))
+
+
+def _round(number: float) -> int:
+    """Half away from zero, as C's `round`; Python's goes to the even neighbour."""
+    return int(np.copysign(np.floor(abs(np.float32(number)) + np.float32(0.5)), number))
+
+
+def _bins(first: int, last: int, size: int, limit: int) -> list[tuple[int, int]]:
+    """One axis cut into bins: floor at the start, ceil at the end, so that neighbours may share."""
+    step = np.float32(max(last - first + 1, 1)) / np.float32(size)
+    starts = np.floor(np.arange(size, dtype=np.float32) * step).astype(int) + first
+    ends = np.ceil(np.arange(1, size + 1, dtype=np.float32) * step).astype(int) + first
+    starts, ends = starts.clip(0, limit), ends.clip(0, limit)
+    return [(int(start), int(end)) for start, end in zip(starts, ends)]
+
+
+def usage(windows: Windows, height: int, width: int) -> np.ndarray:
+    """How many bins look at each cell.
+
+    Args:
+        windows: from `windows_of`.
+        height, width: of the map.
+
+    Returns:
+        `[h, w]` int.
+    """
+    rows, columns = np.zeros(height, dtype=int), np.zeros(width, dtype=int)
+    for start, end in windows.rows:
+        rows[start:end] += 1
+    for start, end in windows.columns:
+        columns[start:end] += 1
+    return np.outer(rows, columns)
+
+
+def bin_boxes(windows: Windows, cell: float = 1.0) -> list[tuple[float, float, float, float]]:
+    """The bins as boxes, row by row, each a little smaller so that shared edges can be told apart.
+
+    Args:
+        windows: from `windows_of`.
+        cell: side of a cell in the axes' unit.
+
+    Returns:
+        P * P boxes `(x1, y1, x2, y2)`.
+    """
+    boxes = []
+    for y1, y2 in windows.rows:
+        for x1, x2 in windows.columns:
+            inset = 0.05 + 0.045 * (len(boxes) % len(BINS))
+            edges = np.array([x1 + inset, y1 + inset, x2 - inset, y2 - inset])
+            boxes.append(tuple(edges * cell))
+    return boxes
+
+
+def draw_proposal(ax: Axes, box: ArrayLike, windows: Windows, stride: int) -> None:
+    """The proposal as it is, and the window that RoIPool takes for it, in image px.
+
+    Args:
+        ax: the axes.
+        box: the proposal in image px.
+        windows: from `windows_of`.
+        stride: image px per cell.
+    """
+    dashes = (0, (4, 2))
+    draw_box(ax, box, style.BLUE, "proposal", linewidth=2.8)
+    draw_box(ax, np.array(windows.box) * stride, style.VERMILION, "window", linestyle=dashes)
+
+
+def proposal_picture(features: ArrayLike, box: ArrayLike, stride: int = 32) -> Figure:
+    """First quantization: the proposal and its window on the map.
+
+    Args:
+        features: the map, `[h, w]` or `[1, 1, h, w]`.
+        box: the proposal in image px.
+        stride: image px per cell.
+
+    Returns:
+        The figure.
+    """
+    array = as_array(features)
+    height, width = array.shape
+    fig, ax = style.figure(width=5.6, height=4.2)
+    draw_cells(ax, array, cell=stride)
+    frame(ax, width * stride, height * stride, stride, "image px")
+    draw_proposal(ax, box, windows_of(box, 2, 1 / stride, height, width), stride)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=style.NORMAL)
+    return fig
+
+
+def stride_picture(box: ArrayLike, image: int, strides: Sequence[int], notes: list[str]) -> Figure:
+    """The same proposal and its window at several strides.
+
+    Args:
+        box: the proposal in image px.
+        image: side of the image in px.
+        strides: one panel each.
+        notes: a line for each panel's title.
+
+    Returns:
+        The figure.
+    """
+    fig, axes = style.figure(1, len(strides), width=8.0, height=2.6, sharey=True)
+    for ax, stride, note in zip(axes, strides, notes):
+        cells = image // stride
+        board = np.indices((cells, cells)).sum(0) % 2  # a faint chess board shows the cell size
+        ax.imshow(board, cmap="Greys", extent=(0, image, image, 0), vmin=0, vmax=9)
+        frame(ax, image, image, 64, "image px")
+        draw_proposal(ax, box, windows_of(box, 2, 1 / stride, cells, cells), stride)
+        ax.set_title(f"stride {stride}\n{note}", fontsize=style.NORMAL)
+    for ax in axes[1:]:
+        ax.set_ylabel("")
+    axes[0].legend(loc="lower right", handlelength=1.6, borderpad=0.1)
+    return fig
+
+
+def windows_picture(features: ArrayLike, box: ArrayLike, outputs: ArrayLike, stride: int) -> Figure:
+    """Second quantization: the bins, the maximum of each, and the output table.
+
+    Args:
+        features: the map, `[h, w]` or `[1, 1, h, w]`.
+        box: the proposal in image px.
+        outputs: what RoIPool returned, `[2, 2]` or `[1, 1, 2, 2]`.
+        stride: image px per cell.
+
+    Returns:
+        The figure.
+    """
+    array = as_array(features)
+    height, width = array.shape
+    windows = windows_of(box, 2, 1 / stride, height, width)
+    grid = {"width_ratios": (1.75, 1.05, 0.95)}
+    fig, (left, middle, right) = style.figure(1, 3, width=8.0, height=3.6, **grid)
+    draw_cells(left, array)
+    frame_cells(left, width, height)
+    left.set_title("four bins", fontsize=style.NORMAL)
+    for edges, colour in zip(bin_boxes(windows), BINS):
+        draw_box(left, edges, colour, linewidth=2.4)
+    for (row, column), colour in zip(maxima_of(array, windows), BINS):
+        left.plot(column + 0.5, row + 0.5, "o", ms=24, mfc="none", mec=colour, mew=2)
+    draw_usage(middle, usage(windows, height, width))
+    middle.set_ylabel("")
+    draw_table(right, outputs, "output: the maxima", BINS)
+    return fig
+
+
+def draw_usage(ax: Axes, counts: np.ndarray) -> None:
+    """How many bins contain each cell.
+
+    Args:
+        ax: the axes.
+        counts: from `usage`, `[h, w]`.
+    """
+    height, width = counts.shape
+    ax.imshow(counts, cmap="Greys", vmin=0, vmax=9, extent=(0, width, height, 0))
+    frame_cells(ax, width, height)
+    ax.set_title("bins per cell", fontsize=style.NORMAL)
+    for (row, column), count in np.ndenumerate(counts):
+        weight = "bold" if count > 1 else "normal"
+        write(ax, column + 0.5, row + 0.5, str(count), fontweight=weight, fontsize=style.SMALL)
+
+
+def maxima_of(array: np.ndarray, windows: Windows) -> list[tuple[int, int]]:
+    """Where each bin has its maximum; empty bins are left out.
+
+    Args:
+        array: the map, `[h, w]`.
+        windows: from `windows_of`.
+
+    Returns:
+        `(row, column)` per bin, row by row.
+    """
+    places = []
+    for y1, y2 in windows.rows:
+        for x1, x2 in windows.columns:
+            part = array[y1:y2, x1:x2]
+            if part.size:
+                row, column = np.unravel_index(part.argmax(), part.shape)
+                places.append((y1 + int(row), x1 + int(column)))
+    return places

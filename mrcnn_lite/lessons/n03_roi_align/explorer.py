@@ -1,0 +1,229 @@
+"""The RoIAlign explorer: sampling points, the four weights of one of them, and the outputs."""
+
+import numpy as np
+import torch
+from matplotlib.collections import LineCollection
+from torch import Tensor
+
+from ...ops import roi_align, roi_pool
+from ..kit import style
+from ..kit.canvas import Stage
+from ..kit.explorer import Explorer, slider, toggle
+from ..kit.grid import draw_box, draw_points, move_box, rows_of
+from ..kit.table import LiveTable
+from ..n01_roi_pool.explorer import article_map
+from ..n01_roi_pool.pictures import windows_of
+from .pictures import (
+    CORNERS,
+    POINTS,
+    Cell,
+    Samples,
+    cell_of,
+    dot_size,
+    draw_weights,
+    move_weights,
+    samples_of,
+)
+
+STRIDE = 32
+LARGEST = 4  # outputs per axis
+FINEST = 8  # largest sampling ratio
+
+
+class RoIAlignState:
+    """A RoI on a small stride-32 map, sampled as RoIAlign does."""
+
+    def __init__(self, features: Tensor | None = None):
+        """Start from the article's example.
+
+        Args:
+            features: the map, Tensor[1, 1, h, w]; the article's 6 x 6 if not given.
+        """
+        self.features = article_map() if features is None else features
+        if self.features.ndim != 4 or self.features.shape[:2] != (1, 1):
+            raise ValueError(f"features must be [1, 1, h, w], got {list(self.features.shape)}")
+        self.x1, self.y1, self.x2, self.y2 = 10, 10, 124, 124
+        self.size = 2
+        self.sampling_ratio = 1
+        self.aligned = False
+        self.pool_window = True
+        self.bin = 1
+        self.point = 1
+        self._board: _Board | None = None
+
+    @property
+    def box(self) -> list[float]:
+        """The RoI (x1, y1, x2, y2) in image px."""
+        return [float(self.x1), float(self.y1), float(self.x2), float(self.y2)]
+
+    def outputs(self) -> tuple[Tensor, Tensor]:
+        """RoIAlign's and RoIPool's results, two Tensor[P, P]."""
+        rois = [torch.tensor([self.box])]
+        options = {"sampling_ratio": self.sampling_ratio, "aligned": self.aligned}
+        align = roi_align(self.features, rois, self.size, 1 / STRIDE, **options)[0, 0]  # [P, P]
+        pool = roi_pool(self.features, rois, self.size, 1 / STRIDE)[0, 0]  # [P, P]
+        return align, pool
+
+    def samples(self) -> Samples:
+        """Where the RoI is sampled."""
+        return samples_of(self.box, self.size, 1 / STRIDE, self.sampling_ratio, self.aligned)
+
+    def chosen(self, samples: Samples) -> tuple[int, int, float, float]:
+        """The sample whose weights are shown.
+
+        Args:
+            samples: from `samples`.
+
+        Returns:
+            Its bin and its place in the bin (both counted from 0; the sliders start again when
+            they run past the last one), and its x and y.
+        """
+        x, y = samples.points()
+        per_bin = max(len(x) // self.size**2, 1)
+        place = (self.bin - 1) % self.size**2
+        point = (self.point - 1) % per_bin
+        if not len(x):
+            return place, point, samples.box[0], samples.box[1]
+        index = place * per_bin + point
+        return place, point, float(x[index]), float(y[index])
+
+    def render(self) -> tuple[bytes, str]:
+        """The picture and the numbers.
+
+        Returns:
+            PNG bytes, and text.
+        """
+        samples, outputs = self.samples(), self.outputs()
+        place, _, x, y = self.chosen(samples)
+        cell = cell_of(self.features, x, y)
+        if self._board is None:
+            self._board = _Board(self.features[0, 0].numpy())
+        board = self._board
+        board.move(samples, place, (x, y), cell)
+        board.show_window(self.box if self.pool_window else None, self.size)
+        board.align.write(outputs[0], place)
+        board.pool.write(outputs[1], place)
+        return board.stage.png(), self.describe(samples, outputs, cell)
+
+    def describe(self, samples: Samples, outputs: tuple[Tensor, Tensor], cell: Cell) -> str:
+        """What the picture says, in words and numbers.
+
+        Args:
+            samples: from `samples`.
+            outputs: from `outputs`.
+            cell: around the chosen sample.
+
+        Returns:
+            Several lines.
+        """
+        place, point, x, y = self.chosen(samples)
+        rows, columns = samples.y.shape[1], samples.x.shape[1]
+        ratio = self.sampling_ratio if self.sampling_ratio > 0 else "adaptive"
+        box = ", ".join(f"{number:.4f}" for number in samples.box)
+        names = [(row, column) for row in cell.rows for column in cell.columns]
+        terms = [
+            f"  {weight:.4f} x f{name} = {weight:.4f} x {value:.4f}"
+            for name, weight, value in zip(names, cell.weights, cell.values)
+        ]
+        lines = [
+            f"RoIAlign {self.size} x {self.size}, sampling_ratio {ratio}, aligned={self.aligned}: "
+            f"bin {place + 1} is {outputs[0].flatten()[place]:.4f}",
+            f"RoI on the map: ({box}), {rows} x {columns} samples per bin",
+            f"bin {place + 1} of {self.size**2}, sample {point + 1} of {rows * columns}: "
+            f"x = {x:.4f}, y = {y:.4f}",
+            *terms,
+            f"  sum = {cell.value:.4f}" + ("" if cell.inside else "  (outside the map: 0)"),
+        ]
+        tables = ["RoIAlign:", rows_of(outputs[0]), "RoIPool:", rows_of(outputs[1])]
+        return "\n".join(lines + tables)
+
+
+class _Board:
+    """The picture: the points of the map are scenery, everything else moves."""
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+        plan = [["map", "weights", "weights"], ["map", "align", "pool"]]
+        ratios = {"width_ratios": (2.5, 1, 1), "height_ratios": (1.5, 1)}
+        fig, axes = style.mosaic(plan, width=8.0, height=4.5, **ratios)
+        left = axes["map"]
+        draw_points(left, array)
+        height, width = array.shape
+        left.set(xlim=(-0.75, width + 0.9), ylim=(height + 0.9, -0.75))  # room to leave the map
+        patches, labels = draw_weights(axes["weights"], cell_of(array, 0.5, 0.5))
+        axes["weights"].set_title("weights of the chosen sample", fontsize=style.NORMAL)
+        add = self._begin(fig)
+        self.patches = self.stage.add_all(patches)
+        self.labels = self.stage.add_all(labels)
+        self.window = add(draw_box(left, (0, 0, 1, 1), style.VERMILION, "RoIPool's window"))
+        self.window.set_linestyle((0, (4, 2)))
+        inner = LineCollection([], colors=style.BLUE, linewidths=1.2, zorder=4)
+        self.inner = add(left.add_collection(inner))
+        self.box = add(draw_box(left, (0, 0, 1, 1), style.BLUE, "RoI"))
+        self.dots = add(left.plot([], [], mew=0.6, label="samples", **POINTS)[0])
+        rays = LineCollection([], colors=CORNERS, linewidths=2, zorder=4)
+        self.rays = add(left.add_collection(rays))
+        self.corners = add(left.scatter([0] * 4, [0] * 4, s=52, c=CORNERS, ec="black", zorder=5))
+        self.chosen = add(left.plot([], [], "o", ms=9, mfc="none", mec="black", mew=2)[0])
+        below = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.1), "ncols": 3}
+        left.legend(handles=[self.box, self.window, self.dots], **below)
+        self.align = LiveTable(self.stage, axes["align"], "RoIAlign", LARGEST)
+        self.pool = LiveTable(self.stage, axes["pool"], "RoIPool", LARGEST)
+
+    def _begin(self, fig):
+        fig.draw_without_rendering()  # settles the layout, so that the tables know their width
+        self.stage = Stage(fig)
+        return self.stage.add
+
+    def move(self, samples: Samples, place: int, at: tuple[float, float], cell: Cell) -> None:
+        """Move the box, its bins, the samples and the chosen cell."""
+        x1, y1, x2, y2 = samples.box
+        size = len(samples.y)
+        xs, ys = np.linspace(x1, x2, size + 1)[1:-1], np.linspace(y1, y2, size + 1)[1:-1]
+        lines = [[(x, y1), (x, y2)] for x in xs] + [[(x1, y), (x2, y)] for y in ys]
+        self.inner.set_segments(lines)
+        move_box(self.box, samples.box)
+        self.dots.set_data(*samples.points())
+        self.dots.set_markersize(dot_size(samples))
+        self.chosen.set_data([at[0]], [at[1]])
+        corners = [(column, row) for row in cell.rows for column in cell.columns]
+        self.rays.set_segments([[at, corner] for corner in corners] if cell.inside else [])
+        self.corners.set_offsets(corners)
+        self.corners.set_visible(cell.inside)
+        move_weights(self.patches, self.labels, cell)
+
+    def show_window(self, box: list[float] | None, size: int) -> None:
+        """RoIPool's cells around their points: cell i reaches from i - 0.5 to i + 0.5."""
+        self.window.set_visible(box is not None)
+        if box is not None:
+            windows = windows_of(box, size, 1 / STRIDE, *self.array.shape)
+            move_box(self.window, np.array(windows.box) - 0.5)
+
+
+def explore_roi_align(features: Tensor | None = None, **settings: float) -> Explorer:
+    """The RoIAlign explorer.
+
+    Args:
+        features: a stride-32 map Tensor[1, 1, h, w]; the article's 6 x 6 if not given.
+        **settings: where to start: x1, y1, x2, y2 (image px), size, sampling_ratio, aligned,
+            bin, point, pool_window.
+
+    Returns:
+        An explorer that can be displayed, and moved with `set`.
+    """
+    state = RoIAlignState(features)
+    height, width = (side * STRIDE for side in state.features.shape[-2:])
+    controls = [
+        slider("x1", "left x1 (px)", 0, width + STRIDE),
+        slider("x2", "right x2 (px)", 0, width + STRIDE),
+        slider("y1", "top y1 (px)", 0, height + STRIDE),
+        slider("y2", "bottom y2 (px)", 0, height + STRIDE),
+        slider("sampling_ratio", "sampling ratio", 0, FINEST),
+        slider("size", "output size", 1, LARGEST),
+        slider("bin", "chosen bin", 1, LARGEST**2),
+        slider("point", "chosen sample", 1, FINEST**2),
+        toggle("aligned", "aligned (half a cell)"),
+        toggle("pool_window", "RoIPool's window"),
+    ]
+    alt = "A map as points, a RoI with its sampling points, one sample's four weights as areas."
+    return Explorer(state, controls, alt, width=800).set(**settings)

@@ -1,0 +1,261 @@
+"""Pictures of RoIAlign: the un-rounded RoI, its sampling points, bilinear weights as areas."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+
+from ...ops.bilinear import corners
+from ...ops.roi_align import roi_extent
+from ..kit import style
+from ..kit.grid import as_array, draw_box, draw_points, draw_table, write
+
+CORNERS = (style.SKY, style.ORANGE, style.GREEN, style.PURPLE)  # of a cell, row by row
+POINTS = {"marker": "o", "linestyle": "", "mfc": style.YELLOW, "mec": style.BLACK, "zorder": 5}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Where RoIAlign samples one RoI, in feature coordinates."""
+
+    box: tuple[float, float, float, float]  # (x1, y1, x2, y2), not rounded
+    y: np.ndarray  # [P, S] sample rows of each bin
+    x: np.ndarray  # [P, S] sample columns of each bin
+
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """All points as flat arrays (x, y): bins row by row, samples row by row within a bin."""
+        size, rows = self.y.shape
+        columns = self.x.shape[1]
+        y = np.broadcast_to(self.y[:, None, :, None], (size, size, rows, columns))
+        x = np.broadcast_to(self.x[None, :, None, :], (size, size, rows, columns))
+        return x.reshape(-1), y.reshape(-1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The cell around one sample: four corners, their weights and values."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    u: float  # how far the sample is to the right of the left corners
+    v: float  # how far it is below the upper corners
+    values: tuple[float, float, float, float]  # corner values row by row: f1 f2 f3 f4
+    inside: bool  # False where the sample counts as 0
+
+    @property
+    def weights(self) -> tuple[float, float, float, float]:
+        """The bilinear weights in the order of `values`."""
+        u, v = self.u, self.v
+        return (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
+
+    @property
+    def value(self) -> float:
+        """The sample's value."""
+        total = sum(weight * value for weight, value in zip(self.weights, self.values))
+        return total if self.inside else 0.0
+
+
+def samples_of(box: ArrayLike, size: int, scale: float, ratio: int, aligned: bool) -> Samples:
+    """The sampling points of one RoI.
+
+    Args:
+        box: `(x1, y1, x2, y2)` in image px.
+        size: P, bins per axis.
+        scale: cells per image px, 1 / stride.
+        ratio: S, samples per bin and axis; 0 or less: as many as a bin is cells long.
+        aligned: whether element 0 of the map lies at 0.5 instead of 0.
+
+    Returns:
+        The samples.
+    """
+    rois = torch.as_tensor(np.asarray(box), dtype=torch.float32).reshape(1, 4)
+    start, extent = roi_extent(rois, scale, aligned)
+    (x, y), (width, height) = start[0].tolist(), extent[0].tolist()
+    axes = {}
+    for name, first, length in (("x", x, width), ("y", y, height)):
+        count = ratio if ratio > 0 else max(math.ceil(length / size), 0)
+        inside = (np.arange(count) + 0.5) / max(count, 1)  # [S]
+        axes[name] = first + (np.arange(size)[:, None] + inside) * length / size  # [P, S]
+    return Samples(box=(x, y, x + width, y + height), **axes)
+
+
+def cell_of(features: ArrayLike, x: float, y: float) -> Cell:
+    """The four corners that a sample is made of.
+
+    Args:
+        features: the map, `[h, w]`.
+        x, y: the sample, in feature coordinates.
+
+    Returns:
+        The cell.
+    """
+    array = as_array(features)
+    top, bottom, v, inside_y = corners(torch.tensor(y, dtype=torch.float64), array.shape[0])
+    left, right, u, inside_x = corners(torch.tensor(x, dtype=torch.float64), array.shape[1])
+    rows, columns = (int(top), int(bottom)), (int(left), int(right))
+    values = tuple(float(array[row, column]) for row in rows for column in columns)
+    return Cell(rows, columns, float(u), float(v), values, bool(inside_y & inside_x))
+
+
+def dot_size(samples: Samples) -> float:
+    """How large a sampling point can be drawn without touching its neighbours, in points."""
+    finest = max(samples.y.shape[1], samples.x.shape[1], 1)
+    return 8.5 / (1 + 0.35 * (finest - 1))
+
+
+def draw_bins(ax: Axes, samples: Samples) -> None:
+    """The RoI, its bins and its sampling points.
+
+    Args:
+        ax: axes on which `draw_points` has drawn the map.
+        samples: from `samples_of`.
+    """
+    x1, y1, x2, y2 = samples.box
+    size = len(samples.y)
+    inner = {"color": style.BLUE, "linewidth": 1.2, "linestyle": (0, (3, 2)), "zorder": 4}
+    ax.hlines(np.linspace(y1, y2, size + 1)[1:-1], x1, x2, **inner)
+    ax.vlines(np.linspace(x1, x2, size + 1)[1:-1], y1, y2, **inner)
+    draw_box(ax, samples.box, style.BLUE, "RoI, not rounded")
+    dot = {"ms": dot_size(samples), "mew": 0.6, "label": "sampling points"}
+    ax.plot(*samples.points(), **dot, **POINTS)
+
+
+def draw_arrows(ax: Axes, cell: Cell, x: float, y: float) -> None:
+    """Arrows from a sample to the four corners of its cell.
+
+    Args:
+        ax: the axes.
+        cell: from `cell_of`.
+        x, y: the sample.
+    """
+    places = [(column, row) for row in cell.rows for column in cell.columns]
+    for place, colour in zip(places, CORNERS):
+        arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2, "shrinkB": 4, "shrinkA": 3}
+        ax.annotate("", place, (x, y), arrowprops=arrow, zorder=4)
+        ax.plot(*place, "o", ms=8, color=colour, mec=style.BLACK, zorder=5)
+
+
+def draw_weights(ax: Axes, cell: Cell) -> tuple[list[Rectangle], list[Artist]]:
+    """Bilinear weights as areas: each corner owns the rectangle opposite to it.
+
+    Args:
+        ax: the axes.
+        cell: from `cell_of`.
+
+    Returns:
+        The four rectangles; the corners' labels, their dots and the sample, for `move_weights`.
+    """
+    ax.set(xlim=(-0.42, 1.42), ylim=(1.3, -0.3), aspect="equal")
+    ax.axis("off")
+    patches, labels, dots = [], [], []
+    for (x, y), colour in zip(((0, 0), (1, 0), (0, 1), (1, 1)), CORNERS):
+        patch = Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="white", alpha=0.75)
+        patches.append(ax.add_patch(patch))
+        dots += ax.plot(x, y, "o", ms=9, color=colour, mec=style.BLACK, zorder=5)
+        below = {"va": "bottom" if y == 0 else "top", "fontsize": style.SMALL}
+        labels.append(write(ax, x, y - 0.06 if y == 0 else y + 0.06, "", **below))
+    labels += dots + ax.plot(0, 0, ms=9, **POINTS)
+    move_weights(patches, labels, cell)
+    return patches, labels
+
+
+def move_weights(patches: list[Rectangle], labels: list[Artist], cell: Cell) -> None:
+    """Show another sample's weights.
+
+    Args:
+        patches, labels: what `draw_weights` returned.
+        cell: from `cell_of`.
+    """
+    u, v = cell.u, cell.v
+    places = ((u, v, 1 - u, 1 - v), (0, v, u, 1 - v), (u, 0, 1 - u, v), (0, 0, u, v))
+    names = [(row, column) for row in cell.rows for column in cell.columns]
+    for patch, place in zip(patches, places):
+        patch.set_bounds(*place)
+        patch.set_visible(cell.inside)
+    for label, name, weight, value in zip(labels, names, cell.weights, cell.values):
+        label.set_text(f"f{name} = {value:.4f}\nweight {weight:.4f}")
+    labels[-1].set_data([u], [v])
+
+
+def align_picture(features: ArrayLike, samples: Samples, outputs: ArrayLike) -> Figure:
+    """The map as points, the RoI, its bins, one sample with its four corners, and the outputs.
+
+    Args:
+        features: the map, `[h, w]` or `[1, 1, h, w]`.
+        samples: from `samples_of`.
+        outputs: what RoIAlign returned, `[P, P]` or `[1, 1, P, P]`.
+
+    Returns:
+        The figure.
+    """
+    fig, (left, right) = style.figure(1, 2, width=7.8, height=4.4, width_ratios=(2.4, 1))
+    draw_points(left, features)
+    draw_bins(left, samples)
+    x, y = float(samples.x[0, 0]), float(samples.y[0, 0])
+    draw_arrows(left, cell_of(features, x, y), x, y)
+    draw_table(right, outputs, "output")
+    left.legend(loc="upper left", bbox_to_anchor=(0.0, -0.12), ncols=2)
+    return fig
+
+
+def weights_picture(cell: Cell) -> Figure:
+    """The four weights of one sample as areas.
+
+    Args:
+        cell: from `cell_of`.
+
+    Returns:
+        The figure.
+    """
+    fig, ax = style.figure(width=4.2, height=3.6)
+    draw_weights(ax, cell)
+    return fig
+
+
+def ratio_picture(features: ArrayLike, panels: list[Samples], notes: list[str]) -> Figure:
+    """The same RoI with several sampling ratios, side by side.
+
+    Args:
+        features: the map, `[h, w]` or `[1, 1, h, w]`.
+        panels: the samples of each panel.
+        notes: a line for each panel's title.
+
+    Returns:
+        The figure.
+    """
+    fig, axes = style.figure(1, len(panels), width=8.0, height=2.6, sharey=True)
+    for ax, samples, note in zip(axes, panels, notes):
+        draw_points(ax, features, numbers=False)
+        draw_bins(ax, samples)
+        ax.set_title(note, fontsize=style.NORMAL)
+        ax.set(xlabel="", ylabel="")
+    return fig
+
+
+def slide_picture(shifts: ArrayLike, pooled: ArrayLike, aligned: ArrayLike) -> Figure:
+    """The first output of both operators while the box slides.
+
+    Args:
+        shifts: how far the box has moved, `[N]` px.
+        pooled: RoIPool's first output, `[N]`.
+        aligned: RoIAlign's first output, `[N]`.
+
+    Returns:
+        The figure.
+    """
+    fig, ax = style.figure(width=6.4, height=2.8)
+    ax.plot(shifts, pooled, color=style.VERMILION, linestyle=(0, (4, 2)), drawstyle="steps-post")
+    ax.plot(shifts, aligned, color=style.BLUE)
+    last = np.asarray(shifts)[-1]
+    ends = (("RoIPool", pooled, style.VERMILION), ("RoIAlign", aligned, style.BLUE))
+    for name, values, colour in ends:
+        at = (float(last), float(np.asarray(values)[-1]))
+        ax.annotate(name, at, (5, 0), textcoords="offset points", va="center", color=colour)
+    ax.set(xlabel="box moved to the right and down (px)", ylabel="first output")
+    return fig

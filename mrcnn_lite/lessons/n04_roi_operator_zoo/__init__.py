@@ -1,0 +1,1 @@
+"""Lesson 04. The operator zoo: five libraries, one paper, same numbers?"""

@@ -1,0 +1,241 @@
+"""Pictures of the operator zoo: where each definition looks, how errors shrink, what borders do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from ..kit import style
+from ..kit.grid import decimal, draw_box, draw_points
+from ..n01_roi_pool.pictures import BINS
+from .operators import ZOO, Operator, max_of_cells, mean_of_area
+
+MARKS = ("o", "s", "^", "D")  # the four bins of a 2 x 2 output: a colour and a shape each
+LINES = (
+    {"color": style.VERMILION, "linestyle": (0, (1, 1.2)), "marker": "^"},
+    {"color": style.ORANGE, "linestyle": (0, (4, 1.5)), "marker": "s"},
+    {"color": style.GREEN, "linestyle": (0, (6, 1.5, 1, 1.5)), "marker": "D"},
+    {"color": style.BLUE, "linestyle": "-", "marker": "o"},
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where an operator looks on the map, per bin row and bin column."""
+
+    roi: tuple[float, float, float, float]  # (x1, y1, x2, y2) as the operator sees it
+    y: np.ndarray  # [P, S] points, or [P, 2] ends
+    x: np.ndarray
+    areas: bool  # ends of areas, not points
+
+    def points(self, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+        """All points of one bin as flat arrays (x, y)."""
+        y, x = np.meshgrid(self.y[row], self.x[column], indexing="ij")
+        return x.ravel(), y.ravel()
+
+    def area(self, row: int, column: int, inset: float) -> tuple[float, float, float, float]:
+        """One bin as (x, y, width, height), each bin drawn a little smaller than the one before."""
+        (y1, y2), (x1, x2) = self.y[row], self.x[column]
+        return x1 + inset, y1 + inset, x2 - x1 - 2 * inset, y2 - y1 - 2 * inset
+
+
+def look_of(
+    operator: Operator,
+    box: ArrayLike,
+    size: int,
+    scale: float,
+    ratio: int,
+    aligned: bool,
+    shape: tuple[int, int],
+) -> Look:
+    """Where an operator looks, in the coordinates of `draw_points`.
+
+    Args:
+        operator: from `ZOO`.
+        box: `(x1, y1, x2, y2)` in image px.
+        size, scale, ratio, aligned: as for the operator.
+        shape: (h, w) of the map.
+
+    Returns:
+        The look. Whole elements reach half an element to each side of their points.
+    """
+    box = torch.as_tensor(np.asarray(box), dtype=torch.float32)
+    roi = operator.roi(box, scale, aligned, shape)
+    y, x = operator.look(box, size, scale, ratio, aligned, shape)
+    shift = 0.5 if operator.combine is max_of_cells else 0.0
+    areas = operator.combine in (max_of_cells, mean_of_area)
+    return Look(tuple((roi - shift).tolist()), y.numpy() - shift, x.numpy() - shift, areas)
+
+
+def dot_size(look: Look, index: int) -> float:
+    """How large a point is drawn: smaller where there are many, and from bin to bin.
+
+    Args:
+        look: from `look_of`.
+        index: of the bin; points that bins share show as marks within marks.
+
+    Returns:
+        Points.
+    """
+    return 8.0 / (1 + 0.2 * (look.y.shape[1] - 1)) * (1 - 0.17 * index)
+
+
+def draw_look(ax: Axes, look: Look) -> None:
+    """Draw the RoI and what each bin looks at.
+
+    Args:
+        ax: axes on which the map is drawn as points.
+        look: from `look_of`, of a 2 x 2 output.
+    """
+    draw_box(ax, look.roi, style.BLACK, linewidth=1.2)
+    for index, (colour, mark) in enumerate(zip(BINS, MARKS)):
+        row, column = divmod(index, 2)
+        if look.areas:
+            x, y, width, height = look.area(row, column, 0.07 + 0.05 * index)
+            shape = Rectangle((x, y), width, height, facecolor=colour, edgecolor=colour)
+            shape.set(alpha=0.45, linewidth=1.5, zorder=2)
+            ax.add_patch(shape)
+        else:
+            dot = {"ms": dot_size(look, index), "color": colour, "mec": "black", "mew": 0.6}
+            ax.plot(*look.points(row, column), mark, zorder=6, **dot)
+
+
+def zoo_picture(features: Tensor, box: Tensor, scale: float) -> Figure:
+    """Ten small maps: where each operator of the zoo looks with ratio 2, and its four numbers.
+
+    Args:
+        features: the map, Tensor[1, h, w].
+        box: Tensor[4], image px.
+        scale: elements per image px.
+
+    Returns:
+        The figure.
+    """
+    fig, axes = style.figure(2, len(ZOO) // 2, width=8.0, height=4.2)
+    for ax, operator in zip(axes.flat, ZOO.values()):
+        draw_points(ax, features, numbers=False, margin=0.75)
+        shape = (features.shape[-2], features.shape[-1])
+        draw_look(ax, look_of(operator, box, 2, scale, 2, False, shape))
+        ax.set_title(operator.name, fontsize=style.NORMAL, fontweight="bold")
+        rows = operator(features, box, 2, scale)[0].tolist()
+        words = "\n".join("  ".join(decimal(value, 2) for value in row) for row in rows)
+        ax.set_xlabel(words, fontsize=style.NORMAL, color=style.BLACK)
+        ax.set(ylabel="", xticks=[], yticks=[])
+    return fig
+
+
+def pairs_picture(rois: Mapping[str, tuple[float, float]], size: int) -> Figure:
+    """One axis of a RoI: samples of ratio 2, and how far the pairs of ratio 4 stand apart.
+
+    Args:
+        rois: name -> (first, last), elements.
+        size: P, bins along the axis.
+
+    Returns:
+        The figure.
+    """
+    fig, axes = style.figure(len(rois), 1, width=7.6, height=0.95 * len(rois) + 0.7, sharex=True)
+    end = max(last for _, last in rois.values())
+    for ax, (name, (first, last)) in zip(np.atleast_1d(axes), rois.items()):
+        step = (last - first) / (2 * size)
+        samples = first + (np.arange(2 * size) + 0.5) * step
+        ax.plot([first, last], [0, 0], color=style.BLACK, linewidth=1.2, label="RoI")
+        low, high = samples - step / 4, samples + step / 4
+        ax.hlines(np.zeros_like(low), low, high, color=style.ORANGE, linewidth=7, label="pairs")
+        pairs = np.concatenate([low, high])
+        ax.plot(pairs, 0 * pairs, "|", color=style.BLACK, ms=9, label="samples, ratio 4")
+        ax.plot(samples, 0 * samples, "o", color=style.BLUE, ms=6, label="samples, ratio 2")
+        whole = np.arange(np.ceil(end) + 1)
+        caught = ((whole[:, None] > low) & (whole[:, None] < high)).any(1)
+        for here, mark in ((~caught, "^"), (caught, "X")):
+            ax.plot(whole[here], 0 * whole[here] - 0.7, mark, color=style.VERMILION, ms=6)
+        ax.set(ylim=(-1.1, 0.8), yticks=[])
+        ax.set_title(name, fontsize=style.NORMAL)
+        ax.spines["left"].set_visible(False)
+    ax.set(xticks=whole, xlabel="elements of the map (triangle: outside all pairs, X: within one)")
+    handles = ax.get_legend_handles_labels()[0]
+    fig.legend(handles=handles, loc="outside upper right", ncols=4)
+    return fig
+
+
+def _curves(ax: Axes, at: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
+    """Lines with a name at the end of each."""
+    for line, (name, values) in zip(LINES[-len(curves) :], curves.items()):
+        ax.plot(at, values, label=name, ms=4.5, **line)
+
+
+def convergence_picture(ratios: Sequence[int], curves: Mapping[str, ArrayLike]) -> Figure:
+    """How the distance from the exact mean shrinks with the sampling ratio.
+
+    Args:
+        ratios: samples per bin and axis.
+        curves: name of the map -> error at each ratio.
+
+    Returns:
+        The figure.
+    """
+    fig, ax = style.figure(width=5.6, height=3.2)
+    _curves(ax, ratios, curves)
+    ax.set(xscale="log", yscale="log", xlabel="sampling ratio (per axis)")
+    ax.set_ylabel("typical distance\nfrom the exact mean")
+    ax.set_xticks(ratios, [str(ratio) for ratio in ratios])
+    ax.minorticks_off()
+    ax.legend(loc="lower left", fontsize=style.NORMAL)
+    return fig
+
+
+def length_picture(
+    lengths: Sequence[float], panels: Mapping[str, Mapping[str, ArrayLike]]
+) -> Figure:
+    """The error over the length of a bin, a curve per sampling ratio, a panel per map.
+
+    Args:
+        lengths: of a bin, in elements.
+        panels: name of the map -> name of the curve -> error at each length.
+
+    Returns:
+        The figure.
+    """
+    fig, axes = style.figure(1, len(panels), width=8.0, height=3.2, sharey=True)
+    for ax, (name, curves) in zip(axes, panels.items()):
+        _curves(ax, lengths, curves)
+        ax.set(xscale="log", yscale="log", xlabel="length of a bin (elements)", title=name)
+        ax.set_xticks(lengths, [f"{length:g}" for length in lengths])
+        ax.minorticks_off()
+    axes[0].set_ylabel("typical error, in parts of\nthe exact means' spread")
+    axes[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=style.NORMAL)
+    return fig
+
+
+def border_picture(centres: Sequence[float], panels: Mapping[str, ArrayLike], image: int) -> Figure:
+    """What a small box reads from a map of ones, for every place of its centre.
+
+    Args:
+        centres: evenly spaced, where the centre was, in px, the same for x and y.
+        panels: name of the rule -> `[N, N]` values.
+        image: side of the image in px.
+
+    Returns:
+        The figure.
+    """
+    fig, axes = style.figure(1, len(panels), width=8.0, height=3.0, sharey=True)
+    half = float(centres[1] - centres[0]) / 2
+    first, last = float(centres[0]) - half, float(centres[-1]) + half
+    extent = (first, last, last, first)
+    for ax, (title, panel) in zip(axes, panels.items()):
+        panel = np.asarray(panel)
+        drawn = ax.imshow(panel, cmap=style.CALM, vmin=0, vmax=1, extent=extent)
+        frame = draw_box(ax, (0, 0, image, image), style.VERMILION, "the image", linestyle="--")
+        ax.set_title(title.replace(", ", "\n"), fontsize=style.NORMAL)
+        ax.set(xlabel="centre of the box, x (px)", xticks=range(0, image + 1, 64))
+        ax.set_yticks(range(0, image + 1, 64))
+    axes[0].set_ylabel("y (px)")
+    fig.colorbar(drawn, ax=axes, shrink=0.8, label="value of the bin")
+    axes[0].legend(handles=[frame], loc="upper left", bbox_to_anchor=(-0.05, -0.22))
+    return fig

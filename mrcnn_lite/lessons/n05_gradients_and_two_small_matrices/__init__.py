@@ -1,0 +1,1 @@
+"""Lesson 05. Gradients and two small matrices: which cells learn?"""

@@ -1,0 +1,244 @@
+"""Pictures of gradients: who learns and how much, two small matrices, and where a box should go."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.quiver import Quiver
+from numpy.typing import ArrayLike
+
+from ..kit import style
+from ..kit.grid import as_array, decimal, draw_box, draw_points, frame, pastel, write
+from ..n03_roi_align.pictures import POINTS, Samples, draw_bins
+
+ARROW = 0.9  # length of the longest arrow, in elements of the map
+
+
+def draw_board(ax: Axes, height: int, width: int) -> None:
+    """Empty squares for the elements of a map, each around its point at whole coordinates.
+
+    Args:
+        ax: the axes.
+        height, width: of the map.
+    """
+    frame(ax, width, height, 1, "feature cells")
+    lines = {"color": style.PALE, "linewidth": 1, "zorder": 1}
+    ax.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, **lines)
+    ax.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, **lines)
+    ax.set(xticks=range(width), yticks=range(height), xlabel="column", ylabel="row")
+    ax.set(xlim=(-0.6, width - 0.4), ylim=(height - 0.4, -0.6))
+
+
+def tinted(weights: ArrayLike) -> np.ndarray:
+    """Pale colours for weights: darker is more, and white is exactly nothing.
+
+    Args:
+        weights: `[h, w]`, of either sign.
+
+    Returns:
+        `[h, w, 3]` in 0..1.
+    """
+    array = np.abs(as_array(weights))
+    colours = pastel(-array)
+    colours[array == 0] = 1.0
+    return colours
+
+
+def learning_picture(
+    maps: Sequence[ArrayLike], titles: Sequence[str], marks: Sequence[Samples | Sequence[float]]
+) -> Figure:
+    """Gradients of the map side by side: coloured elements learn, the number says how much.
+
+    Args:
+        maps: gradients, each `[h, w]` or `[1, 1, h, w]`.
+        titles: one per map.
+        marks: one per map: sampling points, or RoIPool's window `(x1, y1, x2, y2)` in whole
+            elements, half open.
+
+    Returns:
+        The figure.
+    """
+    fig, axes = style.figure(1, len(maps), width=8.2, height=3.3)
+    for ax, weights, title, mark in zip(np.atleast_1d(axes), maps, titles, marks, strict=True):
+        array = as_array(weights)
+        draw_board(ax, *array.shape)
+        place = (-0.5, array.shape[1] - 0.5, array.shape[0] - 0.5, -0.5)
+        ax.imshow(tinted(array), extent=place, zorder=0)
+        if isinstance(mark, Samples):
+            draw_box(ax, mark.box, style.BLUE)
+            ax.plot(*mark.points(), **{**POINTS, "ms": 4, "mew": 0.6})
+        else:
+            draw_box(ax, np.array(mark) - 0.5, style.VERMILION, linestyle=(0, (4, 2)))
+        lift = _clear_of(mark, len(array)) if isinstance(mark, Samples) else 0.0
+        for (row, column), value in np.ndenumerate(array):
+            if value:
+                write(ax, column, row + lift, f"{value:.2f}", fontsize=style.SMALL)
+        ax.set_title(title, fontsize=style.NORMAL)
+    return fig
+
+
+def _clear_of(samples: Samples, height: int) -> float:
+    """How far below their element numbers have to stand so that no sample covers them."""
+    rows = np.arange(height)[:, None]
+    room = {lift: np.abs(rows + lift - samples.y.reshape(-1)).min() for lift in (0, -0.25, 0.25)}
+    return max(room, key=room.get)
+
+
+def product_picture(terms: Mapping[str, ArrayLike]) -> Figure:
+    """A product of matrices as heat maps that can be read: result = first x second x third.
+
+    White is exactly 0; each matrix is coloured by the size of its numbers, whatever their sign.
+
+    Args:
+        terms: matrices by name; the first is the result.
+
+    Returns:
+        The figure.
+    """
+    fig, ax = style.figure(width=8.2, height=3.4)
+    arrays = [(name, as_array(matrix)) for name, matrix in terms.items()]
+    tallest = max(len(array) for _, array in arrays)
+    left = 0.0
+    for place, (name, array) in enumerate(arrays):
+        height, width = array.shape
+        top = (tallest - height) / 2
+        extent = (left, left + width, top + height, top)
+        ax.imshow(tinted(array), extent=extent, interpolation="nearest")
+        draw_box(ax, (left, top, left + width, top + height), style.GREY, linewidth=1)
+        ax.text(left + width / 2, top - 0.25, name, ha="center", va="bottom")
+        for (row, column), value in np.ndenumerate(array):
+            words = decimal(value, 2) if value else "0"
+            spot = (left + column + 0.5, top + row + 0.5)
+            ink = style.BLACK if value else style.GREY
+            ax.text(*spot, words, ha="center", va="center", fontsize=style.SMALL - 0.5, color=ink)
+        left += width
+        if place + 1 < len(arrays):
+            sign = {"ha": "center", "va": "center", "fontsize": style.LARGE + 2}
+            ax.text(left + 0.4, tallest / 2, "×" if place else "=", **sign)
+            left += 0.8
+    ax.set(xlim=(-0.1, left + 0.1), ylim=(tallest + 0.1, -0.9), aspect="equal")
+    ax.axis("off")
+    return fig
+
+
+def edge_arrows(box: ArrayLike, gradient: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Arrows at the middles of a box's edges, along the way in which the value rises.
+
+    Args:
+        box: `(x1, y1, x2, y2)` in elements.
+        gradient: derivatives by x1, y1, x2, y2; the largest gets the longest arrow.
+
+    Returns:
+        starts: `[4, 2]` (x, y), for the left, upper, right and lower edge.
+        steps: `[4, 2]` (x, y).
+    """
+    x1, y1, x2, y2 = (float(number) for number in np.asarray(box))
+    slope = np.asarray(gradient, dtype=np.float64).reshape(4)
+    length = ARROW * slope / max(np.abs(slope).max(), 1e-12)
+    middle_x, middle_y = (x1 + x2) / 2, (y1 + y2) / 2
+    starts = np.array([[x1, middle_y], [middle_x, y1], [x2, middle_y], [middle_x, y2]])
+    steps = np.array([[length[0], 0], [0, length[1]], [length[2], 0], [0, length[3]]])
+    return starts, steps
+
+
+def draw_edge_arrows(ax: Axes, box: ArrayLike, gradient: ArrayLike) -> Quiver:
+    """Draw `edge_arrows`.
+
+    Args:
+        ax: the axes.
+        box, gradient: as for `edge_arrows`.
+
+    Returns:
+        The arrows.
+    """
+    starts, steps = edge_arrows(box, gradient)
+    unit = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "inches"}
+    look = {"color": style.VERMILION, "width": 0.045, "minlength": 0, "zorder": 7}
+    return ax.quiver(*starts.T, *steps.T, **unit, **look)
+
+
+def arrows_picture(
+    features: ArrayLike, samples: Samples, panels: Sequence[tuple[str, ArrayLike]]
+) -> Figure:
+    """Which way each edge of the box has to move so that a number rises.
+
+    Args:
+        features: the map, `[h, w]` or `[1, 1, h, w]`.
+        samples: the box and its samples.
+        panels: (title, derivatives by x1, y1, x2, y2) pairs.
+
+    Returns:
+        The figure.
+    """
+    fig, axes = style.figure(1, len(panels), width=8.0, height=4.1)
+    for ax, (title, gradient) in zip(np.atleast_1d(axes), panels, strict=True):
+        draw_points(ax, features)
+        draw_bins(ax, samples)
+        draw_edge_arrows(ax, samples.box, gradient)
+        ax.set_title(title, fontsize=style.NORMAL)
+    return fig
+
+
+def descent_picture(
+    features: ArrayLike, path: ArrayLike, target: ArrayLike, losses: ArrayLike
+) -> Figure:
+    """A box on its way to a target, and the loss on the way.
+
+    Args:
+        features: the map, `[h, w]` or `[1, 1, h, w]`.
+        path: boxes, `[N, 4]` in elements, the first being the start.
+        target: the box `(x1, y1, x2, y2)` to be found, in elements.
+        losses: `[N]`, above 0.
+
+    Returns:
+        The figure.
+    """
+    fig, (left, right) = style.figure(1, 2, width=7.8, height=3.9, width_ratios=(1.25, 1))
+    draw_points(left, features, numbers=False)
+    boxes, losses = np.asarray(path), np.asarray(losses)
+    passed: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.55}
+    for box in boxes[1:-1:4]:
+        draw_box(left, box, style.BLUE, **passed)
+    draw_box(left, target, style.GREEN, "target", linewidth=3.8)
+    draw_box(left, boxes[0], style.VERMILION, "start", linestyle=(0, (4, 2)))
+    draw_box(left, boxes[-1], style.BLUE, "end, and on the way", linewidth=1.4)
+    left.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.13), ncols=3)
+    right.semilogy(np.arange(len(losses)), losses)
+    right.set(xlabel="step", ylabel="mean squared difference")
+    return fig
+
+
+def slopes_picture(
+    shifts: ArrayLike,
+    values: Mapping[str, ArrayLike],
+    slopes: Mapping[str, ArrayLike],
+    kinks: Sequence[float] = (),
+) -> Figure:
+    """An output while the box slides, above its derivative.
+
+    Args:
+        shifts: how far the box has moved, `[N]` px.
+        values: the output `[N]` by the operator's name; a name with "Pool" is drawn in steps.
+        slopes: the derivative `[N]` per px by name.
+        kinks: shifts to be marked with a line.
+
+    Returns:
+        The figure.
+    """
+    fig, (above, below) = style.figure(2, 1, width=6.8, height=4.4, sharex=True)
+    colours = (style.VERMILION, style.BLUE, style.GREEN)
+    dashes = ((0, (4, 2)), "-", (0, (1, 1)))
+    looks = {name: (colour, dash) for name, colour, dash in zip(values, colours, dashes)}
+    for ax, lines in ((above, values), (below, slopes)):
+        for name, line in lines.items():
+            colour, dash = looks[name]
+            steps = "steps-post" if ax is below or "Pool" in name else "default"
+            ax.plot(shifts, line, color=colour, linestyle=dash, drawstyle=steps, label=name)
+        for kink in kinks:
+            ax.axvline(kink, color=style.PALE, linewidth=1, zorder=0)
+    above.set(ylabel="first output")
+    below.set(xlabel="box moved to the right (px)", ylabel="slope per px")
+    above.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(values))
+    return fig

@@ -1,0 +1,1 @@
+"""Lesson 07. Anchors to positives: which object does a proposal's mask come from?"""

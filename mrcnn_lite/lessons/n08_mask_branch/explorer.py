@@ -1,0 +1,233 @@
+"""Explorer of notebook 08: build a mask branch, and read its shapes, weights and work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from ..kit import style
+from ..kit.canvas import Stage
+from ..kit.explorer import Explorer, choice, slider
+from .pictures import FASTER, LOGITS, MASK, Block, block_size
+
+POOLED = 14  # RoIAlign's output size for masks
+CHANNELS = 256  # channels of every pyramid level
+MLP_HIDDEN = (1024, 1024)  # the fully connected alternative of the paper's table 2e
+GAP = 0.75  # between the blocks of the picture
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a head: what comes out of it, and what it costs per RoI."""
+
+    name: str
+    cells: int  # the output is cells x cells
+    channels: int
+    weights: int  # biases included
+    macs: int  # multiplications (each with its addition), biases not counted
+
+
+def mask_branch_layers(
+    convs: int, width: int, mask_size: int, num_classes: int
+) -> tuple[Layer, ...]:
+    """The layers of an FPN mask branch, counted by hand.
+
+    Args:
+        convs: number of 3x3 convolutions, 4 in the paper.
+        width: their channels, 256 in the paper.
+        mask_size: M: 14, or 28 with one deconvolution, or 56 with two.
+        num_classes: masks per RoI.
+
+    Returns:
+        One `Layer` per layer; `Layer.weights` and `Layer.macs` add up to the whole branch.
+    """
+    layers, channels, cells = [], CHANNELS, POOLED
+    for i in range(convs):
+        macs = cells**2 * 9 * channels * width
+        weights = 9 * channels * width + width
+        layers.append(Layer(f"conv {i + 1}", cells, width, weights, macs))
+        channels = width
+    while cells < mask_size:
+        cells *= 2
+        # Kernel 2, stride 2: every output cell is written by exactly one input cell.
+        macs = cells**2 * channels * width
+        layers.append(Layer("deconv", cells, width, 4 * channels * width + width, macs))
+        channels = width
+    weights = channels * num_classes + num_classes
+    macs = cells**2 * channels * num_classes
+    layers.append(Layer("1×1 conv", cells, num_classes, weights, macs))
+    return tuple(layers)
+
+
+def mlp_layers(mask_size: int, num_classes: int) -> tuple[Layer, ...]:
+    """The fully connected head of table 2e on the same input: 1024, 1024, then C M^2 numbers.
+
+    Args:
+        mask_size: M.
+        num_classes: masks per RoI.
+
+    Returns:
+        One `Layer` per fully connected layer.
+    """
+    sizes = (CHANNELS * POOLED**2, *MLP_HIDDEN, num_classes * mask_size**2)
+    return tuple(
+        Layer(f"fc {i}", 1, out, into * out + out, into * out)
+        for i, (into, out) in enumerate(pairwise(sizes), start=1)
+    )
+
+
+def totals(layers: Sequence[Layer]) -> tuple[int, int]:
+    """Weights and multiplications of a head.
+
+    Args:
+        layers: from `mask_branch_layers` or `mlp_layers`.
+
+    Returns:
+        `(weights, macs)`.
+    """
+    return sum(layer.weights for layer in layers), sum(layer.macs for layer in layers)
+
+
+class HeadBuilder:
+    """A mask branch that the reader puts together."""
+
+    def __init__(
+        self, convs: int = 4, width: int = 256, mask_size: int = 28, num_classes: int = 80
+    ):
+        """Start from a branch; the defaults are the paper's.
+
+        Args:
+            convs, width, mask_size, num_classes: see `mask_branch_layers`.
+        """
+        self.convs = convs
+        self.width = width
+        self.mask_size = mask_size
+        self.num_classes = num_classes
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers for the present settings."""
+        return mask_branch_layers(self.convs, self.width, self.mask_size, self.num_classes)
+
+    @cached_property
+    def _picture(self) -> "_Picture":
+        return _Picture()
+
+    def render(self) -> tuple[bytes, str]:
+        """The branch as blocks and bars, and its table."""
+        return self._picture.draw(self.layers), self._numbers()
+
+    def _numbers(self) -> str:
+        layers = self.layers
+        weights, macs = totals(layers)
+        mlp_weights, mlp_macs = totals(mlp_layers(self.mask_size, self.num_classes))
+        lines = [
+            f"{weights:,} weights; fully connected {mlp_weights / weights:.1f} times as many",
+            f"{'layer':10}{'output':>14}{'weights':>14}{'multiplications':>18}",
+        ]
+        rows = [("RoIAlign", POOLED, CHANNELS, 0, 0)]
+        rows += [(row.name, row.cells, row.channels, row.weights, row.macs) for row in layers]
+        for name, cells, channels, row_weights, row_macs in rows:
+            shape = f"{cells}×{cells}×{channels}"
+            lines.append(f"{name:10}{shape:>14}{row_weights:14,}{row_macs:18,}")
+        lines.append(f"{'total':10}{'':14}{weights:14,}{macs:18,}")
+        lines.append(f"{'3 × fc':10}{'':14}{mlp_weights:14,}{mlp_macs:18,}")
+        return "\n".join(lines)
+
+
+class _Picture:
+    """Blocks in a row, and below them how weights and work are shared out."""
+
+    def __init__(self):
+        fig, axes = style.figure(2, 2, width=7.6, height=4.1, height_ratios=[1.25, 1])
+        top, (left, right) = axes[0, 0], axes[1]
+        axes[0, 1].remove()
+        top.set_position([0.01, 0.5, 0.98, 0.5])
+        left.set_position([0.115, 0.07, 0.365, 0.34])
+        right.set_position([0.62, 0.07, 0.365, 0.34])
+        fig.set_layout_engine("none")
+        top.set(xlim=(-0.3, 10.6), ylim=(-1.9, 1.25), aspect="equal")
+        top.axis("off")
+        self.stage = Stage(fig)
+        self._make_blocks(top)
+        self.bars = [self._make_bars(left), self._make_bars(right)]
+
+    def _make_blocks(self, ax) -> None:
+        self.blocks = [Block(ax, colour) for colour in (FASTER, MASK, MASK, MASK, LOGITS)]
+        for block in self.blocks:
+            self.stage.add_all(block.faces)
+        settings = {"ha": "center", "va": "top", "fontsize": style.SMALL, "linespacing": 1.25}
+        self.labels = [self.stage.add(ax.text(0, 0, "", **settings)) for _ in self.blocks]
+        settings = {"ha": "center", "va": "center", "fontsize": 15, "color": style.GREY}
+        self.arrows = [self.stage.add(ax.text(0, 0.05, "→", **settings)) for _ in self.blocks]
+
+    def _make_bars(self, ax) -> tuple:
+        ax.set(xlim=(0, 1.55), ylim=(3.6, -0.6), xticks=[0, 0.5, 1])
+        ax.set_xticklabels(["0", "50 %", "100 %"])
+        ax.set_yticks(range(4), ["3×3 convs", "deconv", "2nd deconv", "1×1 conv"])
+        ax.tick_params(axis="y", length=0)
+        colours = (MASK, MASK, MASK, LOGITS)
+        bars = ax.barh(range(4), [0] * 4, height=0.62, color=colours, edgecolor=style.GREY, lw=0.8)
+        words = [ax.text(0, i, "", va="center", fontsize=style.SMALL) for i in range(4)]
+        head = ax.text(0, -0.85, "", va="bottom", fontsize=style.NORMAL)
+        self.stage.add_all([*bars, *words, head])
+        return list(bars), words, head
+
+    def draw(self, layers: Sequence[Layer]) -> bytes:
+        """The picture of these layers."""
+        self._draw_blocks(layers)
+        groups = _grouped(layers)
+        for column, (bars, words, head) in zip(("weights", "macs"), self.bars, strict=True):
+            total = sum(getattr(layer, column) for layer in layers)
+            for group, bar, word in zip(groups, bars, words, strict=True):
+                count = sum(getattr(layer, column) for layer in group)
+                bar.set_width(count / total)
+                word.set_x(count / total + 0.03)
+                word.set_text(f"{count:,}" if group else "none")
+            name = "weights" if column == "weights" else "multiplications per RoI"
+            head.set_text(f"{total:,} {name}")
+        return self.stage.png()
+
+    def _draw_blocks(self, layers: Sequence[Layer]) -> None:
+        names = ("RoIAlign", "", "deconv", "deconv", "1×1 conv")
+        shapes = [(POOLED, CHANNELS)]
+        shapes += [(g[-1].cells, g[-1].channels) if g else None for g in _grouped(layers)]
+        count, x = len(_grouped(layers)[0]), 0.0
+        parts = zip(self.blocks, self.labels, self.arrows, names, shapes, strict=True)
+        for block, label, arrow, name, shape in parts:
+            for artist in (*block.faces, label, arrow):
+                artist.set_visible(shape is not None)
+            if shape is None:
+                continue
+            end = block.place(x, 0, *shape)
+            side, _ = block_size(*shape)
+            label.set_text(f"{name or f'{count} × conv 3×3'}\n{shape[0]}×{shape[0]}×{shape[1]}")
+            label.set_position((x + side / 2 + 0.1, -side / 2 - 0.08))
+            arrow.set_x(end + GAP / 2)
+            x = end + GAP
+        arrow.set_visible(False)  # nothing follows the logits
+
+
+def _grouped(layers: Sequence[Layer]) -> tuple[list[Layer], ...]:
+    """Convolutions, first deconvolution, second deconvolution, logits."""
+    convs = [layer for layer in layers if layer.name.startswith("conv")]
+    deconvs = [layer for layer in layers if layer.name == "deconv"]
+    return convs, deconvs[:1], deconvs[1:], [layers[-1]]
+
+
+def explore_head() -> Explorer:
+    """The explorer with its controls, for a notebook cell to end with.
+
+    Returns:
+        An explorer of `HeadBuilder`.
+    """
+    return Explorer(
+        HeadBuilder(),
+        [
+            slider("convs", "3×3 convolutions", 0, 8),
+            choice("width", "their channels", [32, 64, 128, 256, 512]),
+            choice("mask_size", "mask size m", [14, 28, 56]),
+            slider("num_classes", "classes C", 1, 100),
+        ],
+        alt="A mask branch as blocks; bars show where its weights and its work are.",
+    )

@@ -1,0 +1,216 @@
+"""Exercises of notebook 09: cut out the mask targets, and compare them with the logits."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ... import ops
+from ...models.losses import mask_loss
+from ..kit.exercise import Exercise, FunctionGrader, Mistake, Verdict
+
+
+def _target_cases() -> Iterator[tuple[Any, ...]]:
+    """Random objects and proposals: masks [G, H, W], boxes [K, 4], matched [K], size."""
+    generator = torch.Generator().manual_seed(9)
+    for size in (1, 2, 4, 7):
+        coarse = torch.rand(3, 5, 6, generator=generator) > 0.5  # [G, h, w]
+        masks = coarse.repeat_interleave(4, 1).repeat_interleave(4, 2).to(torch.uint8)  # [G, H, W]
+        corner = torch.rand(4, 2, generator=generator) * 10  # [K, 2]
+        extent = 3 + torch.rand(4, 2, generator=generator) * 12  # [K, 2]
+        matched = torch.tensor([2, 0, 2, 1])
+        yield masks, torch.cat([corner, corner + extent], dim=1), matched, size
+
+
+def _targets(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Tensor:
+    return ops.crop_masks(masks, boxes, matched, size, aligned=False)  # [K, M, M]
+
+
+def _pooled(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, ratio: int) -> Tensor:
+    rois = torch.cat([matched[:, None].to(boxes), boxes], dim=1)  # [K, 5]
+    objects = masks[:, None].to(boxes)
+    return ops.roi_align(objects, rois, size, 1.0, ratio, aligned=False)  # [K, 1, M, M]
+
+
+def _whole(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Tensor:
+    resized = F.interpolate(masks[:, None].to(boxes), (size, size), mode="bilinear")
+    return resized[matched, 0]  # [K, M, M]
+
+
+def _turned(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Tensor:
+    return _targets(masks, boxes, matched, size).transpose(1, 2)  # [K, M, M]
+
+
+def _in_order(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Tensor:
+    order = torch.arange(len(boxes)).clamp(max=len(masks) - 1)  # [K]
+    return _targets(masks, boxes, order, size)
+
+
+TARGET_MISTAKES = (
+    Mistake(
+        "the target is shifted by half a pixel against torchvision's. That is the better target, "
+        "but this exercise asks for aligned=False.",
+        lambda m, b, i, s: ops.crop_masks(m, b, i, s, aligned=True),
+    ),
+    Mistake(
+        "the target was thresholded. torchvision keeps the fractions on the outline.",
+        lambda m, b, i, s: (_targets(m, b, i, s) >= 0.5).float(),
+    ),
+    Mistake("`matched` says which object belongs to each box; it is not used.", _in_order),
+    Mistake("the whole mask was scaled. First cut out the box.", _whole),
+    Mistake("rows and columns are exchanged: a box is (x1, y1, x2, y2).", _turned),
+    Mistake(
+        "sampling_ratio=2 is for features. A mask is sampled adaptively: sampling_ratio=-1.",
+        lambda m, b, i, s: _pooled(m, b, i, s, 2)[:, 0],
+    ),
+    Mistake(
+        "the channel axis of RoIAlign's output is still there. Drop it with [:, 0].",
+        lambda m, b, i, s: _pooled(m, b, i, s, -1),
+    ),
+)
+
+
+def _loss_cases() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Random logits [K, C, M, M], targets [K, M, M] and labels [K]; the last has no positives."""
+    generator = torch.Generator().manual_seed(10)
+    for k, c, m in ((1, 2, 1), (3, 4, 5), (6, 3, 4), (0, 3, 4)):
+        logits = 3 * torch.randn(k, c, m, m, generator=generator)
+        targets = torch.rand(k, m, m, generator=generator)
+        yield logits, targets, torch.randint(1, c, (k,), generator=generator)
+
+
+def _with_gradient(function: Any) -> Any:
+    """Wrap a loss: the loss and its gradient, as one vector, so that both are compared."""
+    if not callable(function):
+        return function
+
+    def both(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor | None:
+        logits = logits.clone().requires_grad_()
+        loss = function(logits, targets, labels)
+        if loss is None:
+            return None
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise TypeError("the loss must be a tensor with one number")
+        if loss.isnan():
+            raise ValueError(f"a loss of nan for {len(labels)} RoIs")
+        if not loss.requires_grad:
+            raise ValueError(f"a loss without gradient for {len(labels)} RoIs")
+        (gradient,) = torch.autograd.grad(loss, logits, allow_unused=True)
+        gradient = torch.zeros_like(logits) if gradient is None else gradient
+        return torch.cat([loss.reshape(1), gradient.flatten()])
+
+    return both
+
+
+def _own(logits: Tensor, labels: Tensor) -> Tensor:
+    return logits[torch.arange(len(labels)), labels]  # [K, M, M]
+
+
+def _all_channels(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    wanted = torch.zeros_like(logits)
+    wanted[torch.arange(len(labels)), labels] = targets
+    loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
+    return loss / max(logits.numel(), 1)
+
+
+def _guarded(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A loss that gets the case without positives right, and has its mistake elsewhere."""
+
+    def safe(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+        return loss(logits, targets, labels) if len(labels) else logits.sum() * 0
+
+    return safe
+
+
+def _plain(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(_own(logits, labels), targets)
+
+
+def _sum(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(_own(logits, labels), targets, reduction="sum")
+
+
+LOSS_MISTAKES = (
+    Mistake(
+        "the batch without positives. There the mean runs over nothing and gives nan, and a "
+        "constant 0 has no gradient. Return a zero that hangs on the logits: logits.sum() * 0.",
+        _plain,
+    ),
+    Mistake(
+        "all channels are compared. Only the channel of the RoI's own class takes part.",
+        _guarded(_all_channels),
+    ),
+    Mistake(
+        "channel label - 1 is compared. Class 0 is the background and has a channel too.",
+        _guarded(lambda x, t, y: _plain(x, t, y - 1)),
+    ),
+    Mistake("channel 0 is compared for every RoI.", _guarded(lambda x, t, y: _plain(x, t, 0 * y))),
+    Mistake(
+        "the sigmoid is applied twice: the with-logits form contains it.",
+        _guarded(lambda x, t, y: _plain(x.sigmoid(), t, y)),
+    ),
+    Mistake("the cells are summed up. Take their mean.", _guarded(_sum)),
+    Mistake(
+        "the classes compete in a softmax. Here every channel stands for itself.",
+        _guarded(lambda x, t, y: mask_loss(x, t, y, competition="softmax")),
+    ),
+)
+
+_grade_loss = FunctionGrader(
+    right=_with_gradient(mask_loss),
+    cases=_loss_cases,
+    describe=lambda x, t, y: (
+        f"K = {x.shape[0]}, C = {x.shape[1]}, M = {x.shape[2]} "
+        "(index 0 is the loss, the rest its gradient)"
+    ),
+    mistakes=tuple(
+        Mistake(mistake.words, _with_gradient(mistake.function)) for mistake in LOSS_MISTAKES
+    ),
+    praise="loss and gradient are right in {n} batches, the one without positives included.",
+)
+
+
+def grade_loss(function: Any) -> Verdict:
+    """Judge a mask loss by its value and its gradient; never raises because of it.
+
+    Args:
+        function: `(mask_logits, targets, labels) -> loss`.
+
+    Returns:
+        The verdict.
+    """
+    return _grade_loss(_with_gradient(function))
+
+
+EXERCISES = (
+    Exercise(
+        "09-mask-targets",
+        FunctionGrader(
+            right=_targets,
+            cases=_target_cases,
+            describe=lambda m, b, i, s: f"{len(b)} boxes on {len(m)} masks, size {s}",
+            mistakes=TARGET_MISTAKES,
+            praise="torchvision's targets in {n} batches of proposals.",
+        ),
+        (
+            "A target is RoIAlign of the 0/1 mask: the mask is a feature map of one channel.",
+            "ops.roi_align takes rows of (image index, x1, y1, x2, y2). Let every object be an "
+            "image of its own: then the index is `matched`.",
+            "masks[:, None].float() has shape [G, 1, H, W]; spatial_scale is 1, sampling_ratio "
+            "-1, aligned False; [:, 0] takes the channel away again.",
+        ),
+    ),
+    Exercise(
+        "09-mask-loss",
+        grade_loss,
+        (
+            "First choose the channel: one mask per RoI, the one of its label.",
+            "mask_logits[torch.arange(K), labels] chooses; "
+            "F.binary_cross_entropy_with_logits compares.",
+            "What does the mean of nothing give? Look at the batch without positives first.",
+        ),
+        LOSS_MISTAKES,
+    ),
+)

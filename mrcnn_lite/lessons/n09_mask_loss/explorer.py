@@ -1,0 +1,230 @@
+"""Explorer of notebook 09: move a proposal over a cat; watch target, loss and gradient."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ... import ops
+from ...models.losses import mask_loss
+from ..kit import style
+from ..kit.canvas import Stage
+from ..kit.cat import CAT, CLASS_NAMES, Scene, cat_scene
+from ..kit.explorer import Explorer, choice, slider, toggle
+from ..kit.grid import draw_box, move_box
+
+POOLED = 14  # what RoIAlign gives the mask branch
+FOREGROUND_IOU = 0.5  # a proposal is positive from here on
+ROUNDING = 1e-4  # a cell this near to 0 or 1 is meant to be 0 or 1
+DOG_LIKENESS = 0.8  # how much the stand-in network takes the cat for a dog
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What training would compute for one proposal."""
+
+    iou: float  # with the cat's box
+    target: Tensor  # [M, M]
+    probability: Tensor  # [M, M], of the cat's channel
+    loss: float
+    floor: float  # the smallest loss that any network can reach on this target
+    gradient: Tensor  # [C, M, M], of the loss by the logits
+
+
+def stand_in_logits(scene: Scene, box: Tensor, mask_size: int, sharpness: float) -> Tensor:
+    """Logits of a network that nobody trained: it sees the true masks, but only 14 x 14 of them.
+
+    Args:
+        scene: the picture.
+        box: Tensor[4], the proposal.
+        mask_size: M.
+        sharpness: 0 gives logits of 0, the state before training.
+
+    Returns:
+        Tensor[1, C, M, M], one channel per class of `CLASS_NAMES`.
+    """
+    boxes = box.expand(len(scene.masks), 4)  # [G, 4]
+    seen = ops.crop_masks(scene.masks, boxes, torch.arange(len(boxes)), POOLED, aligned=True)
+    seen = F.interpolate(seen[None], size=(mask_size, mask_size), mode="bilinear")[0]  # [G, M, M]
+    cat, ball = (2 * seen - 1).unbind()  # [M, M] each, -1..1
+    background = -torch.maximum(cat, ball)
+    return sharpness * torch.stack([background, ball, cat, DOG_LIKENESS * cat])[None]
+
+
+def target_floor(target: Tensor) -> float:
+    """The loss of the best possible logits for a target: its entropy, 0 only for hard targets.
+
+    Args:
+        target: Tensor[M, M] in 0..1.
+
+    Returns:
+        The mean binary entropy in nats.
+    """
+    target = target.clamp(0, 1)  # sums of weights may end a rounding error above 1
+    return (torch.special.entr(target) + torch.special.entr(1 - target)).mean().item()
+
+
+def fractions(target: Tensor) -> Tensor:
+    """The cells of a target through which the outline runs.
+
+    Args:
+        target: any shape, in 0..1.
+
+    Returns:
+        bool, same shape.
+    """
+    return (target > ROUNDING) & (target < 1 - ROUNDING)
+
+
+class MaskTarget:
+    """A proposal over the picture of a cat."""
+
+    def __init__(self):
+        """Start with a proposal that overlaps the cat well, but not perfectly."""
+        self.left, self.top, self.width, self.height = 14, 18, 84, 92
+        self.mask_size = 28
+        self.sharpness = 6.0
+        self.competition = "sigmoid"
+        self.aligned = False
+        self.scene = cat_scene()
+
+    @property
+    def box(self) -> Tensor:
+        """The proposal, Tensor[4]; like the anchors it may reach over the picture's edge."""
+        corners = (self.left, self.top, self.left + self.width, self.top + self.height)
+        return torch.tensor(corners, dtype=torch.float32)
+
+    def lesson(self) -> Lesson:
+        """Match, cut the target, compare, differentiate: the steps of training, in order."""
+        box = self.box[None]  # [1, 4]
+        iou = ops.box_iou(box, self.scene.boxes[:1]).item()
+        target = ops.crop_masks(
+            self.scene.masks, box, torch.tensor([0]), self.mask_size, aligned=self.aligned
+        )  # [1, M, M]
+        logits = stand_in_logits(self.scene, box[0], self.mask_size, self.sharpness)
+        logits.requires_grad_()
+        valid = torch.tensor([iou >= FOREGROUND_IOU])
+        loss = mask_loss(logits, target, torch.tensor([CAT]), valid, self.competition)
+        (gradient,) = torch.autograd.grad(loss, logits)
+        squash = torch.sigmoid if self.competition == "sigmoid" else lambda x: x.softmax(dim=1)
+        probability = squash(logits.detach())[0, CAT]  # [M, M]
+        floor = target_floor(target)
+        return Lesson(iou, target[0], probability, loss.item(), floor, gradient[0])
+
+    @cached_property
+    def _picture(self) -> "_Picture":
+        return _Picture(self.scene)
+
+    def render(self) -> tuple[bytes, str]:
+        """The proposal on the picture, its target, the prediction, and who receives gradient."""
+        lesson = self.lesson()
+        return self._picture.draw(self.box, lesson, self.competition), self._numbers(lesson)
+
+    def _numbers(self, lesson: Lesson) -> str:
+        size = self.mask_size
+        fractional = fractions(lesson.target).float().mean().item()
+        corners = ", ".join(f"{value:.0f}" for value in self.box.tolist())
+        positive = lesson.iou >= FOREGROUND_IOU
+        verdict = "a positive" if positive else "no positive: it never reaches the mask branch"
+        shares = ", ".join(
+            f"{name} {share:.0%}" for name, share in zip(CLASS_NAMES, _shares(lesson), strict=True)
+        )
+        return "\n".join(
+            [
+                f"loss {lesson.loss:.4f} ({self.competition})",
+                f"proposal  [{corners}], IoU with the cat's box {lesson.iou:.4f}: {verdict}",
+                f"target    {size}×{size}, mean {lesson.target.mean():.4f}, "
+                f"{fractional:.1%} of the cells are fractions",
+                f"floor     {lesson.floor:.4f} for the sigmoid on this target; "
+                f"ln 2 = {math.log(2):.4f}",
+                f"gradient  {shares if positive else 'none, the loss is exactly 0'}",
+            ]
+        )
+
+
+def _shares(lesson: Lesson) -> list[float]:
+    """How the gradient is shared out among the channels."""
+    sums = lesson.gradient.abs().sum(dim=(1, 2))  # [C]
+    return (sums / sums.sum().clamp(min=1e-12)).tolist()
+
+
+class _Picture:
+    """Left the scene, right target and prediction above one gradient map per channel."""
+
+    def __init__(self, scene: Scene):
+        fig, ax = style.figure(width=7.6, height=4.0)
+        fig.set_layout_engine("none")
+        ax.set_position([0.005, 0.03, 0.46, 0.87])
+        self.stage = Stage(fig)
+        self._draw_scene(ax, scene)
+        self.box = self.stage.add(draw_box(ax, (0, 0, 1, 1), style.VERMILION))
+        self.target = self._panel((0.5, 0.49, 0.22, 0.41), "target")
+        self.probability = self._panel((0.76, 0.49, 0.22, 0.41), "")
+        self.channels = []
+        for i in range(len(CLASS_NAMES)):
+            self.channels.append(self._panel((0.5 + 0.122 * i, 0.075, 0.112, 0.2), "", style.SMALL))
+        words = "size of the gradient, channel by channel"
+        fig.text(0.5, 0.4, words, fontsize=style.NORMAL)
+        fig.text(0.5, 0.02, "dark 0, bright 1", fontsize=style.SMALL, color=style.GREY)
+
+    @staticmethod
+    def _draw_scene(ax, scene: Scene) -> None:
+        _, height, width = scene.image.shape
+        ax.imshow(scene.image.permute(1, 2, 0).numpy(), extent=(0, width, height, 0))
+        x, y = torch.arange(width) + 0.5, torch.arange(height) + 0.5  # the pixels' centres
+        outline = {"levels": [0.5], "colors": "white", "linewidths": 1.2}
+        ax.contour(x.numpy(), y.numpy(), scene.masks[0].numpy(), **outline)
+        ax.set(xlim=(-8, width + 8), ylim=(height + 8, -8))
+        ax.set_title("a cat and a proposal")
+        ax.axis("off")
+
+    def _panel(self, place: tuple, title: str, size: float = style.NORMAL) -> tuple:
+        """An image that changes, with a title that changes."""
+        ax = self.stage.canvas.figure.add_axes(place)
+        ax.set(xticks=[], yticks=[])
+        image = self.stage.add(ax.imshow(torch.zeros(2, 2), vmin=0, vmax=1, extent=(0, 1, 1, 0)))
+        words = self.stage.add(ax.text(0, -0.05, title, va="bottom", fontsize=size))
+        return image, words
+
+    def draw(self, box: Tensor, lesson: Lesson, competition: str) -> bytes:
+        """The picture of one lesson."""
+        move_box(self.box, box)
+        _set(self.target, lesson.target, "target")
+        _set(self.probability, lesson.probability, f"{competition} of channel cat")
+        # A cell's gradient is at most 1 / M^2, because the loss is a mean over the cells.
+        cells = lesson.target.numel()
+        shares = _shares(lesson)
+        for i, panel in enumerate(self.channels):
+            _set(panel, lesson.gradient[i].abs() * cells, f"{CLASS_NAMES[i]}\n{shares[i]:.0%}")
+        return self.stage.png()
+
+
+def _set(panel: tuple, values: Tensor, title: str) -> None:
+    image, words = panel
+    image.set_data(values.numpy())
+    words.set_text(title)
+
+
+def explore_target() -> Explorer:
+    """The explorer with its controls, for a notebook cell to end with.
+
+    Returns:
+        An explorer of `MaskTarget`.
+    """
+    return Explorer(
+        MaskTarget(),
+        [
+            slider("left", "left edge (px)", -8, 90),
+            slider("top", "top edge (px)", -8, 90),
+            slider("width", "width (px)", 10, 130),
+            slider("height", "height (px)", 10, 130),
+            slider("sharpness", "sharpness of logits", 0.0, 20.0, 0.5),
+            choice("mask_size", "mask size m", [7, 14, 28, 56]),
+            choice("competition", "competition", ["sigmoid", "softmax"]),
+            toggle("aligned", "aligned target"),
+        ],
+        alt="A proposal over a cat; its mask target, the prediction, and the gradient per channel.",
+    )

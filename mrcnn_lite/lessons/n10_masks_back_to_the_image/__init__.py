@@ -1,0 +1,1 @@
+"""Lesson 10. Masks back to the image: what survives?"""

@@ -1,0 +1,228 @@
+"""Explorer of notebook 10: paste a perfect mask into the image, and count the pixels."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ... import ops
+from ..kit import style
+from ..kit.canvas import Stage
+from ..kit.cat import inside_cat
+from ..kit.explorer import Explorer, choice, slider
+from ..kit.grid import draw_box, move_box
+
+CANVAS = 36  # side of the little image in px
+CAT_BOX = (0.0625, 0.195, 0.742, 0.898)  # the cat inside its picture
+SHAPES = ("disc", "cat", "whole box")
+TARGETS = {
+    "torchvision's": (False, False),
+    "aligned": (True, False),
+    "aligned, ≥ 0.5": (True, True),
+}
+KINDS = ("background", "both", "extra", "missing")
+COLOURS = {"background": "#FFFFFF", "both": "#B9DDF1", "extra": "#F6C667", "missing": "#DDA3C3"}
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """A mask that came back to the image, beside the truth."""
+
+    mask: Tensor  # [M, M]
+    probability: Tensor  # [H, W]
+    pixels: Tensor  # [H, W] bool, after the threshold
+    truth: Tensor  # [H, W] bool
+
+    @property
+    def iou(self) -> float:
+        """Pixels in both over pixels in either; 1 when both are empty."""
+        both, either = (self.pixels & self.truth).sum(), (self.pixels | self.truth).sum()
+        return (both / either).item() if either else 1.0
+
+
+def true_mask(shape: str, box: Tensor, size: int = CANVAS) -> Tensor:
+    """The pixels of a shape that fills a box: those whose centre lies in it.
+
+    Args:
+        shape: one of `SHAPES`.
+        box: Tensor[4], corners need not be whole.
+        size: side of the image in px.
+
+    Returns:
+        Tensor[H, W] bool.
+    """
+    centre = torch.arange(size) + 0.5
+    u = ((centre - box[0]) / (box[2] - box[0])).expand(size, size)  # [H, W], 0..1 in the box
+    v = ((centre - box[1]) / (box[3] - box[1]))[:, None].expand(size, size)  # [H, W]
+    inside = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
+    if shape == "disc":
+        return inside & ((u - 0.5) ** 2 + (v - 0.5) ** 2 <= 0.25)
+    if shape == "cat":
+        x1, y1, x2, y2 = CAT_BOX
+        return inside & inside_cat(x1 + u * (x2 - x1), y1 + v * (y2 - y1))
+    return inside
+
+
+def truncated_box(box: Tensor, mask_size: int) -> tuple[int, int, int, int]:
+    """Torchvision's paste window: enlarged by (M + 2) / M, cut to integers, last pixel included.
+
+    Args:
+        box: Tensor[4].
+        mask_size: M.
+
+    Returns:
+        `(x1, y1, x2, y2)`, half open.
+    """
+    centre = (box[:2] + box[2:]) / 2
+    half = (box[2:] - box[:2]) / 2 * (mask_size + 2) / mask_size
+    x1, y1, x2, y2 = (int(value) for value in torch.cat([centre - half, centre + half]))
+    return x1, y1, x2 + 1, y2 + 1
+
+
+class MaskPaste:
+    """A perfect mask on its way back into a little image."""
+
+    def __init__(self):
+        """Start with the question of the notebook: a disc of 12.6 px, torchvision's rules."""
+        self.left, self.top, self.width, self.height = 8.3, 9.7, 12.6, 12.6
+        self.shape = "disc"
+        self.target = "torchvision's"
+        self.rule = "torchvision"
+        self.mask_size = 28
+        self.threshold = 0.5
+
+    @property
+    def box(self) -> Tensor:
+        """The object's exact box, Tensor[4]."""
+        corners = (self.left, self.top, self.left + self.width, self.top + self.height)
+        return torch.tensor(corners, dtype=torch.float32)
+
+    def paste(self) -> Pasted:
+        """Cut the true mask out as training does, and paste it as prediction does."""
+        box, truth = self.box[None], true_mask(self.shape, self.box)
+        aligned, hard = TARGETS[self.target]
+        first = torch.tensor([0])
+        mask = ops.crop_masks(truth[None], box, first, self.mask_size, aligned=aligned)  # [1, M, M]
+        mask = (mask >= 0.5).float() if hard else mask
+        probability = ops.paste_masks(mask, box, (CANVAS, CANVAS), rule=self.rule)[0]  # [H, W]
+        return Pasted(mask[0], probability, probability >= self.threshold, truth)
+
+    @cached_property
+    def _picture(self) -> "_Picture":
+        return _Picture()
+
+    def render(self) -> tuple[bytes, str]:
+        """The mask, its pixels in the image, and how they differ from the truth."""
+        pasted = self.paste()
+        window = truncated_box(self.box, self.mask_size) if self.rule == "torchvision" else None
+        return self._picture.draw(self.box, window, pasted), self._numbers(pasted, window)
+
+    def _numbers(self, pasted: Pasted, window: tuple | None) -> str:
+        corners = ", ".join(f"{value:.1f}" for value in self.box.tolist())
+        counts = dict(zip(KINDS, np.bincount(_kinds(pasted).ravel(), minlength=4), strict=True))
+        rounding = "nothing is rounded" if window is None else f"pasted into {list(window)}"
+        return "\n".join(
+            [
+                f"IoU {pasted.iou:.4f} (rule {self.rule}, threshold {self.threshold:.2f})",
+                f"box       [{corners}]; {rounding}",
+                f"mask      {self.mask_size}×{self.mask_size}, {self.target} target",
+                f"pixels    {int(pasted.truth.sum())} true, {int(pasted.pixels.sum())} pasted: "
+                f"{counts['both']} in both, {counts['extra']} extra, {counts['missing']} missing",
+            ]
+        )
+
+
+def _kinds(pasted: Pasted) -> np.ndarray:
+    """Index into KINDS for every pixel, [H, W]."""
+    pixels, truth = pasted.pixels.numpy(), pasted.truth.numpy()
+    return np.select([pixels & truth, pixels, truth], [1, 2, 3], 0)
+
+
+class _Picture:
+    """The mask, the pasted probabilities, and the pixels compared with the truth."""
+
+    def __init__(self):
+        fig, ax = style.figure(width=7.6, height=3.5)
+        fig.set_layout_engine("none")
+        self.stage = Stage(fig)
+        ax.set_position([0.01, 0.4, 0.2, 0.434])
+        self.mask = self._image(ax, "the mask", 1)
+        self.probability = self._image(self._axes(0.245), "pasted: probabilities", CANVAS)
+        right = self._axes(0.625)
+        self.compared = self._image(right, "after the threshold", CANVAS)
+        cross = {"linestyle": "", "color": style.BLACK, "markersize": 5}
+        self.extra = self.stage.add(right.plot([], [], marker="+", **cross)[0])
+        self.missing = self.stage.add(right.plot([], [], marker="_", **cross)[0])
+        self.boxes = [
+            self.stage.add(draw_box(image.axes, (0, 0, 1, 1), style.VERMILION))
+            for image in (self.probability, self.compared)
+        ]
+        dashed = {"linestyle": "--", "linewidth": 1.4}
+        self.window = self.stage.add(
+            draw_box(self.probability.axes, (0, 0, 1, 1), "white", **dashed)
+        )
+        self._legend(fig)
+
+    def _axes(self, left: float):
+        return self.stage.canvas.figure.add_axes((left, 0.1, 0.365, 0.793))
+
+    def _image(self, ax, title: str, side: int):
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(title, fontsize=style.NORMAL)
+        ax.spines[:].set_visible(True)
+        edges = (0, side, side, 0)
+        return self.stage.add(ax.imshow(np.zeros((2, 2)), vmin=0, vmax=1, extent=edges))
+
+    @staticmethod
+    def _legend(fig) -> None:
+        lines = (
+            ("solid: the object's box", style.VERMILION),
+            ("dashed: torchvision's\ninteger window", style.GREY),
+            ("+  extra pixel", style.BLACK),
+            ("–  missing pixel", style.BLACK),
+        )
+        for i, (words, colour) in enumerate(lines):
+            y = 0.34 - 0.065 * i - (0.05 if i > 1 else 0)
+            fig.text(0.01, y, words, color=colour, fontsize=style.SMALL, va="top")
+
+    def draw(self, box: Tensor, window: tuple | None, pasted: Pasted) -> bytes:
+        """The picture of one paste."""
+        kinds = _kinds(pasted)
+        palette = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS.values()])
+        self.mask.set_data(pasted.mask.numpy())
+        self.probability.set_data(pasted.probability.numpy())
+        self.compared.set_data(palette[kinds].astype(np.uint8))
+        for line, kind in ((self.extra, 2), (self.missing, 3)):
+            rows, columns = np.nonzero(kinds == kind)
+            line.set_data(columns + 0.5, rows + 0.5)
+        for patch in self.boxes:
+            move_box(patch, box)
+        self.window.set_visible(window is not None)
+        if window is not None:
+            move_box(self.window, window)
+        return self.stage.png()
+
+
+def explore_paste() -> Explorer:
+    """The explorer with its controls, for a notebook cell to end with.
+
+    Returns:
+        An explorer of `MaskPaste`.
+    """
+    return Explorer(
+        MaskPaste(),
+        [
+            slider("left", "left edge (px)", 0.0, 20.0, 0.1),
+            slider("top", "top edge (px)", 0.0, 20.0, 0.1),
+            slider("width", "width (px)", 1.0, 32.0, 0.1),
+            slider("height", "height (px)", 1.0, 32.0, 0.1),
+            choice("shape", "object", SHAPES),
+            choice("target", "target rule", list(TARGETS)),
+            choice("rule", "paste rule", ["torchvision", "pixel_centres"]),
+            choice("mask_size", "mask size m", [7, 14, 28, 56]),
+            slider("threshold", "threshold", 0.05, 0.95, 0.05),
+        ],
+        alt="A perfect mask, pasted into a little image and compared with the truth.",
+    )

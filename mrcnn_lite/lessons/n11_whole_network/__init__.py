@@ -1,0 +1,1 @@
+"""Lesson 11. The whole network: is it the same function as torchvision's?"""

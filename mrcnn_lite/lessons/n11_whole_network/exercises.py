@@ -1,0 +1,71 @@
+"""Exercise of notebook 11: another pooler for the box branch."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ... import ops
+from ..kit.exercise import Exercise, FunctionGrader, Mistake
+
+SIZE = 7
+
+
+def _cases() -> Iterator[tuple[list[Tensor], list[Tensor], tuple[int, int]]]:
+    """Features of a pyramid, boxes per image, and the padded image's (H, W)."""
+    generator = torch.Generator().manual_seed(11)
+    for images, (height, width) in ((1, (64, 64)), (2, (96, 64)), (3, (64, 128))):
+        features = [
+            torch.randn(images, 4, height // stride, width // stride, generator=generator)
+            for stride in (4, 8, 16)
+        ]
+        boxes = []
+        for image in range(images):
+            corner = torch.rand(3 + image, 2, generator=generator) * 30
+            size = 8 + torch.rand(3 + image, 2, generator=generator) * 30
+            boxes.append(torch.cat([corner, corner + size], dim=1))  # [R, 4]
+        yield features, boxes, (height, width)
+
+
+def _right(features: list[Tensor], boxes: list[Tensor], size: tuple[int, int]) -> Tensor:
+    scale = features[0].shape[-2] / size[0]
+    return ops.roi_pool(features[0], boxes, SIZE, scale)  # [K, C, P, P]
+
+
+MISTAKES = (
+    Mistake("the boxes are in pixels of the image, the map is smaller: give spatial_scale, the "
+            "map's height divided by the image's.",
+            lambda f, b, s: ops.roi_pool(f[0], b, SIZE)),
+    Mistake("spatial_scale is upside down: elements of the map per pixel, such as 1 / 4.",
+            lambda f, b, s: ops.roi_pool(f[0], b, SIZE, s[0] / f[0].shape[-2])),
+    Mistake("the coarsest level is pooled. The finest is features[0].",
+            lambda f, b, s: ops.roi_pool(f[-1], b, SIZE, f[-1].shape[-2] / s[0])),
+    Mistake("this is RoIAlign, which is there already. The exercise asks for RoIPool.",
+            lambda f, b, s: ops.roi_align(f[0], b, SIZE, f[0].shape[-2] / s[0], 2, aligned=False)),
+    Mistake("the mask branch takes 14 x 14; the box branch asks for 7 x 7.",
+            lambda f, b, s: ops.roi_pool(f[0], b, 14, f[0].shape[-2] / s[0])),
+    Mistake("only the first image's boxes are pooled.",
+            lambda f, b, s: ops.roi_pool(f[0][:1], b[:1], SIZE, f[0].shape[-2] / s[0])),
+)  # fmt: skip
+
+
+EXERCISES = (
+    Exercise(
+        "11-pooler",
+        FunctionGrader(
+            right=_right,
+            cases=_cases,
+            describe=lambda f, b, s: (
+                f"{len(f)} levels, {len(b)} image(s) of {s[0]}x{s[1]}, "
+                f"{sum(len(boxes) for boxes in b)} boxes"
+            ),
+            mistakes=MISTAKES,
+            praise="RoIPool on the finest level, in {n} batches.",
+        ),
+        (
+            "features[0] is the finest level, [B, C, h, w]; padded_size is (H, W) of the image.",
+            "ops.roi_pool(features[0], boxes, 7, spatial_scale) takes the list of boxes as it is.",
+            "spatial_scale = features[0].shape[-2] / padded_size[0].",
+        ),
+    ),
+)

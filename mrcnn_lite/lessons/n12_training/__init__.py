@@ -1,0 +1,1 @@
+"""Lesson 12. Train it: what should each loss be before step 1?"""

@@ -1,0 +1,1 @@
+"""Lesson 16. RoIAlign on a GPU: one output number, how many memory reads?"""

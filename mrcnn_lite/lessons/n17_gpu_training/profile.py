@@ -1,0 +1,100 @@
+"""Where the time of one training step goes: PyTorch's profiler, with the stages by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from unittest import mock
+
+from torch import nn
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from ...training.run import Batch, TrainingRun
+
+# The step's own parts, and what the profiler calls operations that do the work.
+STAGES = ("backbone", "RPN", "box RoIAlign", "box head", "mask RoIAlign", "mask head")
+KINDS = {
+    "convolutions": ("aten::convolution", "aten::convolution_backward"),
+    "norms": ("aten::native_group_norm", "aten::native_group_norm_backward"),
+    "linear layers": ("aten::addmm", "AddmmBackward0"),
+    "RoIAlign": ("_Pool", "_Spread"),
+}
+
+
+@dataclass(frozen=True)
+class StepProfile:
+    """Shares of a step's time, 0..1.
+
+    Attributes:
+        stages: by stage; "other forward" is matching, sampling, losses; the shares add up to 1.
+        kinds: by kind of operation, forth and back together; the rest is not listed.
+    """
+
+    stages: dict[str, float]
+    kinds: dict[str, float]
+
+
+def profile_step(run: TrainingRun, batch: Batch) -> StepProfile:
+    """Take one training step under the profiler, on the CPU.
+
+    Args:
+        run: its network and optimiser take the step; not its average of the weights.
+        batch: images and targets.
+
+    Returns:
+        The shares.
+    """
+    model = run.model
+    with _stages_named(model), _silence():
+        with profile(activities=[ProfilerActivity.CPU]) as record:
+            with record_function("forward"):
+                total = sum(model(*batch).values())
+            with record_function("backward"):
+                total.backward()
+            with record_function("update"):
+                run.optimizer.step()
+                run.optimizer.zero_grad()
+    spent = {event.key: event.cpu_time_total for event in record.key_averages()}
+    every = spent["forward"] + spent["backward"] + spent["update"]
+    stages = {name: spent[name] / every for name in STAGES}
+    stages["other forward"] = spent["forward"] / every - sum(stages.values())
+    stages |= {name: spent[name] / every for name in ("backward", "update")}
+    kinds = {
+        kind: sum(spent.get(name, 0.0) for name in names) / every for kind, names in KINDS.items()
+    }
+    return StepProfile(stages, kinds)
+
+
+@contextmanager
+def _stages_named(model: nn.Module) -> Iterator[None]:
+    """Let the profiler see the modules of `STAGES` by name."""
+    heads = model.roi_heads
+    modules = (model.backbone, model.rpn, heads.box_roi_pool, heads.box_head,
+               heads.mask_roi_pool, heads.mask_head)  # fmt: skip
+
+    def named(name: str, inner: object) -> object:
+        def forward(*args: object, **kwargs: object) -> object:
+            with record_function(name):
+                return inner(*args, **kwargs)
+
+        return forward
+
+    with ExitStack() as stack:
+        for name, module in zip(STAGES, modules, strict=True):
+            stack.enter_context(mock.patch.object(module, "forward", named(name, module.forward)))
+        yield
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the notes of the profiler's C++ part, such as "no GPU", away from the page."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

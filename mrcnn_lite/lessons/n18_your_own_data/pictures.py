@@ -1,0 +1,63 @@
+"""Broken runs side by side: what the network was given, or how its loss went."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..kit import style
+
+LOWEST, HIGHEST = 0.01, 300.0  # of the logarithmic axis
+PICTURES, CURVES = 2, 3  # in one row; only large pictures have labels that can be read
+TALLER = 1.6  # a row of pictures, in rows of curves
+
+
+def draw_failures(
+    pictures: Mapping[str, np.ndarray],
+    curves: Mapping[str, Sequence[float]],
+    healthy: Sequence[float],
+) -> Figure:
+    """Pictures first, then curves over that of a healthy run.
+
+    Args:
+        pictures: by title, ``uint8[H, W, 3]``.
+        curves: by title, the loss per step; one that is shorter than the healthy run was stopped,
+            and ends in a cross.
+        healthy: the loss per step of a run in which nothing is wrong.
+
+    Returns:
+        The figure.
+    """
+    names = [*pictures, *curves]
+    above, below = _plan(list(pictures), PICTURES), _plan(list(curves), CURVES)
+    rows = {"height_ratios": [TALLER] * len(above) + [1.0] * len(below), "empty_sentinel": ""}
+    fig, axes = style.mosaic(above + below, 8, 1.9 * sum(rows["height_ratios"]), **rows)
+    for name in names:
+        axes[name].set_title(name, fontsize=style.NORMAL)
+    for name, pixels in pictures.items():
+        axes[name].imshow(pixels, interpolation="antialiased")
+        axes[name].axis("off")
+    for name, values in curves.items():
+        _draw_curve(axes[name], values, healthy)
+    return fig
+
+
+def _plan(names: list[str], per_row: int) -> list[list[str]]:
+    """Rows of a mosaic of `PICTURES` x `CURVES` columns; "" where a row is not full."""
+    width = PICTURES * CURVES // per_row
+    padded = names + [""] * (-len(names) % per_row)
+    rows = [padded[k : k + per_row] for k in range(0, len(padded), per_row)]
+    return [[name for name in row for _ in range(width)] for row in rows]
+
+
+def _draw_curve(ax, values: Sequence[float], healthy: Sequence[float]) -> None:
+    steps = len(healthy)
+    ax.plot(range(1, steps + 1), healthy, color=style.PALE, lw=4)
+    shown = np.clip(values, LOWEST * 1.2, HIGHEST / 1.2)
+    ax.plot(range(1, len(shown) + 1), shown, color=style.BLUE, lw=1.3)
+    if len(shown) < steps:
+        last = shown[-1] if len(shown) else healthy[0]
+        ax.plot(len(shown) + 1, last, "x", color=style.VERMILION, ms=9, mew=2.5)
+    ax.set(yscale="log", ylim=(LOWEST, HIGHEST), xlim=(0, steps + 1))
+    ax.set(yticks=[0.1, 1, 10, 100], yticklabels=["0.1", "1", "10", "100"], xticks=[1, steps])
+    ax.minorticks_off()
