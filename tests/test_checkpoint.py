@@ -209,6 +209,7 @@ def test_accumulation_trains_alike():
     assert eight_losses(accumulate=2) == pytest.approx(eight_losses(), rel=0.05)
 
 
+@pytest.mark.slow
 def test_sixteen_bits_train_alike():
     """The first loss is that of float32; the steps after it go their own way, to the same place.
 

@@ -110,6 +110,7 @@ def _float64_steps(folder: str) -> None:
         run.save(folder)
 
 
+@pytest.mark.slow
 def test_in_float64_the_weights_are_equal_to_nine_digits(tmp_path):
     """Whole pictures of different sizes, objects and positives: counts and padding are shared."""
     launch(_float64_steps, 2, str(tmp_path / "two"))
@@ -134,6 +135,7 @@ def test_two_processes_evaluate_what_one_does(runs, tmp_path):
     assert figures[0]["images"] == 19
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2])
 def test_a_dead_process_ends_the_run_and_resume_goes_on(tmp_path, processes):
     out = tmp_path / "run"

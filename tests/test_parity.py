@@ -22,7 +22,7 @@ def twins():
     return make_twins("v1", seed=5, dtype=torch.float64)
 
 
-@pytest.fixture(scope="module", params=["v1", "v2"])
+@pytest.fixture(scope="module", params=["v1", pytest.param("v2", marks=pytest.mark.slow)])
 def both_versions(request, twins):
     return twins if request.param == "v1" else make_twins("v2", seed=5, dtype=torch.float64)
 
@@ -46,9 +46,13 @@ def test_every_stage_in_float32():
 @pytest.mark.parametrize(
     ("name", "first"),
     [
-        ("backbone.body.layer4.2.bn3.running_var", "backbone"),
-        ("rpn.head.conv.0.0.weight", "rpn.head"),
-        ("roi_heads.box_predictor.cls_score.weight", "roi_heads.box_predictor"),
+        pytest.param("backbone.body.layer4.2.bn3.running_var", "backbone", marks=pytest.mark.slow),
+        pytest.param("rpn.head.conv.0.0.weight", "rpn.head", marks=pytest.mark.slow),
+        pytest.param(
+            "roi_heads.box_predictor.cls_score.weight",
+            "roi_heads.box_predictor",
+            marks=pytest.mark.slow,
+        ),
         ("roi_heads.mask_predictor.mask_fcn_logits.weight", "roi_heads.mask_predictor"),
     ],
 )

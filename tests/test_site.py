@@ -146,6 +146,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
 
 
+@pytest.mark.slow
 def test_built_again_it_is_the_same_and_the_notebook_is_unchanged(tmp_path):
     path = tmp_path / "notebooks" / f"{NAME}.ipynb"
     path.parent.mkdir()
