@@ -22,38 +22,20 @@ class Stage:
     """Paints a figure's background once and its moving artists as often as they change."""
 
     def __init__(self, fig: Figure):
-        """Take a figure over; its artists are background until `add` makes them actors.
-
-        Args:
-            fig: the figure, with everything that never changes already on it.
-        """
+        """Take a figure over; its artists are background until `add` makes them actors."""
         self.canvas = FigureCanvasAgg(fig)
         self.actors: list[Artist] = []
         self.background = None
 
     def add(self, artist: Actor) -> Actor:
-        """Make an artist an actor: drawn at every picture, in the order of adding.
-
-        Args:
-            artist: any artist of the figure.
-
-        Returns:
-            The same artist, so that creating and adding is one expression.
-        """
+        """Make an artist an actor: drawn at every picture, in the order of adding."""
         artist.set_animated(True)
         self.actors.append(artist)
         self.background = None
         return artist
 
     def add_all(self, artists: Iterable[Artist]) -> list[Artist]:
-        """`add` for several artists.
-
-        Args:
-            artists: any artists of the figure.
-
-        Returns:
-            The same artists as a list.
-        """
+        """`add` for several artists."""
         return [self.add(artist) for artist in artists]
 
     def repaint(self) -> None:
@@ -61,11 +43,7 @@ class Stage:
         self.background = None
 
     def pixels(self) -> np.ndarray:
-        """The picture as it stands now.
-
-        Returns:
-            `[H, W, 3]` uint8.
-        """
+        """The picture as it stands now."""
         figure = self.canvas.figure
         if self.background is None:
             self.canvas.draw()
@@ -78,9 +56,5 @@ class Stage:
         return np.asarray(self.canvas.buffer_rgba())[..., :3]
 
     def png(self) -> bytes:
-        """The picture as it stands now, quickly encoded.
-
-        Returns:
-            The bytes of a PNG file.
-        """
+        """The picture as it stands now, quickly encoded."""
         return encode_png(np.ascontiguousarray(self.pixels()), level=1)

@@ -32,44 +32,21 @@ class Scene:
 
 
 def disc_mask(size: int, centre: tuple[float, float], radius: float) -> Tensor:
-    """A disc: every pixel whose centre lies inside belongs to it.
-
-    Args:
-        size: side of the picture in px.
-        centre: (x, y) in continuous image coordinates.
-        radius: in px.
-
-    Returns:
-        Tensor[H, W] uint8.
-    """
+    """A disc: every pixel whose centre lies inside belongs to it."""
     y, x = _pixel_centres(size)
     inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= radius**2
     return inside.to(torch.uint8)  # [H, W]
 
 
 def mask_box(mask: Tensor) -> Tensor:
-    """The tight box around a mask: half open, so its width is the number of columns.
-
-    Args:
-        mask: Tensor[H, W] with at least one pixel that is not zero.
-
-    Returns:
-        Tensor[4].
-    """
+    """The tight box around a mask: half open, so its width is the number of columns."""
     rows, columns = mask.nonzero(as_tuple=True)  # [N], [N]
     ends = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     return torch.stack(ends).float()  # [4]
 
 
 def cat_scene(size: int = 128) -> Scene:
-    """A cat that has lost interest in its ball.
-
-    Args:
-        size: side of the picture in px.
-
-    Returns:
-        The scene; object 0 is the cat, object 1 the ball.
-    """
+    """A cat that has lost interest in its ball."""
     y, x = (axis / size for axis in _pixel_centres(size))
     masks = torch.stack([inside_cat(x, y), _ellipse(x, y, TOY)])  # [G, H, W]
     image = _paint(OVERSAMPLING * size)[None]
@@ -82,14 +59,7 @@ def cat_scene(size: int = 128) -> Scene:
 
 
 def inside_cat(x: Tensor, y: Tensor) -> Tensor:
-    """Whether points lie in the cat's silhouette.
-
-    Args:
-        x, y: any shape, in units of the picture's side.
-
-    Returns:
-        bool, same shape.
-    """
+    """Whether points lie in the cat's silhouette."""
     cx, cy, radius, half = TAIL
     arc = (((x - cx) ** 2 + (y - cy) ** 2).sqrt() - radius).abs() < half
     tail = arc & ((x < cx + 0.02) | (y > cy + 0.02))

@@ -18,14 +18,7 @@ from .canvas import Stage
 
 
 def corners_of(boxes: Tensor) -> np.ndarray:
-    """The closed outlines of boxes, for a `LineCollection`.
-
-    Args:
-        boxes: Tensor[N, 4].
-
-    Returns:
-        `[N, 5, 2]`: five points (x, y) each, the first one again at the end.
-    """
+    """The closed outlines of boxes, for a `LineCollection`."""
     return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 5, 2).cpu().numpy()
 
 
@@ -37,19 +30,7 @@ def draw_instances(
     title: str = "",
     width: float = 5.0,
 ) -> Figure:
-    """Paint objects over an image and put it into a figure.
-
-    Args:
-        image: ``Tensor[3, H, W]`` in 0..1.
-        instances: A target or a detection; see `paint_instances`.
-        class_names: Index 0 is the background.
-        score_threshold: Detections with a lower score are left out.
-        title: Above the image.
-        width: Of the figure in inches.
-
-    Returns:
-        The figure.
-    """
+    """Paint objects over an image and put it into a figure."""
 
     picture = paint_instances(image, instances, class_names, score_threshold)
     height = width * picture.shape[0] / picture.shape[1] + (0.35 if title else 0)
@@ -65,13 +46,7 @@ class DetectionPicture:
     """An image on a stage, with objects painted over it and proposals as thin lines."""
 
     def __init__(self, stage: Stage, ax: Axes, height: int, width: int):
-        """Put an empty picture on the axes; `draw` fills it.
-
-        Args:
-            stage: the figure's stage.
-            ax: becomes the picture.
-            height, width: of the images, in px.
-        """
+        """Put an empty picture on the axes; `draw` fills it."""
         ax.axis("off")
         ax.set(xlim=(0, width), ylim=(height, 0))
         blank = np.zeros((2, 2, 3), np.uint8)
@@ -83,15 +58,7 @@ class DetectionPicture:
 
     def draw(self, image: Tensor, detections: dict[str, Any], names: Sequence[str],
              proposals: Tensor | None = None, **options: Any) -> None:  # fmt: skip
-        """Show one image.
-
-        Args:
-            image: Tensor[3, H, W] in 0..1.
-            detections: `boxes`, `labels`, `scores`, `masks`.
-            names: the classes; index 0 is the background.
-            proposals: Tensor[R, 4]; none are drawn without it.
-            **options: of `paint_instances`.
-        """
+        """Show one image."""
         self.pixels.set_data(paint_instances(image, detections, names, **options))
         self.lines.set_segments([] if proposals is None else corners_of(proposals))
 
@@ -100,13 +67,7 @@ class ScoreBars:
     """One bar per detection, and the threshold that it has to reach."""
 
     def __init__(self, stage: Stage, ax: Axes, most: int):
-        """Put empty bars on the axes.
-
-        Args:
-            stage: the figure's stage.
-            ax: becomes the diagram.
-            most: bars that there is room for.
-        """
+        """Put empty bars on the axes."""
         ax.set(xlim=(0, 1), ylim=(most - 0.4, -0.6), yticks=[], xlabel="score")
         ax.spines["left"].set_visible(False)
         self.bars = stage.add_all(ax.barh(range(most), [0] * most, height=0.62))
@@ -116,13 +77,7 @@ class ScoreBars:
         self.threshold = stage.add(ax.axvline(0.5, **line))
 
     def draw(self, scores: Sequence[float], words: Sequence[str], threshold: float) -> None:
-        """Set the bars.
-
-        Args:
-            scores: of the detections, best first.
-            words: what stands on each bar.
-            threshold: bars below it turn grey.
-        """
+        """Set the bars."""
         for place, (bar, label) in enumerate(zip(self.bars, self.words)):
             there = place < len(scores)
             bar.set_visible(there)

@@ -106,27 +106,12 @@ def find(name: str) -> Exercise:
 
 
 def not_yet(what: str) -> Verdict:
-    """The verdict for an untouched stub.
-
-    Args:
-        what: what is still to be written, such as "the function".
-
-    Returns:
-        A friendly verdict.
-    """
+    """The verdict for an untouched stub."""
     return Verdict(False, f"Not yet: {what} is still empty. Write it, run the cell, check again.")
 
 
 def is_stub(answer: Any) -> bool:
-    """Whether this answer, or this error, is an untouched stub's.
-
-    Args:
-        answer: what the learner's function returned or raised.
-
-    Returns:
-        True for None and a bare `raise NotImplementedError`; torch raises the same class for some
-        mistakes (a number minus a bool), but never without words.
-    """
+    """Whether this answer, or this error, is an untouched stub's."""
     return answer is None or (isinstance(answer, NotImplementedError) and not answer.args)
 
 

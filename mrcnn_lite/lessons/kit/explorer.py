@@ -48,45 +48,19 @@ class Control:
 
 
 def slider(name: str, label: str, low: float, high: float, step: float = 1) -> Control:
-    """A slider, moved with the mouse or the arrow keys.
-
-    Args:
-        name: the attribute of the state.
-        label: the words beside the slider.
-        low, high, step: its range; whole numbers make a slider of integers.
-
-    Returns:
-        The control.
-    """
+    """A slider, moved with the mouse or the arrow keys."""
     whole = all(isinstance(number, int) for number in (low, high, step))
     settings = {"description": label, "min": low, "max": high, "step": step}
     return Control(name, ipw.IntSlider if whole else ipw.FloatSlider, settings)
 
 
 def toggle(name: str, label: str) -> Control:
-    """A check box, switched with the mouse or the space bar.
-
-    Args:
-        name: the attribute of the state, a bool.
-        label: the words beside the box.
-
-    Returns:
-        The control.
-    """
+    """A check box, switched with the mouse or the space bar."""
     return Control(name, ipw.Checkbox, {"description": label, "indent": True})
 
 
 def choice(name: str, label: str, options: Sequence[Any]) -> Control:
-    """A drop-down list.
-
-    Args:
-        name: the attribute of the state; its value is one of the options.
-        label: the words beside the list.
-        options: the values, or (words, value) pairs.
-
-    Returns:
-        The control.
-    """
+    """A drop-down list."""
     return Control(name, ipw.Dropdown, {"description": label, "options": list(options)})
 
 
@@ -94,14 +68,7 @@ class Explorer:
     """Controls, a picture and its numbers, shown as one output that is also a still picture."""
 
     def __init__(self, state: State, controls: Sequence[Control], alt: str, width: int = 760):
-        """Build the page from a state; nothing is shown until the explorer is displayed.
-
-        Args:
-            state: the plain object that renders.
-            controls: what the reader can move, in reading order.
-            alt: one sentence on what the picture shows.
-            width: width of the picture on the page in px.
-        """
+        """Build the page from a state; nothing is shown until the explorer is displayed."""
         self.state = state
         self.alt = alt
         self.width = width
@@ -155,17 +122,7 @@ class Explorer:
             self._redraw()
 
     def set(self, **values: Any) -> "Explorer":
-        """Move controls from Python, as the reader would with the mouse.
-
-        Args:
-            **values: attributes of the state and their new values.
-
-        Returns:
-            The explorer, so that a cell can end with it.
-
-        Raises:
-            ValueError: if there is no control of that name.
-        """
+        """Move controls from Python, as the reader would with the mouse."""
         unknown = sorted(set(values) - set(self.controls))
         if unknown:
             raise ValueError(f"no control named {unknown[0]!r}; there are {sorted(self.controls)}")

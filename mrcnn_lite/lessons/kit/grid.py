@@ -22,41 +22,20 @@ PASTEL = 0.42  # how much of the colour map is left when lines and numbers stand
 
 
 def as_array(values: ArrayLike) -> np.ndarray:
-    """A tensor or a nested list as a float array, without its axes of length one.
-
-    Args:
-        values: `[h, w]`, or `[1, 1, h, w]` as the operators return it.
-
-    Returns:
-        `[h, w]` float64.
-    """
+    """A tensor or a nested list as a float array, without its axes of length one."""
     array = np.asarray(values, dtype=np.float64)
     return array.reshape(array.shape[-2:])
 
 
 def pastel(values: np.ndarray) -> np.ndarray:
-    """Pale colours of the map, so that black numbers stay readable on every cell.
-
-    Args:
-        values: `[h, w]`.
-
-    Returns:
-        `[h, w, 3]` in 0..1.
-    """
+    """Pale colours of the map, so that black numbers stay readable on every cell."""
     norm = Normalize(values.min(), max(values.max(), values.min() + 1e-9))
     colours = mpl.colormaps[style.SEQUENTIAL](norm(values))[..., :3]
     return 1 - PASTEL * (1 - colours)
 
 
 def frame(ax: Axes, width: float, height: float, step: float, label: str) -> None:
-    """Axes for a map: x to the right, y downwards, a tick at every cell border.
-
-    Args:
-        ax: the axes.
-        width, height: their range.
-        step: distance of the ticks.
-        label: the unit, such as "image px".
-    """
+    """Axes for a map: x to the right, y downwards, a tick at every cell border."""
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xlabel=f"x ({label})")
     ax.set_ylabel(f"y ({label})")
     ax.set_xticks(np.arange(0, width + step / 2, step))
@@ -66,12 +45,7 @@ def frame(ax: Axes, width: float, height: float, step: float, label: str) -> Non
 
 
 def frame_cells(ax: Axes, width: int, height: int) -> None:
-    """Axes for a map drawn as cells: each row and column carries its index at its middle.
-
-    Args:
-        ax: the axes.
-        width, height: of the map, in cells.
-    """
+    """Axes for a map drawn as cells: each row and column carries its index at its middle."""
     frame(ax, width, height, 1, "column")
     ax.set(xlabel="column", ylabel="row")
     ax.set_xticks(np.arange(width) + 0.5, [str(index) for index in range(width)])
@@ -79,14 +53,7 @@ def frame_cells(ax: Axes, width: int, height: int) -> None:
 
 
 def draw_cells(ax: Axes, values: ArrayLike, cell: float = 1.0, numbers: bool = True) -> None:
-    """A map as a board of cells; element (row, column) fills its square.
-
-    Args:
-        ax: the axes.
-        values: the map, `[h, w]`.
-        cell: side of a cell in the axes' unit (32 draws a stride-32 map in image px).
-        numbers: write the value into each cell.
-    """
+    """A map as a board of cells; element (row, column) fills its square."""
     array = as_array(values)
     height, width = array.shape
     ax.imshow(pastel(array), extent=(0, width * cell, height * cell, 0), interpolation="nearest")
@@ -100,31 +67,14 @@ def draw_cells(ax: Axes, values: ArrayLike, cell: float = 1.0, numbers: bool = T
 
 
 def write(ax: Axes, x: float, y: float, words: str, **settings: Any) -> Text:
-    """Centred text with a white rim, readable where lines cross it.
-
-    Args:
-        ax: the axes.
-        x, y: where its middle stands.
-        words: the text.
-        **settings: further properties of the text.
-
-    Returns:
-        The text artist.
-    """
+    """Centred text with a white rim, readable where lines cross it."""
     rim = [withStroke(linewidth=2.5, foreground="white", alpha=0.85)]
     place = {"ha": "center", "va": "center", "zorder": 6, "path_effects": rim}
     return ax.text(x, y, words, **{**place, **settings})
 
 
 def draw_points(ax: Axes, values: ArrayLike, numbers: bool = True, margin: float = 0.45) -> None:
-    """A map as points on a grid; element (row, column) stands at x = column, y = row.
-
-    Args:
-        ax: the axes.
-        values: the map, `[h, w]`.
-        numbers: write the value beside each point.
-        margin: how much is seen beyond the outermost points, in cells.
-    """
+    """A map as points on a grid; element (row, column) stands at x = column, y = row."""
     array = as_array(values)
     height, width = array.shape
     lines = {"color": style.PALE, "linewidth": 1, "zorder": 0}
@@ -143,18 +93,7 @@ def draw_points(ax: Axes, values: ArrayLike, numbers: bool = True, margin: float
 
 
 def draw_box(ax: Axes, box: ArrayLike, colour: str, label: str = "", **line: Any) -> Rectangle:
-    """A box as an outline.
-
-    Args:
-        ax: the axes.
-        box: `(x1, y1, x2, y2)` in the axes' unit.
-        colour: of the outline.
-        label: for the legend.
-        **line: further properties, such as `linestyle="--"`.
-
-    Returns:
-        The rectangle.
-    """
+    """A box as an outline."""
     x1, y1, x2, y2 = (float(number) for number in np.asarray(box))
     settings = {"linewidth": 2.2, "zorder": 4, "fill": False, **line}
     patch = Rectangle((x1, y1), x2 - x1, y2 - y1, edgecolor=colour, label=label, **settings)
@@ -162,28 +101,13 @@ def draw_box(ax: Axes, box: ArrayLike, colour: str, label: str = "", **line: Any
 
 
 def move_box(patch: Rectangle, box: ArrayLike) -> None:
-    """Put a drawn box somewhere else.
-
-    Args:
-        patch: what `draw_box` returned.
-        box: `(x1, y1, x2, y2)`.
-    """
+    """Put a drawn box somewhere else."""
     x1, y1, x2, y2 = (float(number) for number in np.asarray(box))
     patch.set_bounds(x1, y1, x2 - x1, y2 - y1)
 
 
 def draw_table(ax: Axes, values: ArrayLike, title: str = "", colours: Any = None) -> list[Text]:
-    """The output of an operator as a table of numbers, four decimals.
-
-    Args:
-        ax: the axes, which become the table.
-        values: `[P, P]`.
-        title: above the table.
-        colours: a frame colour per cell, row by row; grey if not given.
-
-    Returns:
-        The numbers as text artists, row by row.
-    """
+    """The output of an operator as a table of numbers, four decimals."""
     array = as_array(values)
     height, width = array.shape
     ax.set(xlim=(-0.04, width + 0.04), ylim=(height + 0.04, -0.04), aspect="equal")
@@ -198,27 +122,11 @@ def draw_table(ax: Axes, values: ArrayLike, title: str = "", colours: Any = None
 
 
 def decimal(value: float, digits: int = 4) -> str:
-    """A number with fixed decimals, never a negative zero.
-
-    Args:
-        value: any number.
-        digits: after the point.
-
-    Returns:
-        The text.
-    """
+    """A number with fixed decimals, never a negative zero."""
     return f"{round(float(value), digits) + 0.0:.{digits}f}"
 
 
 def rows_of(values: ArrayLike, indent: str = "  ") -> str:
-    """A map or an output as lines of text, four decimals, for captions and screen readers.
-
-    Args:
-        values: `[h, w]`.
-        indent: in front of each line.
-
-    Returns:
-        One line per row.
-    """
+    """A map or an output as lines of text, four decimals, for captions and screen readers."""
     lines = ["  ".join(f"{decimal(value):>8}" for value in row) for row in as_array(values)]
     return "\n".join(indent + line for line in lines)

@@ -20,18 +20,7 @@ VEIL = 0.5  # how much of the object's colour covers the picture
 def draw_training(
     scene: Scene, box: Tensor, logits: Tensor, target: Tensor, names: Sequence[str]
 ) -> Figure:
-    """One proposal on its way to the mask loss: logits above, target below.
-
-    Args:
-        scene: the picture; its first object is the matched one.
-        box: Tensor[4], the proposal.
-        logits: Tensor[C, M, M].
-        target: Tensor[M, M].
-        names: the classes, one per channel.
-
-    Returns:
-        The figure.
-    """
+    """One proposal on its way to the mask loss: logits above, target below."""
     fig, ax = _blank(7.6, 4.0)
     label = int(scene.labels[0])
     _show_scene(ax, scene, box, "a proposal")
@@ -55,18 +44,7 @@ def draw_training(
 def draw_prediction(
     scene: Scene, box: Tensor, logits: Tensor, pasted: Tensor, names: Sequence[str]
 ) -> Figure:
-    """One detection on its way back to the image: box and class first, the mask last.
-
-    Args:
-        scene: the picture; its first object is the detected one.
-        box: Tensor[4], the detected box.
-        logits: Tensor[C, M, M].
-        pasted: Tensor[H, W], probabilities in the image.
-        names: the classes, one per channel.
-
-    Returns:
-        The figure.
-    """
+    """One detection on its way back to the image: box and class first, the mask last."""
     fig, ax = _blank(7.6, 3.9)
     ax.set_position([0.01, 0.54, 0.25, 0.4])
     label = int(scene.labels[0])
@@ -93,14 +71,7 @@ def draw_prediction(
 
 
 def draw_stack(ax: Axes, maps: Tensor, names: Sequence[str], chosen: int) -> None:
-    """The channels of a tensor one behind the other, the chosen one framed.
-
-    Args:
-        ax: the axes.
-        maps: Tensor[C, M, M].
-        names: one per channel.
-        chosen: the channel to frame.
-    """
+    """The channels of a tensor one behind the other, the chosen one framed."""
     count = len(maps)
     limit = float(maps.abs().max())
     for i in reversed(range(count)):
@@ -117,16 +88,7 @@ def draw_stack(ax: Axes, maps: Tensor, names: Sequence[str], chosen: int) -> Non
 
 
 def veil(image: Tensor, pixels: Tensor, colour: str) -> Tensor:
-    """A picture with an object under a transparent colour and a full-strength outline.
-
-    Args:
-        image: Tensor[3, H, W] in 0..1.
-        pixels: Tensor[H, W] bool.
-        colour: of the object, as hex.
-
-    Returns:
-        Tensor[3, H, W].
-    """
+    """A picture with an object under a transparent colour and a full-strength outline."""
     ink = torch.tensor([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])[:, None, None]
     solid = pixels.float()[None]
     # A pixel is inside when its 3x3 neighbours all belong to the object.

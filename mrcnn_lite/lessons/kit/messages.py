@@ -6,22 +6,11 @@ WIDTH = 79  # columns of the page
 
 
 def wrapped(words: str) -> str:
-    """The words with every long line broken.
-
-    Args:
-        words: one or more lines.
-
-    Returns:
-        The same lines, none wider than the page; what goes on is indented.
-    """
+    """The words with every long line broken."""
     lines = [textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in words.splitlines()]
     return "\n".join(lines)
 
 
 def say(words: str) -> None:
-    """Print the words, wrapped.
-
-    Args:
-        words: one or more lines.
-    """
+    """Print the words, wrapped."""
     print(wrapped(words))

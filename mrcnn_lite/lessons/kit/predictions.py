@@ -29,13 +29,7 @@ class Prediction:
     """A question, the control for its answer, and the answer kept."""
 
     def __init__(self, name: str, question: str, options: Sequence[Any] = ()):
-        """Ask; nothing is shown until the prediction is displayed.
-
-        Args:
-            name: under which the answer is kept, such as "05-cells".
-            question: one or two sentences.
-            options: the answers to choose from; without any, the reader writes one.
-        """
+        """Ask; nothing is shown until the prediction is displayed."""
         self.name = name
         self.question = question
         self.options = tuple(str(option) for option in options)

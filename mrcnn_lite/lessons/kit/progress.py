@@ -41,11 +41,7 @@ def _data_folder() -> Path:
 
 
 def location() -> Path | None:
-    """The file that progress is kept in.
-
-    Returns:
-        Its path, whether it exists or not; None where nothing is kept.
-    """
+    """The file that progress is kept in."""
     if not is_on():
         return None
     wish = os.environ.get(VARIABLE)
@@ -103,14 +99,7 @@ def _write(path: Path, record: Record) -> bool:
 
 
 def recall(section: str) -> dict[str, str]:
-    """What is known of one section.
-
-    Args:
-        section: "predictions" or "passed".
-
-    Returns:
-        Name to value, what this session was told before what the file holds.
-    """
+    """What is known of one section."""
     path = location()
     kept = (_read(path) if path else None) or {}
     known = kept.get(section, {}) | _remembered.get(section, {})
@@ -118,16 +107,7 @@ def recall(section: str) -> dict[str, str]:
 
 
 def keep(section: str, name: str, value: str) -> bool:
-    """Remember a value, in the file too where there is one.
-
-    Args:
-        section: "predictions" or "passed".
-        name: the prediction or exercise.
-        value: what to remember.
-
-    Returns:
-        Whether it will be known in another session.
-    """
+    """Remember a value, in the file too where there is one."""
     _remembered.setdefault(section, {})[name] = value
     path = location()
     record = _read(path) if path else None  # anew, for another notebook may have written

@@ -56,14 +56,7 @@ LOOK: dict[str, Any] = {
 
 
 def ink_on(value: float) -> str:
-    """Black or white, whichever is readable on a cell of `CALM` or `SEQUENTIAL`.
-
-    Args:
-        value: the cell's place in the colour map, 0 (dark) to 1 (light).
-
-    Returns:
-        A colour for text.
-    """
+    """Black or white, whichever is readable on a cell of `CALM` or `SEQUENTIAL`."""
     return "white" if value < 0.55 else BLACK
 
 
@@ -109,29 +102,14 @@ def _blank(width: float, height: float) -> Figure:
 
 
 def encode_png(pixels: np.ndarray, level: int = 6) -> bytes:
-    """Encode an image as PNG.
-
-    Args:
-        pixels: `[H, W]`, `[H, W, 3]` or `[H, W, 4]`, uint8.
-        level: zlib's effort; 1 is several times faster than 6 and the file somewhat larger.
-
-    Returns:
-        The bytes of the PNG file.
-    """
+    """Encode an image as PNG."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, format="PNG", compress_level=level)
     return out.getvalue()
 
 
 def few_colours(png: bytes) -> bytes:
-    """The same picture with 256 colours, which keeps notebooks small.
-
-    Args:
-        png: the bytes of a PNG file.
-
-    Returns:
-        The bytes of a smaller one.
-    """
+    """The same picture with 256 colours, which keeps notebooks small."""
     out, image = io.BytesIO(), Image.open(io.BytesIO(png)).convert("RGB")
     # an octree keeps rare colours, such as those of thin lines; a median cut drops them
     few = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
@@ -141,14 +119,7 @@ def few_colours(png: bytes) -> bytes:
 
 
 def picture_png(fig: Figure) -> bytes:
-    """The figure as a PNG of 256 colours.
-
-    Args:
-        fig: any matplotlib figure.
-
-    Returns:
-        The bytes of the PNG file.
-    """
+    """The figure as a PNG of 256 colours."""
     raw = io.BytesIO()
     fig.savefig(raw, dpi=FILE_DPI, facecolor="white", bbox_inches="tight", pad_inches=0.06)
     return few_colours(raw.getvalue())

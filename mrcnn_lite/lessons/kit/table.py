@@ -14,14 +14,7 @@ class LiveTable:
     """An operator's output as a table, for up to `most` x `most` numbers."""
 
     def __init__(self, stage: Stage, ax: Axes, title: str, most: int):
-        """Turn axes into a table.
-
-        Args:
-            stage: the explorer's stage; the numbers become its actors.
-            ax: the axes, which become the table.
-            title: above the table.
-            most: the largest P.
-        """
+        """Turn axes into a table."""
         ax.set(xlim=(-0.02, 1.02), ylim=(1.02, -0.02), aspect="equal")
         ax.axis("off")
         ax.set_title(title, fontsize=style.NORMAL)
@@ -32,12 +25,7 @@ class LiveTable:
         self.width_pt = ax.get_position().width * ax.figure.get_figwidth() * 72
 
     def write(self, values: ArrayLike, marked: int | None = None) -> None:
-        """Show numbers.
-
-        Args:
-            values: `[P, P]`, with P at most `most`.
-            marked: a cell to be framed, counted row by row.
-        """
+        """Show numbers."""
         array = as_array(values)
         size = len(array)
         at = np.linspace(0, 1, size + 1)

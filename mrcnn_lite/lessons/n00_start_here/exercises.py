@@ -30,14 +30,7 @@ MIXED_UP = {
 
 
 def grade(answers: Any) -> Verdict:
-    """Judge the chosen names and letters; never raises because of them.
-
-    Args:
-        answers: a dictionary from each question of `QUESTIONS` to a choice; None is "not yet".
-
-    Returns:
-        The verdict: how many are right, and a nudge for each wrong one.
-    """
+    """Judge the chosen names and letters; never raises because of them."""
     if not isinstance(answers, dict):
         return Verdict(False, "Hand over the dictionary with your answers.")
     if missing := [question for question in QUESTIONS if question not in answers]:

@@ -16,15 +16,7 @@ MOST = 10  # bars in the diagram, and lines of text
 
 
 def stand_in(image: Tensor, target: dict) -> Inside:
-    """What a perfect network would find, for trying the explorers out without weights.
-
-    Args:
-        image: Tensor[3, H, W] in 0..1.
-        target: its objects.
-
-    Returns:
-        The objects as detections with falling scores; proposals a few pixels beside them.
-    """
+    """What a perfect network would find, for trying the explorers out without weights."""
     boxes, count = target["boxes"], len(target["boxes"])
     generator = torch.Generator().manual_seed(0)
     shift = 4 * torch.randn(8 * count, 4, generator=generator)
@@ -39,12 +31,7 @@ class Branches:
     """A picture, and which branches of the network may speak."""
 
     def __init__(self, scenes: Sequence[Inside], class_names: Sequence[str]):
-        """Start with all of Mask R-CNN and without the proposals.
-
-        Args:
-            scenes: what a network saw in some images of one size.
-            class_names: index 0 is the background.
-        """
+        """Start with all of Mask R-CNN and without the proposals."""
         self.scenes, self.class_names = list(scenes), list(class_names)
         self.picture = 1
         self.boxes, self.classes, self.masks, self.proposals = True, True, True, False
@@ -57,24 +44,13 @@ class Branches:
         return self.scenes[self.picture - 1]
 
     def render(self) -> tuple[bytes, str]:
-        """The image with what the branches say, and the same in words.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The image with what the branches say, and the same in words."""
         if self._board is None:
             self._board = _Board(self.scene.image)
         return self._board.draw(self), self.describe()
 
     def words(self, row: int) -> str:
-        """What the branches that are on say about one detection.
-
-        Args:
-            row: of the detection.
-
-        Returns:
-            Such as "star 0.98  box (12, 30, 44, 61)  517 pixels".
-        """
+        """What the branches that are on say about one detection."""
         found, said = self.scene.detections, []
         if self.classes:
             name = self.class_names[int(found["labels"][row])]
@@ -86,11 +62,7 @@ class Branches:
         return "  ".join(said) or "an object, and nothing is known about it"
 
     def describe(self) -> str:
-        """The state in words and numbers.
-
-        Returns:
-            Several lines.
-        """
+        """The state in words and numbers."""
         scores = self.scene.detections["scores"]
         shown = int((scores >= self.threshold).sum())
         lines = [

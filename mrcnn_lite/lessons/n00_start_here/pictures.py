@@ -40,17 +40,7 @@ ARROWS = (
 
 def draw_pipeline(inside: Any, class_names: Sequence[str], row: int = 0,
                   letters: bool = False) -> Figure:  # fmt: skip
-    """The stages of Figure 1 from left to right, each with what it computed.
-
-    Args:
-        inside: what `mrcnn_lite.models.inside.look_inside` returned.
-        class_names: index 0 is the background.
-        row: the detection that is followed to the end.
-        letters: put letters in place of the names, for the exercise.
-
-    Returns:
-        The figure: grey captions are Faster R-CNN, orange ones what Mask R-CNN changes or adds.
-    """
+    """The stages of Figure 1 from left to right, each with what it computed."""
     fig = style.figure(width=WIDTH, height=HEIGHT)[0]
     fig.clf()
     fig.set_layout_engine("none")

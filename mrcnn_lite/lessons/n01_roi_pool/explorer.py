@@ -20,11 +20,7 @@ LARGEST = 7  # outputs per axis
 
 
 def article_map() -> Tensor:
-    """The 6 x 6 map of the course's first example.
-
-    Returns:
-        Tensor[1, 1, 6, 6].
-    """
+    """The 6 x 6 map of the course's first example."""
     generator = torch.Generator().manual_seed(1)
     return torch.randn((1, 1, 6, 6), generator=generator)  # [B, C, h, w]
 
@@ -33,12 +29,7 @@ class RoIPoolState:
     """A proposal on a 192 px image, seen through a map of stride 4, 8, 16 or 32."""
 
     def __init__(self, features: Tensor | None = None):
-        """Start from the article's example.
-
-        Args:
-            features: a stride-32 map Tensor[1, 1, 6, 6]; the article's if not given. Finer strides
-                show the same map with every cell cut into smaller ones.
-        """
+        """Start from the article's example."""
         self.features = article_map() if features is None else features
         if self.features.shape != (1, 1, 6, 6):
             raise ValueError(f"features must be [1, 1, 6, 6], got {list(self.features.shape)}")
@@ -64,11 +55,7 @@ class RoIPoolState:
         return roi_pool(self.map(), rois, self.size, 1 / self.stride)[0, 0]  # [P, P]
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The picture and the numbers."""
         cells = IMAGE // self.stride
         windows = windows_of(self.box, self.size, 1 / self.stride, cells, cells)
         output = self.output()
@@ -78,15 +65,7 @@ class RoIPoolState:
         return png, self.describe(windows, output)
 
     def describe(self, windows: Windows, output: Tensor) -> str:
-        """What the picture says, in words and numbers.
-
-        Args:
-            windows: the cells behind the outputs.
-            output: Tensor[P, P].
-
-        Returns:
-            Several lines.
-        """
+        """What the picture says, in words and numbers."""
         x1, y1, x2, y2 = windows.box
         pixels = torch.tensor([windows.box], dtype=torch.float32) * self.stride
         iou = float(box_iou(torch.tensor([self.box]), pixels))

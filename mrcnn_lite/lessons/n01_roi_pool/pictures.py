@@ -24,17 +24,7 @@ class Windows:
 
 
 def windows_of(box: ArrayLike, size: int, scale: float, height: int, width: int) -> Windows:
-    """The cells behind every output of RoIPool, by the arithmetic of torchvision's kernel.
-
-    Args:
-        box: `(x1, y1, x2, y2)` in image px.
-        size: P, outputs per axis.
-        scale: cells per image px, 1 / stride.
-        height, width: of the map.
-
-    Returns:
-        The windows.
-    """
+    """The cells behind every output of RoIPool, by the arithmetic of torchvision's kernel."""
     x1, y1, x2, y2 = (_round(float(number) * scale) for number in np.asarray(box))
     rows, columns = _bins(y1, y2, size, height), _bins(x1, x2, size, width)
     return Windows(rows, columns, (columns[0][0], rows[0][0], columns[-1][1], rows[-1][1]))
@@ -55,15 +45,7 @@ def _bins(first: int, last: int, size: int, limit: int) -> list[tuple[int, int]]
 
 
 def usage(windows: Windows, height: int, width: int) -> np.ndarray:
-    """How many bins look at each cell.
-
-    Args:
-        windows: from `windows_of`.
-        height, width: of the map.
-
-    Returns:
-        `[h, w]` int.
-    """
+    """How many bins look at each cell."""
     rows, columns = np.zeros(height, dtype=int), np.zeros(width, dtype=int)
     for start, end in windows.rows:
         rows[start:end] += 1
@@ -73,15 +55,7 @@ def usage(windows: Windows, height: int, width: int) -> np.ndarray:
 
 
 def bin_boxes(windows: Windows, cell: float = 1.0) -> list[tuple[float, float, float, float]]:
-    """The bins as boxes, row by row, each a little smaller so that shared edges can be told apart.
-
-    Args:
-        windows: from `windows_of`.
-        cell: side of a cell in the axes' unit.
-
-    Returns:
-        P * P boxes `(x1, y1, x2, y2)`.
-    """
+    """The bins as boxes, row by row, each a little smaller so that shared edges can be told apart."""
     boxes = []
     for y1, y2 in windows.rows:
         for x1, x2 in windows.columns:
@@ -92,30 +66,14 @@ def bin_boxes(windows: Windows, cell: float = 1.0) -> list[tuple[float, float, f
 
 
 def draw_proposal(ax: Axes, box: ArrayLike, windows: Windows, stride: int) -> None:
-    """The proposal as it is, and the window that RoIPool takes for it, in image px.
-
-    Args:
-        ax: the axes.
-        box: the proposal in image px.
-        windows: from `windows_of`.
-        stride: image px per cell.
-    """
+    """The proposal as it is, and the window that RoIPool takes for it, in image px."""
     dashes = (0, (4, 2))
     draw_box(ax, box, style.BLUE, "proposal", linewidth=2.8)
     draw_box(ax, np.array(windows.box) * stride, style.VERMILION, "window", linestyle=dashes)
 
 
 def proposal_picture(features: ArrayLike, box: ArrayLike, stride: int = 32) -> Figure:
-    """First quantization: the proposal and its window on the map.
-
-    Args:
-        features: the map, `[h, w]` or `[1, 1, h, w]`.
-        box: the proposal in image px.
-        stride: image px per cell.
-
-    Returns:
-        The figure.
-    """
+    """First quantization: the proposal and its window on the map."""
     array = as_array(features)
     height, width = array.shape
     fig, ax = style.figure(width=5.6, height=4.2)
@@ -127,17 +85,7 @@ def proposal_picture(features: ArrayLike, box: ArrayLike, stride: int = 32) -> F
 
 
 def stride_picture(box: ArrayLike, image: int, strides: Sequence[int], notes: list[str]) -> Figure:
-    """The same proposal and its window at several strides.
-
-    Args:
-        box: the proposal in image px.
-        image: side of the image in px.
-        strides: one panel each.
-        notes: a line for each panel's title.
-
-    Returns:
-        The figure.
-    """
+    """The same proposal and its window at several strides."""
     fig, axes = style.figure(1, len(strides), width=8.0, height=2.6, sharey=True)
     for ax, stride, note in zip(axes, strides, notes):
         cells = image // stride
@@ -153,17 +101,7 @@ def stride_picture(box: ArrayLike, image: int, strides: Sequence[int], notes: li
 
 
 def windows_picture(features: ArrayLike, box: ArrayLike, outputs: ArrayLike, stride: int) -> Figure:
-    """Second quantization: the bins, the maximum of each, and the output table.
-
-    Args:
-        features: the map, `[h, w]` or `[1, 1, h, w]`.
-        box: the proposal in image px.
-        outputs: what RoIPool returned, `[2, 2]` or `[1, 1, 2, 2]`.
-        stride: image px per cell.
-
-    Returns:
-        The figure.
-    """
+    """Second quantization: the bins, the maximum of each, and the output table."""
     array = as_array(features)
     height, width = array.shape
     windows = windows_of(box, 2, 1 / stride, height, width)
@@ -183,12 +121,7 @@ def windows_picture(features: ArrayLike, box: ArrayLike, outputs: ArrayLike, str
 
 
 def draw_usage(ax: Axes, counts: np.ndarray) -> None:
-    """How many bins contain each cell.
-
-    Args:
-        ax: the axes.
-        counts: from `usage`, `[h, w]`.
-    """
+    """How many bins contain each cell."""
     height, width = counts.shape
     ax.imshow(counts, cmap="Greys", vmin=0, vmax=9, extent=(0, width, height, 0))
     frame_cells(ax, width, height)
@@ -199,15 +132,7 @@ def draw_usage(ax: Axes, counts: np.ndarray) -> None:
 
 
 def maxima_of(array: np.ndarray, windows: Windows) -> list[tuple[int, int]]:
-    """Where each bin has its maximum; empty bins are left out.
-
-    Args:
-        array: the map, `[h, w]`.
-        windows: from `windows_of`.
-
-    Returns:
-        `(row, column)` per bin, row by row.
-    """
+    """Where each bin has its maximum; empty bins are left out."""
     places = []
     for y1, y2 in windows.rows:
         for x1, x2 in windows.columns:

@@ -51,11 +51,7 @@ class RulerState:
         return {a: read_at(self.values(), self.x, self.stride, a) for a in (True, False)}
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The picture and the numbers."""
         if self._board is None:
             self._board = _Board()
         readings = self.readings()
@@ -63,14 +59,7 @@ class RulerState:
         return self._board.stage.png(), self.describe(readings)
 
     def describe(self, readings: dict[bool, Reading]) -> str:
-        """Both readings in words and numbers.
-
-        Args:
-            readings: from `readings`.
-
-        Returns:
-            Several lines.
-        """
+        """Both readings in words and numbers."""
         values = self.values()
         both = ", ".join(f"{WORDS[a].strip()} say {decimal(readings[a].value)}" for a in WORDS)
         lines = [

@@ -32,17 +32,7 @@ class Reading:
 
 
 def read_at(values: ArrayLike, x: float, stride: float, aligned: bool) -> Reading:
-    """Read a map between its elements.
-
-    Args:
-        values: the map, `[w]`.
-        x: a place of the image, px.
-        stride: image px per element.
-        aligned: True: elements are areas, element 0 has its middle at 0.5; False: points at 0, 1...
-
-    Returns:
-        The reading, with RoIAlign's rules at the border.
-    """
+    """Read a map between its elements."""
     array = np.asarray(values, dtype=np.float64)
     position = x / stride - (0.5 if aligned else 0.0)
     low, high, part, inside = corners(torch.tensor(position, dtype=torch.float64), len(array))
@@ -52,16 +42,7 @@ def read_at(values: ArrayLike, x: float, stride: float, aligned: bool) -> Readin
 
 
 def read_along(values: ArrayLike, x: ArrayLike, stride: float, aligned: bool) -> np.ndarray:
-    """`read_at` for many places.
-
-    Args:
-        values: the map, `[w]`.
-        x: places of the image, `[N]` px.
-        stride, aligned: as for `read_at`.
-
-    Returns:
-        `[N]` float64.
-    """
+    """`read_at` for many places."""
     array = np.asarray(values, dtype=np.float64)
     position = torch.as_tensor(np.asarray(x, dtype=np.float64) / stride - (0.5 if aligned else 0.0))
     low, high, part, inside = (t.numpy() for t in corners(position, len(array)))
@@ -69,28 +50,14 @@ def read_along(values: ArrayLike, x: ArrayLike, stride: float, aligned: bool) ->
 
 
 def frame_ruler(ax: Axes, width: float, stride: float, low: float, high: float) -> None:
-    """Axes for rulers: image px to the right, no vertical scale.
-
-    Args:
-        ax: the axes.
-        width: of the image, px.
-        stride: distance of the ticks, px.
-        low, high: range of the vertical axis; strips are about one unit apart.
-    """
+    """Axes for rulers: image px to the right, no vertical scale."""
     ax.set(xlim=(-0.06 * width, 1.06 * width), ylim=(low, high), yticks=[], xlabel="x (image px)")
     ax.set_xticks(np.arange(0, width + stride / 2, stride))
     ax.spines["left"].set_visible(False)
 
 
 def draw_areas(ax: Axes, values: ArrayLike, stride: float, y: float) -> None:
-    """The elements as areas: element i fills its cell, its value stands in the middle.
-
-    Args:
-        ax: axes that `frame_ruler` has prepared.
-        values: the map, `[w]`.
-        stride: image px per element.
-        y: middle of the strip.
-    """
+    """The elements as areas: element i fills its cell, its value stands in the middle."""
     array = np.asarray(values, dtype=np.float64)
     for i, colour in enumerate(pastel(array[None])[0]):
         box = (i * stride, y - BAR / 2)
@@ -100,14 +67,7 @@ def draw_areas(ax: Axes, values: ArrayLike, stride: float, y: float) -> None:
 
 
 def draw_points_1d(ax: Axes, values: ArrayLike, stride: float, y: float) -> None:
-    """The elements as points: element i stands at i times the stride.
-
-    Args:
-        ax: axes that `frame_ruler` has prepared.
-        values: the map, `[w]`.
-        stride: image px per element.
-        y: height of the line.
-    """
+    """The elements as points: element i stands at i times the stride."""
     array = np.asarray(values, dtype=np.float64)
     last = (len(array) - 1) * stride
     ax.plot([0, last], [y, y], color=style.PALE, lw=2, zorder=1)
@@ -119,15 +79,7 @@ def draw_points_1d(ax: Axes, values: ArrayLike, stride: float, y: float) -> None
 
 
 def ruler_picture(values: ArrayLike, stride: float) -> Figure:
-    """Both models of a pixel on one ruler.
-
-    Args:
-        values: the map, `[w]`.
-        stride: image px per element.
-
-    Returns:
-        The figure.
-    """
+    """Both models of a pixel on one ruler."""
     fig, ax = style.figure(width=7.6, height=2.6)
     width = len(np.asarray(values)) * stride
     frame_ruler(ax, width, stride, -0.35, 2.0)
@@ -140,16 +92,7 @@ def ruler_picture(values: ArrayLike, stride: float) -> Figure:
 
 
 def reading_picture(values: ArrayLike, stride: float, x: float) -> Figure:
-    """What a ramp says along the whole image, under both models, with one place marked.
-
-    Args:
-        values: the map, `[w]`; each element holds the middle of its cell in px.
-        stride: image px per element.
-        x: the place that is marked, px.
-
-    Returns:
-        The figure.
-    """
+    """What a ramp says along the whole image, under both models, with one place marked."""
     fig, ax = style.figure(width=6.4, height=3.6)
     width = len(np.asarray(values)) * stride
     along = np.arange(width + 1)
@@ -170,16 +113,7 @@ def reading_picture(values: ArrayLike, stride: float, x: float) -> Figure:
 
 
 def offset_picture(box: ArrayLike, strides: list[int], image: float) -> Figure:
-    """A box, and the box that is read in its place when half an element is forgotten.
-
-    Args:
-        box: `(x1, y1, x2, y2)` in image px.
-        strides: one panel each.
-        image: side of the image, px.
-
-    Returns:
-        The figure.
-    """
+    """A box, and the box that is read in its place when half an element is forgotten."""
     fig, axes = style.figure(1, len(strides), width=8.0, height=2.5, sharey=True)
     corner = np.asarray(box, dtype=np.float64)
     for ax, stride in zip(axes, strides):
@@ -199,16 +133,7 @@ def offset_picture(box: ArrayLike, strides: list[int], image: float) -> Figure:
 
 
 def check_picture(features: ArrayLike, box: ArrayLike, tables: list[ArrayLike]) -> Figure:
-    """A map of areas, a box on it, what is read with and without the half, and both outputs.
-
-    Args:
-        features: the map, `[h, w]`, stride 1.
-        box: `(x1, y1, x2, y2)`.
-        tables: the outputs `[P, P]` of aligned=False and of aligned=True.
-
-    Returns:
-        The figure.
-    """
+    """A map of areas, a box on it, what is read with and without the half, and both outputs."""
     widths = {"width_ratios": (1.5, 1, 1)}
     fig, (left, *right) = style.figure(1, 3, width=8.0, height=3.6, **widths)
     array = np.asarray(features, dtype=np.float64)
@@ -232,16 +157,7 @@ def check_picture(features: ArrayLike, box: ArrayLike, tables: list[ArrayLike]) 
 
 
 def resize_picture(values: ArrayLike, positions: dict[str, ArrayLike]) -> Figure:
-    """Where a resize reads: the old elements as areas, the new ones as marks under them.
-
-    Args:
-        values: the old elements, `[w]`.
-        positions: for each way, named, where its new elements lie among the old, in elements of
-            the old map counted from the middle of element 0.
-
-    Returns:
-        The figure.
-    """
+    """Where a resize reads: the old elements as areas, the new ones as marks under them."""
     fig, ax = style.figure(width=7.6, height=2.5)
     array = np.asarray(values, dtype=np.float64)
     frame_ruler(ax, len(array), 1, -0.35, len(positions) + 0.9)
@@ -259,16 +175,7 @@ def resize_picture(values: ArrayLike, positions: dict[str, ArrayLike]) -> Figure
 
 
 def span_picture(values: ArrayLike, stride: float, spans: dict[str, tuple[float, float]]) -> Figure:
-    """Stretches of the image under a ruler of areas.
-
-    Args:
-        values: the map, `[w]`.
-        stride: image px per element.
-        spans: (from, to) in px, named; one line each.
-
-    Returns:
-        The figure.
-    """
+    """Stretches of the image under a ruler of areas."""
     fig, ax = style.figure(width=7.6, height=2.4)
     frame_ruler(ax, len(np.asarray(values)) * stride, stride, -0.3, len(spans) * 0.6 + 0.9)
     top = len(spans) * 0.6 + 0.25

@@ -34,11 +34,7 @@ class RoIAlignState:
     """A RoI on a small stride-32 map, sampled as RoIAlign does."""
 
     def __init__(self, features: Tensor | None = None):
-        """Start from the article's example.
-
-        Args:
-            features: the map, Tensor[1, 1, h, w]; the article's 6 x 6 if not given.
-        """
+        """Start from the article's example."""
         self.features = article_map() if features is None else features
         if self.features.ndim != 4 or self.features.shape[:2] != (1, 1):
             raise ValueError(f"features must be [1, 1, h, w], got {list(self.features.shape)}")
@@ -69,15 +65,7 @@ class RoIAlignState:
         return samples_of(self.box, self.size, 1 / STRIDE, self.sampling_ratio, self.aligned)
 
     def chosen(self, samples: Samples) -> tuple[int, int, float, float]:
-        """The sample whose weights are shown.
-
-        Args:
-            samples: from `samples`.
-
-        Returns:
-            Its bin and its place in the bin (both counted from 0; the sliders start again when
-            they run past the last one), and its x and y.
-        """
+        """The sample whose weights are shown."""
         x, y = samples.points()
         per_bin = max(len(x) // self.size**2, 1)
         place = (self.bin - 1) % self.size**2
@@ -88,11 +76,7 @@ class RoIAlignState:
         return place, point, float(x[index]), float(y[index])
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The picture and the numbers."""
         samples, outputs = self.samples(), self.outputs()
         place, _, x, y = self.chosen(samples)
         cell = cell_of(self.features, x, y)
@@ -106,16 +90,7 @@ class RoIAlignState:
         return board.stage.png(), self.describe(samples, outputs, cell)
 
     def describe(self, samples: Samples, outputs: tuple[Tensor, Tensor], cell: Cell) -> str:
-        """What the picture says, in words and numbers.
-
-        Args:
-            samples: from `samples`.
-            outputs: from `outputs`.
-            cell: around the chosen sample.
-
-        Returns:
-            Several lines.
-        """
+        """What the picture says, in words and numbers."""
         place, point, x, y = self.chosen(samples)
         rows, columns = samples.y.shape[1], samples.x.shape[1]
         ratio = self.sampling_ratio if self.sampling_ratio > 0 else "adaptive"

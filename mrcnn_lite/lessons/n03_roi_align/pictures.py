@@ -62,18 +62,7 @@ class Cell:
 
 
 def samples_of(box: ArrayLike, size: int, scale: float, ratio: int, aligned: bool) -> Samples:
-    """The sampling points of one RoI.
-
-    Args:
-        box: `(x1, y1, x2, y2)` in image px.
-        size: P, bins per axis.
-        scale: cells per image px, 1 / stride.
-        ratio: S, samples per bin and axis; 0 or less: as many as a bin is cells long.
-        aligned: whether element 0 of the map lies at 0.5 instead of 0.
-
-    Returns:
-        The samples.
-    """
+    """The sampling points of one RoI."""
     rois = torch.as_tensor(np.asarray(box), dtype=torch.float32).reshape(1, 4)
     start, extent = roi_extent(rois, scale, aligned)
     (x, y), (width, height) = start[0].tolist(), extent[0].tolist()
@@ -86,15 +75,7 @@ def samples_of(box: ArrayLike, size: int, scale: float, ratio: int, aligned: boo
 
 
 def cell_of(features: ArrayLike, x: float, y: float) -> Cell:
-    """The four corners that a sample is made of.
-
-    Args:
-        features: the map, `[h, w]`.
-        x, y: the sample, in feature coordinates.
-
-    Returns:
-        The cell.
-    """
+    """The four corners that a sample is made of."""
     array = as_array(features)
     top, bottom, v, inside_y = corners(torch.tensor(y, dtype=torch.float64), array.shape[0])
     left, right, u, inside_x = corners(torch.tensor(x, dtype=torch.float64), array.shape[1])
@@ -110,12 +91,7 @@ def dot_size(samples: Samples) -> float:
 
 
 def draw_bins(ax: Axes, samples: Samples) -> None:
-    """The RoI, its bins and its sampling points.
-
-    Args:
-        ax: axes on which `draw_points` has drawn the map.
-        samples: from `samples_of`.
-    """
+    """The RoI, its bins and its sampling points."""
     x1, y1, x2, y2 = samples.box
     size = len(samples.y)
     inner = {"color": style.BLUE, "linewidth": 1.2, "linestyle": (0, (3, 2)), "zorder": 4}
@@ -127,13 +103,7 @@ def draw_bins(ax: Axes, samples: Samples) -> None:
 
 
 def draw_arrows(ax: Axes, cell: Cell, x: float, y: float) -> None:
-    """Arrows from a sample to the four corners of its cell.
-
-    Args:
-        ax: the axes.
-        cell: from `cell_of`.
-        x, y: the sample.
-    """
+    """Arrows from a sample to the four corners of its cell."""
     places = [(column, row) for row in cell.rows for column in cell.columns]
     for place, colour in zip(places, CORNERS):
         arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2, "shrinkB": 4, "shrinkA": 3}
@@ -142,15 +112,7 @@ def draw_arrows(ax: Axes, cell: Cell, x: float, y: float) -> None:
 
 
 def draw_weights(ax: Axes, cell: Cell) -> tuple[list[Rectangle], list[Artist]]:
-    """Bilinear weights as areas: each corner owns the rectangle opposite to it.
-
-    Args:
-        ax: the axes.
-        cell: from `cell_of`.
-
-    Returns:
-        The four rectangles; the corners' labels, their dots and the sample, for `move_weights`.
-    """
+    """Bilinear weights as areas: each corner owns the rectangle opposite to it."""
     ax.set(xlim=(-0.42, 1.42), ylim=(1.3, -0.3), aspect="equal")
     ax.axis("off")
     patches, labels, dots = [], [], []
@@ -166,12 +128,7 @@ def draw_weights(ax: Axes, cell: Cell) -> tuple[list[Rectangle], list[Artist]]:
 
 
 def move_weights(patches: list[Rectangle], labels: list[Artist], cell: Cell) -> None:
-    """Show another sample's weights.
-
-    Args:
-        patches, labels: what `draw_weights` returned.
-        cell: from `cell_of`.
-    """
+    """Show another sample's weights."""
     u, v = cell.u, cell.v
     places = ((u, v, 1 - u, 1 - v), (0, v, u, 1 - v), (u, 0, 1 - u, v), (0, 0, u, v))
     names = [(row, column) for row in cell.rows for column in cell.columns]
@@ -184,16 +141,7 @@ def move_weights(patches: list[Rectangle], labels: list[Artist], cell: Cell) -> 
 
 
 def align_picture(features: ArrayLike, samples: Samples, outputs: ArrayLike) -> Figure:
-    """The map as points, the RoI, its bins, one sample with its four corners, and the outputs.
-
-    Args:
-        features: the map, `[h, w]` or `[1, 1, h, w]`.
-        samples: from `samples_of`.
-        outputs: what RoIAlign returned, `[P, P]` or `[1, 1, P, P]`.
-
-    Returns:
-        The figure.
-    """
+    """The map as points, the RoI, its bins, one sample with its four corners, and the outputs."""
     fig, (left, right) = style.figure(1, 2, width=7.8, height=4.4, width_ratios=(2.4, 1))
     draw_points(left, features)
     draw_bins(left, samples)
@@ -205,30 +153,14 @@ def align_picture(features: ArrayLike, samples: Samples, outputs: ArrayLike) -> 
 
 
 def weights_picture(cell: Cell) -> Figure:
-    """The four weights of one sample as areas.
-
-    Args:
-        cell: from `cell_of`.
-
-    Returns:
-        The figure.
-    """
+    """The four weights of one sample as areas."""
     fig, ax = style.figure(width=4.2, height=3.6)
     draw_weights(ax, cell)
     return fig
 
 
 def ratio_picture(features: ArrayLike, panels: list[Samples], notes: list[str]) -> Figure:
-    """The same RoI with several sampling ratios, side by side.
-
-    Args:
-        features: the map, `[h, w]` or `[1, 1, h, w]`.
-        panels: the samples of each panel.
-        notes: a line for each panel's title.
-
-    Returns:
-        The figure.
-    """
+    """The same RoI with several sampling ratios, side by side."""
     fig, axes = style.figure(1, len(panels), width=8.0, height=2.6, sharey=True)
     for ax, samples, note in zip(axes, panels, notes):
         draw_points(ax, features, numbers=False)
@@ -239,16 +171,7 @@ def ratio_picture(features: ArrayLike, panels: list[Samples], notes: list[str]) 
 
 
 def slide_picture(shifts: ArrayLike, pooled: ArrayLike, aligned: ArrayLike) -> Figure:
-    """The first output of both operators while the box slides.
-
-    Args:
-        shifts: how far the box has moved, `[N]` px.
-        pooled: RoIPool's first output, `[N]`.
-        aligned: RoIAlign's first output, `[N]`.
-
-    Returns:
-        The figure.
-    """
+    """The first output of both operators while the box slides."""
     fig, ax = style.figure(width=6.4, height=2.8)
     ax.plot(shifts, pooled, color=style.VERMILION, linestyle=(0, (4, 2)), drawstyle="steps-post")
     ax.plot(shifts, aligned, color=style.BLUE)

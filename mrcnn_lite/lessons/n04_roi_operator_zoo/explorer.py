@@ -26,15 +26,7 @@ DOTS = 12  # painted dots per element and axis
 
 
 def smoothed(features: Tensor, sigma: float) -> Tensor:
-    """The map blurred, with the mean and the spread that it had.
-
-    Args:
-        features: Tensor[B, C, h, w].
-        sigma: width of the Gaussian in elements; 0 changes nothing.
-
-    Returns:
-        Tensor[B, C, h, w].
-    """
+    """The map blurred, with the mean and the spread that it had."""
     if sigma <= 0:
         return features
     rows, columns = (_blur_matrix(side, sigma) for side in features.shape[-2:])
@@ -59,11 +51,7 @@ class RoIZooState:
     """One operator on the article's map and box, which can be blurred and moved."""
 
     def __init__(self, features: Tensor | None = None):
-        """Start with RoIAlign as the paper has it.
-
-        Args:
-            features: the map, Tensor[1, 1, h, w]; the article's 6 x 6 if not given.
-        """
+        """Start with RoIAlign as the paper has it."""
         self.features = article_map() if features is None else features
         if self.features.ndim != 4 or self.features.shape[:2] != (1, 1):
             raise ValueError(f"features must be [1, 1, h, w], got {list(self.features.shape)}")
@@ -90,11 +78,7 @@ class RoIZooState:
         return both[0], both[1]
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The picture and the numbers."""
         operator, features = ZOO[self.operator], self.map()
         look = look_of(operator, *self.arguments(), tuple(features.shape[-2:]))
         outputs = self.outputs()
@@ -108,16 +92,7 @@ class RoIZooState:
         return self._board.stage.png(), self.describe(operator, look, outputs)
 
     def describe(self, operator: Operator, look: Look, outputs: tuple[Tensor, Tensor]) -> str:
-        """What the picture says, in words and numbers.
-
-        Args:
-            operator: the present one.
-            look: where it looks.
-            outputs: from `outputs`.
-
-        Returns:
-            Several lines.
-        """
+        """What the picture says, in words and numbers."""
         far = float((outputs[0] - outputs[1]).abs().max())
         ratio = self.ratio if self.ratio > 0 else "adaptive"
         roi = ", ".join(f"{number:.4f}" for number in look.roi)

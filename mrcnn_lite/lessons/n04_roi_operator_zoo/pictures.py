@@ -54,17 +54,7 @@ def look_of(
     aligned: bool,
     shape: tuple[int, int],
 ) -> Look:
-    """Where an operator looks, in the coordinates of `draw_points`.
-
-    Args:
-        operator: from `ZOO`.
-        box: `(x1, y1, x2, y2)` in image px.
-        size, scale, ratio, aligned: as for the operator.
-        shape: (h, w) of the map.
-
-    Returns:
-        The look. Whole elements reach half an element to each side of their points.
-    """
+    """Where an operator looks, in the coordinates of `draw_points`."""
     box = torch.as_tensor(np.asarray(box), dtype=torch.float32)
     roi = operator.roi(box, scale, aligned, shape)
     y, x = operator.look(box, size, scale, ratio, aligned, shape)
@@ -74,25 +64,12 @@ def look_of(
 
 
 def dot_size(look: Look, index: int) -> float:
-    """How large a point is drawn: smaller where there are many, and from bin to bin.
-
-    Args:
-        look: from `look_of`.
-        index: of the bin; points that bins share show as marks within marks.
-
-    Returns:
-        Points.
-    """
+    """How large a point is drawn: smaller where there are many, and from bin to bin."""
     return 8.0 / (1 + 0.2 * (look.y.shape[1] - 1)) * (1 - 0.17 * index)
 
 
 def draw_look(ax: Axes, look: Look) -> None:
-    """Draw the RoI and what each bin looks at.
-
-    Args:
-        ax: axes on which the map is drawn as points.
-        look: from `look_of`, of a 2 x 2 output.
-    """
+    """Draw the RoI and what each bin looks at."""
     draw_box(ax, look.roi, style.BLACK, linewidth=1.2)
     for index, (colour, mark) in enumerate(zip(BINS, MARKS)):
         row, column = divmod(index, 2)
@@ -107,16 +84,7 @@ def draw_look(ax: Axes, look: Look) -> None:
 
 
 def zoo_picture(features: Tensor, box: Tensor, scale: float) -> Figure:
-    """Ten small maps: where each operator of the zoo looks with ratio 2, and its four numbers.
-
-    Args:
-        features: the map, Tensor[1, h, w].
-        box: Tensor[4], image px.
-        scale: elements per image px.
-
-    Returns:
-        The figure.
-    """
+    """Ten small maps: where each operator of the zoo looks with ratio 2, and its four numbers."""
     fig, axes = style.figure(2, len(ZOO) // 2, width=8.0, height=4.2)
     for ax, operator in zip(axes.flat, ZOO.values()):
         draw_points(ax, features, numbers=False, margin=0.75)
@@ -131,15 +99,7 @@ def zoo_picture(features: Tensor, box: Tensor, scale: float) -> Figure:
 
 
 def pairs_picture(rois: Mapping[str, tuple[float, float]], size: int) -> Figure:
-    """One axis of a RoI: samples of ratio 2, and how far the pairs of ratio 4 stand apart.
-
-    Args:
-        rois: name -> (first, last), elements.
-        size: P, bins along the axis.
-
-    Returns:
-        The figure.
-    """
+    """One axis of a RoI: samples of ratio 2, and how far the pairs of ratio 4 stand apart."""
     fig, axes = style.figure(len(rois), 1, width=7.6, height=0.95 * len(rois) + 0.7, sharex=True)
     end = max(last for _, last in rois.values())
     for ax, (name, (first, last)) in zip(np.atleast_1d(axes), rois.items()):
@@ -171,15 +131,7 @@ def _curves(ax: Axes, at: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
 
 
 def convergence_picture(ratios: Sequence[int], curves: Mapping[str, ArrayLike]) -> Figure:
-    """How the distance from the exact mean shrinks with the sampling ratio.
-
-    Args:
-        ratios: samples per bin and axis.
-        curves: name of the map -> error at each ratio.
-
-    Returns:
-        The figure.
-    """
+    """How the distance from the exact mean shrinks with the sampling ratio."""
     fig, ax = style.figure(width=5.6, height=3.2)
     _curves(ax, ratios, curves)
     ax.set(xscale="log", yscale="log", xlabel="sampling ratio (per axis)")
@@ -193,15 +145,7 @@ def convergence_picture(ratios: Sequence[int], curves: Mapping[str, ArrayLike]) 
 def length_picture(
     lengths: Sequence[float], panels: Mapping[str, Mapping[str, ArrayLike]]
 ) -> Figure:
-    """The error over the length of a bin, a curve per sampling ratio, a panel per map.
-
-    Args:
-        lengths: of a bin, in elements.
-        panels: name of the map -> name of the curve -> error at each length.
-
-    Returns:
-        The figure.
-    """
+    """The error over the length of a bin, a curve per sampling ratio, a panel per map."""
     fig, axes = style.figure(1, len(panels), width=8.0, height=3.2, sharey=True)
     for ax, (name, curves) in zip(axes, panels.items()):
         _curves(ax, lengths, curves)
@@ -214,16 +158,7 @@ def length_picture(
 
 
 def border_picture(centres: Sequence[float], panels: Mapping[str, ArrayLike], image: int) -> Figure:
-    """What a small box reads from a map of ones, for every place of its centre.
-
-    Args:
-        centres: evenly spaced, where the centre was, in px, the same for x and y.
-        panels: name of the rule -> `[N, N]` values.
-        image: side of the image in px.
-
-    Returns:
-        The figure.
-    """
+    """What a small box reads from a map of ones, for every place of its centre."""
     fig, axes = style.figure(1, len(panels), width=8.0, height=3.0, sharey=True)
     half = float(centres[1] - centres[0]) / 2
     first, last = float(centres[0]) - half, float(centres[-1]) + half

@@ -41,11 +41,7 @@ class RoIGradientsState:
     """A square box on a small stride-32 map, and the gradients of what RoIAlign makes of it."""
 
     def __init__(self, features: Tensor | None = None):
-        """Start from the article's example.
-
-        Args:
-            features: the map, Tensor[1, 1, h, w]; the article's 6 x 6 if not given.
-        """
+        """Start from the article's example."""
         self.features = article_map() if features is None else features
         if self.features.ndim != 4 or self.features.shape[:2] != (1, 1):
             raise ValueError(f"features must be [1, 1, h, w], got {list(self.features.shape)}")
@@ -64,13 +60,7 @@ class RoIGradientsState:
         return torch.tensor([x, y, x + self.side, y + self.side], dtype=torch.float32)
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Derivatives of the sum of the outputs, or of the first one.
-
-        Returns:
-            by RoIAlign's map: Tensor[h, w].
-            by the box: Tensor[4], per px.
-            by RoIPool's map: Tensor[h, w].
-        """
+        """Derivatives of the sum of the outputs, or of the first one."""
         found = []
         for align in (True, False):
             leaf, box = self.features.clone().requires_grad_(), self.box().requires_grad_()
@@ -103,11 +93,7 @@ class RoIGradientsState:
         return roi_pool(features, [boxes], self.size, 1 / STRIDE)
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The picture and the numbers."""
         weights, edges, pooled = self.gradients()
         slide = self.slide()
         box = self.box()
@@ -121,15 +107,7 @@ class RoIGradientsState:
         return board.stage.png(), self.describe(weights, edges, pooled, slide)
 
     def describe(self, weights: Tensor, edges: Tensor, pooled: Tensor, slide: Slide) -> str:
-        """What the picture says, in words and numbers.
-
-        Args:
-            weights, edges, pooled: from `gradients`.
-            slide: from `slide`.
-
-        Returns:
-            Several lines.
-        """
+        """What the picture says, in words and numbers."""
         what = "the first output" if self.first_only else "the sum of the outputs"
         counts = [int((gradient != 0).sum()) for gradient in (weights, pooled)]
         here = self.shift_x

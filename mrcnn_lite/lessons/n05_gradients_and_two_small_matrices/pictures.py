@@ -17,12 +17,7 @@ ARROW = 0.9  # length of the longest arrow, in elements of the map
 
 
 def draw_board(ax: Axes, height: int, width: int) -> None:
-    """Empty squares for the elements of a map, each around its point at whole coordinates.
-
-    Args:
-        ax: the axes.
-        height, width: of the map.
-    """
+    """Empty squares for the elements of a map, each around its point at whole coordinates."""
     frame(ax, width, height, 1, "feature cells")
     lines = {"color": style.PALE, "linewidth": 1, "zorder": 1}
     ax.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, **lines)
@@ -32,14 +27,7 @@ def draw_board(ax: Axes, height: int, width: int) -> None:
 
 
 def tinted(weights: ArrayLike) -> np.ndarray:
-    """Pale colours for weights: darker is more, and white is exactly nothing.
-
-    Args:
-        weights: `[h, w]`, of either sign.
-
-    Returns:
-        `[h, w, 3]` in 0..1.
-    """
+    """Pale colours for weights: darker is more, and white is exactly nothing."""
     array = np.abs(as_array(weights))
     colours = pastel(-array)
     colours[array == 0] = 1.0
@@ -49,17 +37,7 @@ def tinted(weights: ArrayLike) -> np.ndarray:
 def learning_picture(
     maps: Sequence[ArrayLike], titles: Sequence[str], marks: Sequence[Samples | Sequence[float]]
 ) -> Figure:
-    """Gradients of the map side by side: coloured elements learn, the number says how much.
-
-    Args:
-        maps: gradients, each `[h, w]` or `[1, 1, h, w]`.
-        titles: one per map.
-        marks: one per map: sampling points, or RoIPool's window `(x1, y1, x2, y2)` in whole
-            elements, half open.
-
-    Returns:
-        The figure.
-    """
+    """Gradients of the map side by side: coloured elements learn, the number says how much."""
     fig, axes = style.figure(1, len(maps), width=8.2, height=3.3)
     for ax, weights, title, mark in zip(np.atleast_1d(axes), maps, titles, marks, strict=True):
         array = as_array(weights)
@@ -90,12 +68,6 @@ def product_picture(terms: Mapping[str, ArrayLike]) -> Figure:
     """A product of matrices as heat maps that can be read: result = first x second x third.
 
     White is exactly 0; each matrix is coloured by the size of its numbers, whatever their sign.
-
-    Args:
-        terms: matrices by name; the first is the result.
-
-    Returns:
-        The figure.
     """
     fig, ax = style.figure(width=8.2, height=3.4)
     arrays = [(name, as_array(matrix)) for name, matrix in terms.items()]
@@ -124,16 +96,7 @@ def product_picture(terms: Mapping[str, ArrayLike]) -> Figure:
 
 
 def edge_arrows(box: ArrayLike, gradient: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Arrows at the middles of a box's edges, along the way in which the value rises.
-
-    Args:
-        box: `(x1, y1, x2, y2)` in elements.
-        gradient: derivatives by x1, y1, x2, y2; the largest gets the longest arrow.
-
-    Returns:
-        starts: `[4, 2]` (x, y), for the left, upper, right and lower edge.
-        steps: `[4, 2]` (x, y).
-    """
+    """Arrows at the middles of a box's edges, along the way in which the value rises."""
     x1, y1, x2, y2 = (float(number) for number in np.asarray(box))
     slope = np.asarray(gradient, dtype=np.float64).reshape(4)
     length = ARROW * slope / max(np.abs(slope).max(), 1e-12)
@@ -144,15 +107,7 @@ def edge_arrows(box: ArrayLike, gradient: ArrayLike) -> tuple[np.ndarray, np.nda
 
 
 def draw_edge_arrows(ax: Axes, box: ArrayLike, gradient: ArrayLike) -> Quiver:
-    """Draw `edge_arrows`.
-
-    Args:
-        ax: the axes.
-        box, gradient: as for `edge_arrows`.
-
-    Returns:
-        The arrows.
-    """
+    """Draw `edge_arrows`."""
     starts, steps = edge_arrows(box, gradient)
     unit = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "inches"}
     look = {"color": style.VERMILION, "width": 0.045, "minlength": 0, "zorder": 7}
@@ -162,16 +117,7 @@ def draw_edge_arrows(ax: Axes, box: ArrayLike, gradient: ArrayLike) -> Quiver:
 def arrows_picture(
     features: ArrayLike, samples: Samples, panels: Sequence[tuple[str, ArrayLike]]
 ) -> Figure:
-    """Which way each edge of the box has to move so that a number rises.
-
-    Args:
-        features: the map, `[h, w]` or `[1, 1, h, w]`.
-        samples: the box and its samples.
-        panels: (title, derivatives by x1, y1, x2, y2) pairs.
-
-    Returns:
-        The figure.
-    """
+    """Which way each edge of the box has to move so that a number rises."""
     fig, axes = style.figure(1, len(panels), width=8.0, height=4.1)
     for ax, (title, gradient) in zip(np.atleast_1d(axes), panels, strict=True):
         draw_points(ax, features)
@@ -184,17 +130,7 @@ def arrows_picture(
 def descent_picture(
     features: ArrayLike, path: ArrayLike, target: ArrayLike, losses: ArrayLike
 ) -> Figure:
-    """A box on its way to a target, and the loss on the way.
-
-    Args:
-        features: the map, `[h, w]` or `[1, 1, h, w]`.
-        path: boxes, `[N, 4]` in elements, the first being the start.
-        target: the box `(x1, y1, x2, y2)` to be found, in elements.
-        losses: `[N]`, above 0.
-
-    Returns:
-        The figure.
-    """
+    """A box on its way to a target, and the loss on the way."""
     fig, (left, right) = style.figure(1, 2, width=7.8, height=3.9, width_ratios=(1.25, 1))
     draw_points(left, features, numbers=False)
     boxes, losses = np.asarray(path), np.asarray(losses)
@@ -216,17 +152,7 @@ def slopes_picture(
     slopes: Mapping[str, ArrayLike],
     kinks: Sequence[float] = (),
 ) -> Figure:
-    """An output while the box slides, above its derivative.
-
-    Args:
-        shifts: how far the box has moved, `[N]` px.
-        values: the output `[N]` by the operator's name; a name with "Pool" is drawn in steps.
-        slopes: the derivative `[N]` per px by name.
-        kinks: shifts to be marked with a line.
-
-    Returns:
-        The figure.
-    """
+    """An output while the box slides, above its derivative."""
     fig, (above, below) = style.figure(2, 1, width=6.8, height=4.4, sharex=True)
     colours = (style.VERMILION, style.BLUE, style.GREEN)
     dashes = ((0, (4, 2)), "-", (0, (1, 1)))

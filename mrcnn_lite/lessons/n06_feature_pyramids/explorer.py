@@ -20,15 +20,7 @@ SIZES = np.geomspace(16, 1024, 1200)  # px, the axis of the strips
 
 
 def levels_of(sizes: Tensor, rule: str) -> Tensor:
-    """The levels of boxes by one of two rules.
-
-    Args:
-        sizes: Tensor[N], the root of a box's area in px.
-        rule: "floor" (FPN, equation 1) or "round" (Matterport's).
-
-    Returns:
-        Tensor[N] int64, 2 for P2.
-    """
+    """The levels of boxes by one of two rules."""
     if rule == "floor":
         zeros = torch.zeros_like(sizes)
         squares = torch.stack([zeros, zeros, sizes, sizes], dim=1)  # [N, 4]
@@ -62,12 +54,7 @@ class PyramidState:
         return int(levels_of(torch.tensor([self.size]), self.rule))
 
     def rounding(self) -> tuple[Tensor, list[float], list[float]]:
-        """What RoIPool would do to the box on each level.
-
-        Returns:
-            RoIPool's windows in px, Tensor[L, 4]; their IoU with the box; the largest shift of a
-            corner in px.
-        """
+        """What RoIPool would do to the box on each level."""
         stride = torch.tensor(STRIDES)[:, None]  # [L, 1]
         # Corners are not negative here, so this is rounding half away from zero, as in RoIPool.
         corners = torch.floor(self.box / stride + 0.5)  # [L, 4]
@@ -76,11 +63,7 @@ class PyramidState:
         return windows, box_iou(self.box[None], windows)[0].tolist(), shift.tolist()
 
     def render(self) -> tuple[bytes, str]:
-        """The box on its level's grid, the rules, and the rounding's cost on every level.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The box on its level's grid, the rules, and the rounding's cost on every level."""
         if self._board is None:
             self._board = _Board()
         level, (windows, iou, shift) = self.level(), self.rounding()
@@ -88,15 +71,7 @@ class PyramidState:
         return png, self.describe(level, iou, shift)
 
     def describe(self, level: int, iou: list[float], shift: list[float]) -> str:
-        """What the picture says, in words and numbers.
-
-        Args:
-            level: from `level`.
-            iou, shift: from `rounding`.
-
-        Returns:
-            Several lines.
-        """
+        """What the picture says, in words and numbers."""
         stride, exact = 2**level, 4 + math.log2(self.size / 224)
         across, down = self.width / stride, self.height / stride
         lines = [

@@ -19,14 +19,7 @@ MAP_HEIGHT = 0.62
 
 
 def pyramid_picture(image: int = 192) -> Figure:
-    """The network of maps: up through the body, sideways, down by adding, and out.
-
-    Args:
-        image: side of the square image in px, for the sizes of the maps.
-
-    Returns:
-        The figure.
-    """
+    """The network of maps: up through the body, sideways, down by adding, and out."""
     fig, ax = style.figure(width=7.6, height=3.9)
     ax.set(xlim=(-1.3, 7.6), ylim=(-0.85, 3.8), aspect="equal")
     ax.axis("off")
@@ -83,16 +76,7 @@ def _arrow(
 
 
 def levels_picture(boxes: ArrayLike, levels: ArrayLike, width: int, height: int) -> Figure:
-    """Boxes in an image, each in the colour and with the name of its level.
-
-    Args:
-        boxes: `[N, 4]` px.
-        levels: `[N]`, such as 3 for P3.
-        width, height: of the image in px.
-
-    Returns:
-        The figure.
-    """
+    """Boxes in an image, each in the colour and with the name of its level."""
     fig, ax = style.figure(width=7.0, height=4.4)
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xlabel="x (px)", ylabel="y (px)")
     ax.spines[:].set_visible(True)
@@ -108,13 +92,7 @@ def levels_picture(boxes: ArrayLike, levels: ArrayLike, width: int, height: int)
 
 
 def draw_rules(ax: Axes, sizes: ArrayLike, rules: Mapping[str, Sequence[int]]) -> None:
-    """One strip per rule along a logarithmic axis of sizes, coloured and named by level.
-
-    Args:
-        ax: the axes.
-        sizes: `[N]` px, ascending.
-        rules: the name of a rule and its level for each size, from top to bottom.
-    """
+    """One strip per rule along a logarithmic axis of sizes, coloured and named by level."""
     sizes = np.asarray(sizes, dtype=np.float64)
     for row, levels in enumerate(rules.values()):
         levels = np.asarray(levels)
@@ -139,15 +117,7 @@ def _runs(values: np.ndarray) -> itertools.pairwise:
 
 
 def rules_picture(sizes: ArrayLike, rules: Mapping[str, Sequence[int]]) -> Figure:
-    """Two rules for the level, and where they disagree.
-
-    Args:
-        sizes: `[N]` px, ascending.
-        rules: the name of a rule and its level for each size; two of them.
-
-    Returns:
-        The figure.
-    """
+    """Two rules for the level, and where they disagree."""
     fig, ax = style.figure(width=7.6, height=2.3)
     draw_rules(ax, sizes, rules)
     one, other = (np.asarray(levels) for levels in rules.values())
@@ -159,15 +129,7 @@ def rules_picture(sizes: ArrayLike, rules: Mapping[str, Sequence[int]]) -> Figur
 
 
 def overlap_picture(sizes: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figure:
-    """How well RoIPool's window fits the box, against the box's size.
-
-    Args:
-        sizes: `[N]` px, ascending.
-        curves: a name and the mean IoU for each size; the last is drawn thickest.
-
-    Returns:
-        The figure.
-    """
+    """How well RoIPool's window fits the box, against the box's size."""
     fig, ax = style.figure(width=7.0, height=3.3)
     dashes = ("-", (0, (5, 2)), (0, (2, 2)))
     colours = (style.VERMILION, style.ORANGE, style.BLUE)

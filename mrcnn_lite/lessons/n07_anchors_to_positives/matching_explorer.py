@@ -43,15 +43,7 @@ class Match:
 
 
 def picture_anchors(size: tuple[int, int], ratios: Sequence[float]) -> list[Tensor]:
-    """The anchors of the small network's four levels over a picture.
-
-    Args:
-        size: (H, W) of the picture in px.
-        ratios: height / width of the anchors.
-
-    Returns:
-        One Tensor[A, 4] per level, finest first.
-    """
+    """The anchors of the small network's four levels over a picture."""
     generator = AnchorGenerator(lite().rpn.anchor_sizes, tuple(ratios))
     maps = [torch.zeros(1, 1, size[0] // s, size[1] // s) for s in STRIDES]
     per_level = [m.shape[-2] * m.shape[-1] * len(ratios) for m in maps]
@@ -62,11 +54,7 @@ class AnchorMatching:
     """A picture, its anchors, and the rule that says which object each learns from."""
 
     def __init__(self, scenes: Sequence[tuple[Tensor, dict]] | None = None):
-        """Start with the thresholds of Faster R-CNN.
-
-        Args:
-            scenes: images Tensor[3, H, W] of one size with their targets; drawn ones if not given.
-        """
+        """Start with the thresholds of Faster R-CNN."""
         shapes = Shapes(None, SEED)
         self.scenes = list(scenes) if scenes else [shapes[i] for i in PICTURES]
         self.picture = 1
@@ -95,11 +83,7 @@ class AnchorMatching:
         return Match(box_iou(objects, anchors), matched[0], labels[0])
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The picture and the numbers."""
         found = self.match()
         if self._board is None:
             most = max(len(target["boxes"]) for _, target in self.scenes)
@@ -108,14 +92,7 @@ class AnchorMatching:
         return self._board.stage.png(), self.describe(found)
 
     def describe(self, found: Match) -> str:
-        """What the picture says, in words and numbers.
-
-        Args:
-            found: from `match`.
-
-        Returns:
-            Several lines.
-        """
+        """What the picture says, in words and numbers."""
         positive, ignored, background = found.counts()
         per_object = found.positives()
         without = [str(number) for number, count in enumerate(per_object) if not count]

@@ -42,13 +42,7 @@ class NMSSteps:
     """Boxes with scores, a threshold, and how far the suppression has come."""
 
     def __init__(self, image: Tensor, boxes: Tensor, scores: Tensor):
-        """Start before the first step.
-
-        Args:
-            image: Tensor[3, H, W] in 0..1.
-            boxes: Tensor[N, 4] in px.
-            scores: Tensor[N].
-        """
+        """Start before the first step."""
         if len(boxes) != len(scores):
             raise ValueError(f"{len(boxes)} boxes but {len(scores)} scores; give one per box")
         self.image, self.boxes, self.scores = image, boxes, scores
@@ -68,12 +62,7 @@ class NMSSteps:
         return steps
 
     def look(self) -> tuple[list[int], list[int]]:
-        """How far it has come.
-
-        Returns:
-            For each box its condition (WAITING, KEPT, NOW, DIES or GONE), and which box
-            suppressed it (-1 for none).
-        """
+        """How far it has come."""
         states, by = [WAITING] * len(self.boxes), [-1] * len(self.boxes)
         done = self.steps()[: self.step]
         for number, step in enumerate(done):
@@ -84,11 +73,7 @@ class NMSSteps:
         return states, by
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The picture and the numbers."""
         if self._board is None:
             self._board = _Board(self.image, self.boxes, self.scores, self.order)
         states, by = self.look()
@@ -96,11 +81,7 @@ class NMSSteps:
         return self._board.stage.png(), self.describe()
 
     def describe(self) -> str:
-        """What the picture says: who is kept, who goes, and why.
-
-        Returns:
-            Several lines.
-        """
+        """What the picture says: who is kept, who goes, and why."""
         steps, states = self.steps(), self.look()[0]
         kept = [row for row in self.order if states[row] in (KEPT, NOW)]
         tail = f"threshold {self.threshold:.2f}; kept: {', '.join(map(str, kept)) or 'none yet'}"
@@ -165,17 +146,7 @@ class _Board:
 
 
 def crowd(objects: Tensor, copies: int = 3, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Boxes such as a trained network proposes: several around each object, none exact.
-
-    Args:
-        objects: Tensor[G, 4] in px.
-        copies: boxes per object.
-        seed: of the shifts.
-
-    Returns:
-        boxes Tensor[N, 4] in whole px, and scores Tensor[N] with two decimals: the IoU with the
-        object, so that equal scores occur.
-    """
+    """Boxes such as a trained network proposes: several around each object, none exact."""
     generator = torch.Generator().manual_seed(seed)
     shift = torch.randint(-5, 6, (copies, len(objects), 4), generator=generator)
     boxes = (objects + shift).flatten(0, 1)  # [N, 4]

@@ -19,25 +19,12 @@ SHOWN = 300  # of thousands of background anchors, so that single ones can be se
 
 
 def faded(image: Tensor) -> np.ndarray:
-    """The picture as it stands under lines.
-
-    Args:
-        image: Tensor[3, H, W] in 0..1.
-
-    Returns:
-        `[H, W, 3]` in 0..1, half of it white.
-    """
+    """The picture as it stands under lines."""
     return FADE + (1 - FADE) * image.permute(1, 2, 0).numpy()  # [H, W, 3]
 
 
 def draw_scene(ax: Axes, image: Tensor, objects: Tensor | None = None) -> None:
-    """The faded picture, its objects framed in black and numbered.
-
-    Args:
-        ax: becomes the picture; boxes may leave it a little.
-        image: Tensor[3, H, W] in 0..1.
-        objects: Tensor[G, 4]; none are framed without it.
-    """
+    """The faded picture, its objects framed in black and numbered."""
     height, width = image.shape[-2:]
     ax.imshow(faded(image), extent=(0, width, height, 0), interpolation="antialiased")
     ax.set(xlim=(-6, width + 6), ylim=(height + 6, -6), xticks=[], yticks=[])
@@ -48,32 +35,13 @@ def draw_scene(ax: Axes, image: Tensor, objects: Tensor | None = None) -> None:
 
 
 def draw_boxes(ax: Axes, boxes: Tensor, colour: str, **line: float | str) -> LineCollection:
-    """Many boxes as thin outlines.
-
-    Args:
-        ax: the axes.
-        boxes: Tensor[N, 4].
-        colour: of all of them.
-        **line: properties such as `linewidths`, `linestyles`, `alpha`.
-
-    Returns:
-        The lines; `set_segments(corners_of(boxes))` moves them.
-    """
+    """Many boxes as thin outlines."""
     lines = LineCollection(corners_of(boxes), colors=colour, **{"linewidths": 1.4, **line})
     return ax.add_collection(lines)
 
 
 def anchors_picture(image: Tensor, levels: Sequence[Tensor], strides: Sequence[int]) -> Figure:
-    """One panel per pyramid level: the grid, and all anchors of one cell.
-
-    Args:
-        image: Tensor[3, H, W] in 0..1.
-        levels: the anchors of each level, Tensor[h * w * N, 4], cell by cell in row order.
-        strides: of the levels in px.
-
-    Returns:
-        The figure.
-    """
+    """One panel per pyramid level: the grid, and all anchors of one cell."""
     fig, axes = style.figure(1, len(levels), width=8.0, height=2.35)
     height, width = image.shape[-2:]
     for number, (ax, anchors, stride) in enumerate(zip(axes, levels, strides, strict=True)):
@@ -91,17 +59,7 @@ def anchors_picture(image: Tensor, levels: Sequence[Tensor], strides: Sequence[i
 
 
 def matching_picture(image: Tensor, objects: Tensor, anchors: Tensor, labels: Tensor) -> Figure:
-    """Positive, ignored and background anchors in three panels.
-
-    Args:
-        image: Tensor[3, H, W] in 0..1.
-        objects: Tensor[G, 4].
-        anchors: Tensor[A, 4].
-        labels: Tensor[A]: 1 positive, -1 ignored, 0 background.
-
-    Returns:
-        The figure.
-    """
+    """Positive, ignored and background anchors in three panels."""
     fig, axes = style.figure(1, 3, width=8.0, height=3.0)
     kinds = (
         ("positive", labels > 0, {"colour": style.BLUE, "linewidths": 1.8}),
@@ -117,15 +75,7 @@ def matching_picture(image: Tensor, objects: Tensor, anchors: Tensor, labels: Te
 
 
 def coder_picture(anchor: Tensor, box: Tensor) -> Figure:
-    """A box to start from, a box to reach, and the four numbers between them.
-
-    Args:
-        anchor: Tensor[4].
-        box: Tensor[4].
-
-    Returns:
-        The figure.
-    """
+    """A box to start from, a box to reach, and the four numbers between them."""
     fig, ax = style.figure(width=4.6, height=3.2)
     draw_box(ax, anchor, style.BLUE)
     draw_box(ax, box, style.VERMILION, linestyle="--")
@@ -151,17 +101,7 @@ def coder_picture(anchor: Tensor, box: Tensor) -> Figure:
 def suppression_picture(
     image: Tensor, boxes: Tensor, scores: Tensor, kept: Sequence[int]
 ) -> Figure:
-    """All boxes, and those that are left; the line is thicker the better the score.
-
-    Args:
-        image: Tensor[3, H, W] in 0..1.
-        boxes: Tensor[N, 4].
-        scores: Tensor[N] in 0..1.
-        kept: rows of the boxes that are left.
-
-    Returns:
-        The figure.
-    """
+    """All boxes, and those that are left; the line is thicker the better the score."""
     fig, axes = style.figure(1, 2, width=7.0, height=3.6)
     rows = (range(len(boxes)), kept)
     for ax, chosen, name in zip(axes, rows, ("before", "after"), strict=True):
@@ -179,18 +119,7 @@ def suppression_picture(
 def owners_picture(
     image: Tensor, boxes: Tensor, owners: Sequence[int], targets: Tensor, words: Sequence[str]
 ) -> Figure:
-    """RoIs in the colour of the object that each learns from, and the mask target of each.
-
-    Args:
-        image: Tensor[3, H, W] in 0..1.
-        boxes: Tensor[N, 4], N even.
-        owners: for each box the index of its object.
-        targets: Tensor[N, M, M].
-        words: a title for each target.
-
-    Returns:
-        The figure.
-    """
+    """RoIs in the colour of the object that each learns from, and the mask target of each."""
     half = len(boxes) // 2
     plan = [["scene", *range(half)], ["scene", *range(half, len(boxes))]]
     ratios = {"width_ratios": (2.2, *[1] * half)}

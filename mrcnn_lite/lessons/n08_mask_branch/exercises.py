@@ -17,17 +17,7 @@ CASES = ((6, 3, 28), (6, 3, 56), (4, 1, 14), (8, 2, 28))  # channels, num_classe
 
 
 def expected_weights(channels: int, num_classes: int, mask_size: int, **other: int) -> int:
-    """Weights and biases of a branch; `other` counts a branch with one thing wrong.
-
-    Args:
-        channels: of the pooled features and of every layer.
-        num_classes: masks per RoI.
-        mask_size: 14, 28 or 56.
-        **other: `convs`, `kernel` of the deconvolutions, `deconvs`, `logits_kernel`.
-
-    Returns:
-        The number of parameters.
-    """
+    """Weights and biases of a branch; `other` counts a branch with one thing wrong."""
     square = channels * channels
     deconvs = other.get("deconvs", {14: 0, 28: 1, 56: 2}[mask_size])
     convs = other.get("convs", CONVS) * (9 * square + channels)
@@ -57,14 +47,7 @@ BARE = "all is right but the ReLU: there is none behind each {}."
 
 
 def grade(build: Any) -> Verdict:
-    """Judge `build(channels, num_classes, mask_size) -> nn.Module`; never raises because of it.
-
-    Args:
-        build: the learner's function.
-
-    Returns:
-        The verdict.
-    """
+    """Judge `build(channels, num_classes, mask_size) -> nn.Module`; never raises because of it."""
     if build is None:
         return not_yet("the function")
     if isinstance(build, nn.Module) or not callable(build):

@@ -30,17 +30,7 @@ class Layer:
 def mask_branch_layers(
     convs: int, width: int, mask_size: int, num_classes: int
 ) -> tuple[Layer, ...]:
-    """The layers of an FPN mask branch, counted by hand.
-
-    Args:
-        convs: number of 3x3 convolutions, 4 in the paper.
-        width: their channels, 256 in the paper.
-        mask_size: M: 14, or 28 with one deconvolution, or 56 with two.
-        num_classes: masks per RoI.
-
-    Returns:
-        One `Layer` per layer; `Layer.weights` and `Layer.macs` add up to the whole branch.
-    """
+    """The layers of an FPN mask branch, counted by hand."""
     layers, channels, cells = [], CHANNELS, POOLED
     for i in range(convs):
         macs = cells**2 * 9 * channels * width
@@ -60,15 +50,7 @@ def mask_branch_layers(
 
 
 def mlp_layers(mask_size: int, num_classes: int) -> tuple[Layer, ...]:
-    """The fully connected head of table 2e on the same input: 1024, 1024, then C M^2 numbers.
-
-    Args:
-        mask_size: M.
-        num_classes: masks per RoI.
-
-    Returns:
-        One `Layer` per fully connected layer.
-    """
+    """The fully connected head of table 2e on the same input: 1024, 1024, then C M^2 numbers."""
     sizes = (CHANNELS * POOLED**2, *MLP_HIDDEN, num_classes * mask_size**2)
     return tuple(
         Layer(f"fc {i}", 1, out, into * out + out, into * out)
@@ -77,14 +59,7 @@ def mlp_layers(mask_size: int, num_classes: int) -> tuple[Layer, ...]:
 
 
 def totals(layers: Sequence[Layer]) -> tuple[int, int]:
-    """Weights and multiplications of a head.
-
-    Args:
-        layers: from `mask_branch_layers` or `mlp_layers`.
-
-    Returns:
-        `(weights, macs)`.
-    """
+    """Weights and multiplications of a head."""
     return sum(layer.weights for layer in layers), sum(layer.macs for layer in layers)
 
 
@@ -94,11 +69,7 @@ class HeadBuilder:
     def __init__(
         self, convs: int = 4, width: int = 256, mask_size: int = 28, num_classes: int = 80
     ):
-        """Start from a branch; the defaults are the paper's.
-
-        Args:
-            convs, width, mask_size, num_classes: see `mask_branch_layers`.
-        """
+        """Start from a branch; the defaults are the paper's."""
         self.convs = convs
         self.width = width
         self.mask_size = mask_size

@@ -28,16 +28,7 @@ class Block:
         ]
 
     def place(self, x: float, y: float, cells: int, channels: int) -> float:
-        """Draw the map with its face's left edge at x and its face's centre at height y.
-
-        Args:
-            x, y: in the axes' unit.
-            cells: resolution; the face grows with it.
-            channels: the thickness grows with their logarithm.
-
-        Returns:
-            The x of the block's right end.
-        """
+        """Draw the map with its face's left edge at x and its face's centre at height y."""
         side, thick = block_size(cells, channels)
         low, high, rise = y - side / 2, y + side / 2, thick * SLANT
         right = x + side
@@ -50,27 +41,12 @@ class Block:
 
 
 def block_size(cells: int, channels: int) -> tuple[float, float]:
-    """Side of the face and thickness of a block, in the axes' unit.
-
-    Args:
-        cells: resolution of the map.
-        channels: channels of the map.
-
-    Returns:
-        `(side, thickness)`.
-    """
+    """Side of the face and thickness of a block, in the axes' unit."""
     return 0.2 + 0.028 * cells, 0.04 * log2(channels + 1)
 
 
 def draw_mask_branch(mask_channels: str = "C") -> Figure:
-    """The mask branch of the FPN model, from pooled features to logits.
-
-    Args:
-        mask_channels: how the number of classes is written.
-
-    Returns:
-        The figure.
-    """
+    """The mask branch of the FPN model, from pooled features to logits."""
     fig, ax = style.figure(width=7.6, height=1.75)
     _bare(ax, (-0.25, 10.0), (-1.05, 0.85))
     convs = [(MASK, 14, 256, f"conv {i}\n14×14×256") for i in (1, 2, 3, 4)]
@@ -82,11 +58,7 @@ def draw_mask_branch(mask_channels: str = "C") -> Figure:
 
 
 def draw_two_heads() -> Figure:
-    """Both heads of the paper's figure 4: without a pyramid (C4) and with one (FPN).
-
-    Returns:
-        The figure: grey is Faster R-CNN, orange what the mask branch adds, blue its logits.
-    """
+    """Both heads of the paper's figure 4: without a pyramid (C4) and with one (FPN)."""
     fig, axes = style.figure(2, 1, width=7.6, height=5.3)
     _draw_c4(axes[0])
     _draw_fpn(axes[1])

@@ -173,14 +173,7 @@ _grade_loss = FunctionGrader(
 
 
 def grade_loss(function: Any) -> Verdict:
-    """Judge a mask loss by its value and its gradient; never raises because of it.
-
-    Args:
-        function: `(mask_logits, targets, labels) -> loss`.
-
-    Returns:
-        The verdict.
-    """
+    """Judge a mask loss by its value and its gradient; never raises because of it."""
     return _grade_loss(_with_gradient(function))
 
 

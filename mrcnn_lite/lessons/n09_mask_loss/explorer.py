@@ -35,17 +35,7 @@ class Lesson:
 
 
 def stand_in_logits(scene: Scene, box: Tensor, mask_size: int, sharpness: float) -> Tensor:
-    """Logits of a network that nobody trained: it sees the true masks, but only 14 x 14 of them.
-
-    Args:
-        scene: the picture.
-        box: Tensor[4], the proposal.
-        mask_size: M.
-        sharpness: 0 gives logits of 0, the state before training.
-
-    Returns:
-        Tensor[1, C, M, M], one channel per class of `CLASS_NAMES`.
-    """
+    """Logits of a network that nobody trained: it sees the true masks, but only 14 x 14 of them."""
     boxes = box.expand(len(scene.masks), 4)  # [G, 4]
     seen = ops.crop_masks(scene.masks, boxes, torch.arange(len(boxes)), POOLED, aligned=True)
     seen = F.interpolate(seen[None], size=(mask_size, mask_size), mode="bilinear")[0]  # [G, M, M]
@@ -55,27 +45,13 @@ def stand_in_logits(scene: Scene, box: Tensor, mask_size: int, sharpness: float)
 
 
 def target_floor(target: Tensor) -> float:
-    """The loss of the best possible logits for a target: its entropy, 0 only for hard targets.
-
-    Args:
-        target: Tensor[M, M] in 0..1.
-
-    Returns:
-        The mean binary entropy in nats.
-    """
+    """The loss of the best possible logits for a target: its entropy, 0 only for hard targets."""
     target = target.clamp(0, 1)  # sums of weights may end a rounding error above 1
     return (torch.special.entr(target) + torch.special.entr(1 - target)).mean().item()
 
 
 def fractions(target: Tensor) -> Tensor:
-    """The cells of a target through which the outline runs.
-
-    Args:
-        target: any shape, in 0..1.
-
-    Returns:
-        bool, same shape.
-    """
+    """The cells of a target through which the outline runs."""
     return (target > ROUNDING) & (target < 1 - ROUNDING)
 
 

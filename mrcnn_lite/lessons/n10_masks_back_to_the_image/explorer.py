@@ -43,16 +43,7 @@ class Pasted:
 
 
 def true_mask(shape: str, box: Tensor, size: int = CANVAS) -> Tensor:
-    """The pixels of a shape that fills a box: those whose centre lies in it.
-
-    Args:
-        shape: one of `SHAPES`.
-        box: Tensor[4], corners need not be whole.
-        size: side of the image in px.
-
-    Returns:
-        Tensor[H, W] bool.
-    """
+    """The pixels of a shape that fills a box: those whose centre lies in it."""
     centre = torch.arange(size) + 0.5
     u = ((centre - box[0]) / (box[2] - box[0])).expand(size, size)  # [H, W], 0..1 in the box
     v = ((centre - box[1]) / (box[3] - box[1]))[:, None].expand(size, size)  # [H, W]
@@ -66,15 +57,7 @@ def true_mask(shape: str, box: Tensor, size: int = CANVAS) -> Tensor:
 
 
 def truncated_box(box: Tensor, mask_size: int) -> tuple[int, int, int, int]:
-    """Torchvision's paste window: enlarged by (M + 2) / M, cut to integers, last pixel included.
-
-    Args:
-        box: Tensor[4].
-        mask_size: M.
-
-    Returns:
-        `(x1, y1, x2, y2)`, half open.
-    """
+    """Torchvision's paste window: enlarged by (M + 2) / M, cut to integers, last pixel included."""
     centre = (box[:2] + box[2:]) / 2
     half = (box[2:] - box[:2]) / 2 * (mask_size + 2) / mask_size
     x1, y1, x2, y2 = (int(value) for value in torch.cat([centre - half, centre + half]))

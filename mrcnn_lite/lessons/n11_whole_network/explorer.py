@@ -22,21 +22,12 @@ class Journey:
     """One picture inside a network; a stage and one of the detections are in view."""
 
     def __init__(self, inside: Inside, class_names: list[str]):
-        """Start at the picture.
-
-        Args:
-            inside: from `look_inside`; it must hold a detection.
-            class_names: index 0 is the background.
-        """
+        """Start at the picture."""
         self.inside, self.class_names = inside, class_names
         self.stage, self.object = 1, 1
 
     def render(self) -> tuple[bytes, str]:
-        """The stage as a picture, and what it holds.
-
-        Returns:
-            PNG bytes, and text; lines that differ from machine to machine begin with "measured:".
-        """
+        """The stage as a picture, and what it holds."""
         draw = (self._image, self._features, self._proposals, self._pooled, self._logits,
                 self._answer)[self.stage - 1]  # fmt: skip
         pixels, words = draw(self.object - 1)

@@ -60,15 +60,7 @@ class Row:
 
 
 def compare_detections(ours: MaskRCNN, theirs: nn.Module, images: list[Tensor]) -> Iterator[Row]:
-    """Run both in evaluation mode and compare every stage.
-
-    Args:
-        ours, theirs: from `make_twins`.
-        images: Tensor[3, H_b, W_b] each, of the twins' dtype.
-
-    Yields:
-        One row per stage, the detections last.
-    """
+    """Run both in evaluation mode and compare every stage."""
     bound = BOUNDS[images[0].dtype]
     with torch.inference_mode(), one_class_at_a_time():
         peer, wanted = _record(theirs.eval(), images)
@@ -87,16 +79,7 @@ def compare_detections(ours: MaskRCNN, theirs: nn.Module, images: list[Tensor]) 
 def compare_training(
     ours: MaskRCNN, theirs: nn.Module, images: list[Tensor], targets: list[dict[str, Tensor]]
 ) -> Iterator[Row]:
-    """Run both in training mode with the same sample and compare losses and gradients.
-
-    Args:
-        ours, theirs: from `make_twins`.
-        images, targets: see `MaskRCNN.forward`.
-
-    Yields:
-        One row per loss, then the gradients: in float64 the largest difference of any parameter's,
-        in float32 that of all together (see `FLOAT32_GRADIENTS`).
-    """
+    """Run both in training mode with the same sample and compare losses and gradients."""
     bound = BOUNDS[images[0].dtype]
     drawn: list[Tensor] = []  # the keys of the RPN's sample, then those of the RoIs
     draw = random_keys(torch.Generator().manual_seed(0))
@@ -145,16 +128,7 @@ def _record(
     handed: dict[str, list[Tensor]] | None = None,
     targets: list[dict[str, Tensor]] | None = None,
 ) -> tuple[dict[str, list[Tensor]], Any]:
-    """Run a network and keep what each stage gave, in one form for both networks.
-
-    Args:
-        model: one of the twins.
-        images, targets: what it is called with.
-        handed: what another run gave; each stage's result is replaced by it after it was kept.
-
-    Returns:
-        What each stage gave, and what the network gave.
-    """
+    """Run a network and keep what each stage gave, in one form for both networks."""
     seen: dict[str, list[Tensor]] = {}
     hooks = []
 

@@ -47,18 +47,7 @@ def make_twins(
     settings: dict[str, Any] | None = None,
     classes: int = CLASSES,
 ) -> tuple[MaskRCNN, nn.Module]:
-    """Build both networks with the same random weights.
-
-    Args:
-        version: "v1" or "v2".
-        seed: of the weights.
-        dtype: float32 or float64.
-        settings: torchvision's keywords; by default the small `SETTINGS`.
-        classes: background included.
-
-    Returns:
-        This package's network and torchvision's.
-    """
+    """Build both networks with the same random weights."""
     torch.manual_seed(seed)
     settings = SETTINGS if settings is None else settings
     config = replace(VERSIONS[version](), num_classes=classes)

@@ -74,14 +74,7 @@ SLIPS: dict[str, tuple[tuple[str, Callable[[Tensor, int, int], Tensor]], ...]] =
 
 
 def grade(function: Any) -> Verdict:
-    """Judge `function(image, target) -> (image, target)`; never raises because of it.
-
-    Args:
-        function: the learner's function.
-
-    Returns:
-        The verdict, with what is wrong for every part of the sample.
-    """
+    """Judge `function(image, target) -> (image, target)`; never raises because of it."""
     if function is None:
         return not_yet("the function")
     if not callable(function):

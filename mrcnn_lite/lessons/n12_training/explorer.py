@@ -32,23 +32,14 @@ class Film:
     """The moments of a run, one picture of them in view."""
 
     def __init__(self, moments: Sequence[Moment], class_names: Sequence[str]):
-        """Start at the last moment.
-
-        Args:
-            moments: in order of their steps.
-            class_names: index 0 is the background.
-        """
+        """Start at the last moment."""
         self.moments, self.class_names = list(moments), list(class_names)
         self.moment, self.picture = len(self.moments), 1
         self.masks, self.proposals = True, False
         self._board: _Board | None = None
 
     def render(self) -> tuple[bytes, str]:
-        """The image at this moment, and how far the network has come.
-
-        Returns:
-            PNG bytes, and text; lines that differ from machine to machine begin with "measured:".
-        """
+        """The image at this moment, and how far the network has come."""
         if self._board is None:
             self._board = _Board(self.moments)
         now = self.moments[self.moment - 1]
@@ -57,15 +48,7 @@ class Film:
         return png, self.describe(now, scene)
 
     def describe(self, now: Moment, scene: Inside) -> str:
-        """The state in words and numbers.
-
-        Args:
-            now: the moment.
-            scene: what the network saw in the image.
-
-        Returns:
-            Several lines.
-        """
+        """The state in words and numbers."""
         found = scene.detections
         rows = (found["scores"] >= SHOWN).nonzero().flatten().tolist()
         names = [self.class_names[int(found["labels"][row])] for row in rows]

@@ -14,13 +14,7 @@ class LiveLosses:
     """Curves that grow: display it, then call it after every step of training."""
 
     def __init__(self, steps: int, learning_rate: float, width: int = 760):
-        """Draw empty axes.
-
-        Args:
-            steps: of the whole run.
-            learning_rate: the highest one.
-            width: of the picture on the page in px.
-        """
+        """Draw empty axes."""
         self.steps = steps
         self.history: list[dict[str, float]] = []
         self.board = LossBoard(steps, learning_rate)
@@ -31,13 +25,7 @@ class LiveLosses:
         self.draw()
 
     def __call__(self, step: int, progress: float, report: dict[str, float]) -> None:
-        """Take one step's report; the signature is that of `on_step` of `training.train`.
-
-        Args:
-            step: steps done.
-            progress: share of the run that is done.
-            report: what `TrainingRun.step` returned.
-        """
+        """Take one step's report; the signature is that of `on_step` of `training.train`."""
         self.history.append(report)
         if step == self.steps or time.monotonic() - self._drawn > PAUSE:
             self.draw()

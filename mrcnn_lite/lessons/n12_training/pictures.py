@@ -34,15 +34,7 @@ MOST_PROPOSALS = 20  # drawn in a small picture
 
 
 def smooth(values: Sequence[float], keep: float = SMOOTHING) -> np.ndarray:
-    """A running mean that forgets: `keep` of the old mean, the rest from the new value.
-
-    Args:
-        values: one per step.
-        keep: 0 gives the values themselves.
-
-    Returns:
-        `[N]`; the first means are of few values, and not drawn towards 0.
-    """
+    """A running mean that forgets: `keep` of the old mean, the rest from the new value."""
     out, mean, weight = [], 0.0, 0.0
     for value in values:
         mean = keep * mean + (1 - keep) * value
@@ -55,12 +47,7 @@ class LossBoard:
     """The five losses (running means) and the learning rate; drawn anew as they grow longer."""
 
     def __init__(self, steps: int, rate: float):
-        """Draw axes for a whole run.
-
-        Args:
-            steps: of the run.
-            rate: the highest learning rate.
-        """
+        """Draw axes for a whole run."""
         self.figure, axes = style.figure(1, 2, width=8.0, height=3.5, width_ratios=(2.4, 1))
         left, right = axes
         left.set(yscale="log", ylim=(LOWEST, HIGHEST), xlim=(0, steps), xlabel="step")
@@ -79,34 +66,19 @@ class LossBoard:
         self.rate = self.stage.add(right.plot([], [], color=style.BLACK)[0])
 
     def update(self, history: Sequence[dict[str, float]]) -> None:
-        """Set the lines.
-
-        Args:
-            history: one report of `TrainingRun.step` per step, from the first on.
-        """
+        """Set the lines."""
         steps = np.arange(1, len(history) + 1)
         for name, line in self.lines.items():
             line.set_data(steps, smooth([report[name] for report in history]))
         self.rate.set_data(steps, [report["learning_rate"] for report in history])
 
     def png(self) -> bytes:
-        """The picture as it stands now, for a page that is live.
-
-        Returns:
-            The bytes of a PNG file.
-        """
+        """The picture as it stands now, for a page that is live."""
         return self.stage.png()
 
 
 def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
-    """The five losses and the learning rate of a whole run.
-
-    Args:
-        history: one report of `TrainingRun.step` per step.
-
-    Returns:
-        The figure.
-    """
+    """The five losses and the learning rate of a whole run."""
     board = LossBoard(len(history), max(report["learning_rate"] for report in history))
     board.update(history)
     return board.figure
@@ -114,18 +86,7 @@ def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
 
 def draw_film(columns: Sequence[Sequence[Any]], titles: Sequence[str], names: Sequence[str],
               proposals: bool = False, width: float = 8.0) -> Figure:  # fmt: skip
-    """The same images at several moments, one column each.
-
-    Args:
-        columns: per moment what `look_inside` returned for each image.
-        titles: one per moment.
-        names: the classes; index 0 is the background.
-        proposals: show the best proposals instead of the masks.
-        width: of the figure in inches.
-
-    Returns:
-        The figure; a mask's outline has the colour and the dashes of its class.
-    """
+    """The same images at several moments, one column each."""
     rows, side = len(columns[0]), width / len(columns)
     size = {"width": width, "height": rows * side + (0.25 if proposals else 0.7)}
     fig, axes = style.figure(rows, len(columns), squeeze=False, **size)

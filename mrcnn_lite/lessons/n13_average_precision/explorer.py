@@ -33,11 +33,7 @@ class MovedDetection:
         return torch.cat([torch.tensor([moved]), FIXED])  # [4, 4]
 
     def judge(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The order of the detections, which are right at each threshold, and the best overlaps.
-
-        Returns:
-            order [4] (best score first), right bool [thresholds, 4] in that order, IoU [4].
-        """
+        """The order of the detections, which are right at each threshold, and the best overlaps."""
         scores = np.array([self.score, *FIXED_SCORES])
         order = np.argsort(-scores, kind="stable")
         nothing = np.zeros(len(OBJECTS), dtype=bool)
@@ -45,11 +41,7 @@ class MovedDetection:
         return order, match(iou, nothing, nothing) >= 0, iou.max(axis=1)
 
     def render(self) -> tuple[bytes, str]:
-        """The scene, the curves, and the numbers.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The scene, the curves, and the numbers."""
         if self._board is None:
             self._board = _Board()
         order, right, iou = self.judge()

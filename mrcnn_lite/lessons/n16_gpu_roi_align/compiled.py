@@ -29,22 +29,7 @@ def load_bytes(
     constants: Mapping[str, int],
     capability: int = 90,
 ) -> dict[str, list[int]]:
-    """Compile kernels and list the widths of their loads from global memory.
-
-    Args:
-        kernels: functions with `@triton.jit`.
-        helpers: functions with `@triton.jit` that they call.
-        types: Triton's name for the type of each argument, such as "*fp32"; pointers and the
-            argument "C" are promised to be multiples of 16, as a launch would find them.
-        constants: values of the compile-time arguments; a kernel takes those that it has.
-        capability: of the GPU, 90 for an H100.
-
-    Returns:
-        By the kernel's name, the bytes per lane that its loads fetch, each once, ascending.
-
-    Raises:
-        RuntimeError: the compiler refuses.
-    """
+    """Compile kernels and list the widths of their loads from global memory."""
     job = {
         "source": HEADER + "\n\n".join(inspect.getsource(f.fn) for f in (*helpers, *kernels)),
         "kernels": [kernel.fn.__name__ for kernel in kernels],

@@ -36,35 +36,20 @@ class KernelTrafficState:
         return predict_traffic(plan, self.count, self.channels, self.size, self.sampling_ratio)
 
     def share(self) -> tuple[int, int]:
-        """How much of a RoI's output program 0 owns.
-
-        Returns:
-            bins, channels.
-        """
+        """How much of a RoI's output program 0 owns."""
         if self.layout == "channels last":
             return (self.size if self.whole_row else 1), min(self.block_c, self.channels)
         return (1 if self.layout == "one number" else 32), 1
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The picture and the numbers."""
         if self._board is None:
             self._board = _Board()
         traffic = self.traffic()
         return self._board.draw(self, traffic), self.describe(traffic)
 
     def describe(self, traffic: Traffic) -> str:
-        """What the picture says, in words and numbers.
-
-        Args:
-            traffic: from `traffic`.
-
-        Returns:
-            Several lines.
-        """
+        """What the picture says, in words and numbers."""
         bins, channels = self.share()
         numbers = bins * channels
         per_output = traffic.moved / (traffic.output * 1.0)

@@ -22,14 +22,7 @@ class _Listener(TorchDispatchMode):
 
 
 def operations(call: Callable[[], object]) -> Counter:
-    """The operations that a call makes; each is at least one launch on a GPU, unless it is a view.
-
-    Args:
-        call: what to listen to.
-
-    Returns:
-        How often each operation was called, by its name, such as "roi_align".
-    """
+    """The operations that a call makes; each is at least one launch on a GPU, unless it is a view."""
     with _Listener() as heard:
         call()
     return heard.calls

@@ -16,15 +16,7 @@ MOST = 36  # sectors that a panel has room for
 
 
 def vector_picture(count: int, block: int) -> Figure:
-    """A vector cut into blocks: one program each, and the lanes of the last one that are masked.
-
-    Args:
-        count: numbers of the vector.
-        block: numbers per program.
-
-    Returns:
-        The figure.
-    """
+    """A vector cut into blocks: one program each, and the lanes of the last one that are masked."""
     programs = -(-count // block)
     fig, ax = style.figure(width=7.4, height=1.5)
     for lane in range(programs * block):
@@ -47,15 +39,7 @@ def vector_picture(count: int, block: int) -> Figure:
 
 
 def owners_picture(panels: Mapping[str, ArrayLike], size: int) -> Figure:
-    """Which program computes which number of a RoI's output.
-
-    Args:
-        panels: by title, the program of each number, `[C, P * P]`.
-        size: P.
-
-    Returns:
-        The figure.
-    """
+    """Which program computes which number of a RoI's output."""
     fig, axes = style.figure(1, len(panels), width=8.2, height=3.5, sharey=True)
     for ax, (title, owners) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         array = np.asarray(owners)
@@ -91,18 +75,7 @@ def _borders(ax: Axes, owners: np.ndarray) -> None:
 
 
 def sectors_picture(panels: Sequence[tuple[str, ArrayLike]], itemsize: int = 4) -> Figure:
-    """The sectors that each load brings, and the numbers in them that somebody wanted.
-
-    Args:
-        panels: (title, addresses in bytes `[N]`) of a load each, of at most 36 sectors.
-        itemsize: bytes per number.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ValueError: too many sectors to be drawn.
-    """
+    """The sectors that each load brings, and the numbers in them that somebody wanted."""
     widths = [1.0] * len(panels)
     fig, axes = style.figure(1, len(panels), width=8.0, height=4.3, width_ratios=widths)
     for ax, (title, addresses) in zip(np.atleast_1d(axes), panels, strict=True):
@@ -128,14 +101,7 @@ def sectors_picture(panels: Sequence[tuple[str, ArrayLike]], itemsize: int = 4) 
 
 
 def traffic_picture(rows: Mapping[str, tuple[float, float]]) -> Figure:
-    """Bytes asked for and bytes moved, step by step.
-
-    Args:
-        rows: by step, MB asked for by loads and MB that memory moves at least.
-
-    Returns:
-        The figure.
-    """
+    """Bytes asked for and bytes moved, step by step."""
     fig, ax = style.figure(width=7.8, height=0.62 * len(rows) + 0.8)
     places = np.arange(len(rows))
     asked, moved = np.array(list(rows.values())).T

@@ -85,11 +85,7 @@ class Scene:
 
 
 def shapes() -> list[tuple[int, int]]:
-    """The maps' sizes.
-
-    Returns:
-        (h, w) of each level.
-    """
+    """The maps' sizes."""
     return [(IMAGE[0] // stride, IMAGE[1] // stride) for stride in STRIDES]
 
 
@@ -97,12 +93,6 @@ def random_boxes(count: int) -> Tensor:
     """Boxes of 16 to 511 px with whole corners, as many of each octave, anywhere in the image.
 
     A detector's proposals crowd around objects; these do not, and so touch more of the maps.
-
-    Args:
-        count: how many; fewer are the first ones of more.
-
-    Returns:
-        Tensor[K, 4], pixels.
     """
     generator = torch.Generator().manual_seed(16)
     draws = torch.randint(0, 2**30, (count, 5), generator=generator)  # [K, 5]
@@ -114,14 +104,7 @@ def random_boxes(count: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def random_scene(count: int) -> Scene:
-    """`random_boxes` in two images, each on the level that FPN's rule gives it.
-
-    Args:
-        count: how many.
-
-    Returns:
-        The scene.
-    """
+    """`random_boxes` in two images, each on the level that FPN's rule gives it."""
     boxes = random_boxes(count)
     level = assign_levels(boxes, 2, 5)  # [K]
     scaled = boxes / torch.tensor(STRIDES)[level, None]  # [K, 4]
@@ -131,17 +114,7 @@ def random_scene(count: int) -> Scene:
 
 
 def axis_reads(start: Tensor, extent: Tensor, size: int, ratio: int, n: Tensor | int) -> Tensor:
-    """The elements of one axis that the samples of each bin read, the lower and the higher ones.
-
-    Args:
-        start, extent: Tensor[K], elements.
-        size: P.
-        ratio: S.
-        n: length of the axis, or Tensor[K, 1, 1].
-
-    Returns:
-        Tensor[K, P, 2 S] int64.
-    """
+    """The elements of one axis that the samples of each bin read, the lower and the higher ones."""
     step = (extent / size)[:, None, None]  # [K, 1, 1]
     part = (torch.arange(ratio) + 0.5) / ratio  # [S]
     position = start[:, None, None] + (torch.arange(size)[:, None] + part) * step  # [K, P, S]
@@ -155,14 +128,6 @@ def touched(count: int, size: int, ratio: int) -> tuple[Tensor, ...]:
 
     A RoI reads the same columns in each of its rows. So the maps are marked by a product of two
     matrices per image and level, RoIs by rows and RoIs by columns.
-
-    Args:
-        count: RoIs of `random_scene`.
-        size: P.
-        ratio: S.
-
-    Returns:
-        Per level Tensor[B, h, w] bool.
     """
     scene, marked = random_scene(count), []
     for level, lengths in enumerate(shapes()):
@@ -180,14 +145,7 @@ def touched(count: int, size: int, ratio: int) -> tuple[Tensor, ...]:
 
 
 def sectors(addresses: Tensor) -> Tensor:
-    """How many different sectors hold some addresses.
-
-    Args:
-        addresses: Tensor[..., N] of bytes, one load in the last axis.
-
-    Returns:
-        Tensor[...], counts.
-    """
+    """How many different sectors hold some addresses."""
     which = (addresses // SECTOR).sort(-1).values  # [..., N]
     return 1 + (which[..., 1:] != which[..., :-1]).sum(-1)
 
@@ -195,20 +153,7 @@ def sectors(addresses: Tensor) -> Tensor:
 def output_addresses(
     scene: Scene, rows: Tensor, size: int, ratio: int, itemsize: int = 4, programs: int = 1
 ) -> Tensor:
-    """Where 32 neighbouring numbers of the output [K, C, P, P] read a map [B, C, h, w].
-
-    Args:
-        scene: the RoIs.
-        rows: Tensor[K] int64, some of them.
-        size: P.
-        ratio: S.
-        itemsize: bytes per number.
-        programs: how many groups of 32 for each RoI; the first one, and others evenly spread over
-            the P * P after which the pattern repeats.
-
-    Returns:
-        Tensor[K, N, programs, 32] of bytes, for each of the N = 4 S² loads of a program.
-    """
+    """Where 32 neighbouring numbers of the output [K, C, P, P] read a map [B, C, h, w]."""
     h, w = torch.tensor(shapes())[scene.place[rows, 1]].T[..., None, None]  # [K, 1, 1] each
     start, extent = scene.start[rows], scene.extent[rows]
     x = axis_reads(start[:, 0], extent[:, 0], size, ratio, w).mT  # [K, N, P]
@@ -227,14 +172,6 @@ def warp_sectors(count: int, size: int, itemsize: int) -> float:
 
     One sample per bin is looked at. The others are read from places that are shifted together,
     which changes nothing on average.
-
-    Args:
-        count: RoIs of `random_scene`.
-        size: P.
-        itemsize: bytes per number.
-
-    Returns:
-        The mean.
     """
     args = (random_scene(count), torch.arange(count), size, 1, itemsize, GROUPS)
     return float(sectors(output_addresses(*args)).double().mean())
@@ -243,21 +180,7 @@ def warp_sectors(count: int, size: int, itemsize: int) -> float:
 def predict_traffic(
     plan: Plan, count: int = 1000, channels: int = 256, size: int = 7, ratio: int = 2
 ) -> Traffic:
-    """Count what a plan costs for the first RoIs of `random_scene`.
-
-    Args:
-        plan: how the work is divided.
-        count: K.
-        channels: C, a multiple of 16, so that every element begins with a sector.
-        size: P.
-        ratio: S.
-
-    Returns:
-        The traffic.
-
-    Raises:
-        ValueError: an unknown layout, or channels that are no multiple of 16.
-    """
+    """Count what a plan costs for the first RoIs of `random_scene`."""
     if plan.layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {plan.layout!r}")
     if channels % 16:

@@ -30,37 +30,19 @@ class RooflineState:
         return step_stages(*args, self.itemsize, self.fused)
 
     def milliseconds(self, stage: Stage) -> float:
-        """The least time of a stage.
-
-        Args:
-            stage: from `stages`.
-
-        Returns:
-            Milliseconds at the bound, computed.
-        """
+        """The least time of a stage."""
         itemsize = 4 if stage.name == NAMES[-1] else self.itemsize
         return 1e3 * MACHINES[self.machine].seconds(stage.flops, stage.size, itemsize)
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers.
-
-        Returns:
-            PNG bytes, and text.
-        """
+        """The picture and the numbers."""
         if self._board is None:
             self._board = _Board()
         stages = self.stages()
         return self._board.draw(self, stages), self.describe(stages)
 
     def describe(self, stages: list[Stage]) -> str:
-        """What the picture says, in words and numbers.
-
-        Args:
-            stages: from `stages`.
-
-        Returns:
-            Several lines.
-        """
+        """What the picture says, in words and numbers."""
         ridge = MACHINES[self.machine].ridge(self.itemsize)
         times = [self.milliseconds(stage) for stage in stages]
         waits = [t for t, stage in zip(times, stages) if stage.intensity < ridge]

@@ -84,15 +84,7 @@ def _numbers(leaf: Any) -> int:
 
 
 def count_work(call: Callable[[], object]) -> Work:
-    """Count what the operations of a call compute and move; tensors on "meta" have shapes enough.
-
-    Args:
-        call: runs the operations.
-
-    Returns:
-        The work. A multiplication and an addition are two operations; element by element, each
-        number that is made counts as one.
-    """
+    """Count what the operations of a call compute and move; tensors on "meta" have shapes enough."""
     with _Counter() as counter:
         call()
     return counter.work
@@ -114,16 +106,7 @@ class Machine:
     peak: dict[int, float]
 
     def seconds(self, flops: float, size: float, itemsize: int) -> float:
-        """The least time that some work can take.
-
-        Args:
-            flops: operations.
-            size: bytes.
-            itemsize: bytes per number.
-
-        Returns:
-            Seconds: the longer of computing and of moving.
-        """
+        """The least time that some work can take."""
         return max(flops / self.peak[itemsize], size / self.bandwidth)
 
     def ridge(self, itemsize: int) -> float:
@@ -163,13 +146,7 @@ class Stage:
 
 
 def draw_roof(ax: Axes, machine: Machine, itemsize: int) -> None:
-    """Draw a GPU's roof on logarithmic axes.
-
-    Args:
-        ax: where to draw.
-        machine: the GPU.
-        itemsize: bytes per number.
-    """
+    """Draw a GPU's roof on logarithmic axes."""
     x = np.array([LOWEST, machine.ridge(itemsize), HIGHEST])
     y = np.minimum(x * machine.bandwidth, machine.peak[itemsize]) / TERA
     ax.plot(x, y, color=style.BLACK)
@@ -177,11 +154,7 @@ def draw_roof(ax: Axes, machine: Machine, itemsize: int) -> None:
 
 
 def plain_axes(ax: Axes) -> None:
-    """Prepare logarithmic axes for a roof: operations per byte, and tera-operations per second.
-
-    Args:
-        ax: the axes.
-    """
+    """Prepare logarithmic axes for a roof: operations per byte, and tera-operations per second."""
     ax.set(xscale="log", yscale="log", xlim=(LOWEST, HIGHEST), ylim=(1e-2, 2e3))
     ax.set_xlabel("operations per byte (each line is 10 times the one before)")
     ax.set_ylabel("10¹² operations per second")
@@ -189,16 +162,7 @@ def plain_axes(ax: Axes) -> None:
 
 
 def roofline_picture(stages: Sequence[Stage], machine: Machine, itemsize: int) -> Figure:
-    """Stages below the roof: where each one's bound lies, numbered as in the list at the side.
-
-    Args:
-        stages: in the order of the list.
-        machine: the GPU, as its data sheet has it.
-        itemsize: bytes per number.
-
-    Returns:
-        The figure.
-    """
+    """Stages below the roof: where each one's bound lies, numbered as in the list at the side."""
     fig, axes = style.mosaic([["roof", "list"]], 8.2, 4.0, width_ratios=(2.3, 1))
     ax, words = axes["roof"], axes["list"]
     plain_axes(ax)
@@ -225,15 +189,7 @@ def roofline_picture(stages: Sequence[Stage], machine: Machine, itemsize: int) -
 
 
 def error_picture(errors: dict[str, Tensor], unit: str) -> Figure:
-    """Histograms of errors on one logarithmic axis, one below the other.
-
-    Args:
-        errors: by title, Tensor[N] of errors, 0 or more.
-        unit: what an error of 1 is.
-
-    Returns:
-        The figure.
-    """
+    """Histograms of errors on one logarithmic axis, one below the other."""
     edges = np.logspace(-7, 2, 46)
     fig, axes = style.figure(len(errors), 1, 7.4, 1.0 + 1.1 * len(errors), sharex=True)
     for ax, (title, values), face in zip(np.atleast_1d(axes), errors.items(), style.CYCLE):
@@ -248,15 +204,7 @@ def error_picture(errors: dict[str, Tensor], unit: str) -> Figure:
 
 
 def spread_picture(steps: Tensor, title: str) -> Figure:
-    """How sums in many orders differ from the exact sum, in units of the last place.
-
-    Args:
-        steps: Tensor[N], differences as whole or half units.
-        title: above the picture.
-
-    Returns:
-        The figure.
-    """
+    """How sums in many orders differ from the exact sum, in units of the last place."""
     fig, ax = style.figure(width=7.0, height=2.4)
     low, high = float(steps.min().floor()), float(steps.max().ceil())
     edges = np.arange(low - 0.5, high + 1.5)

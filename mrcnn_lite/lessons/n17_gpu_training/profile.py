@@ -37,15 +37,7 @@ class StepProfile:
 
 
 def profile_step(run: TrainingRun, batch: Batch) -> StepProfile:
-    """Take one training step under the profiler, on the CPU.
-
-    Args:
-        run: its network and optimiser take the step; not its average of the weights.
-        batch: images and targets.
-
-    Returns:
-        The shares.
-    """
+    """Take one training step under the profiler, on the CPU."""
     model = run.model
     with _stages_named(model), _silence():
         with profile(activities=[ProfilerActivity.CPU]) as record:

@@ -111,16 +111,6 @@ def step_work(
     """What a training step of Mask R-CNN R50-FPN computes and moves, stage by stage.
 
     Matching, suppression and losses are left out: little arithmetic, few bytes, many launches.
-
-    Args:
-        images: B.
-        size: (H, W) of the padded images, multiples of 32.
-        rois: per image, in the box branch.
-        mask_rois: per image, in the mask branch.
-
-    Returns:
-        Per stage (forward, backward); the update of the weights (SGD with momentum) counts as
-        backward.
     """
     area = size[0] * size[1] / SMALL**2
     coarsest = -(-size[0] // 64) * -(-size[1] // 64)
@@ -151,17 +141,7 @@ def step_stages(
     itemsize: int = 4,
     fused: bool = False,
 ) -> list[Stage]:
-    """The stages of a training step, forward and backward together.
-
-    Args:
-        images, size, rois, mask_rois: see `step_work`.
-        itemsize: bytes per number; the update of the weights always has 4.
-        fused: whether operations on single elements are fused into products and convolutions, so
-            that they move nothing.
-
-    Returns:
-        One stage per name of `NAMES`.
-    """
+    """The stages of a training step, forward and backward together."""
     stages = []
     for name, parts in step_work(images, size, rois, mask_rois).items():
         work = parts[0] + parts[1]

@@ -34,20 +34,7 @@ def convert(
     from_one: bool = False,
     box_area: bool = False,
 ) -> Annotations:
-    """The right answer, and with a keyword a wrong one that people write.
-
-    Args:
-        values: label map [H, W].
-        first: smallest value that counts as an object.
-        corners: write x1, y1, x2, y2.
-        short: last column minus first, one pixel short.
-        by_rows: run through the pixels row by row.
-        from_one: begin with the first run of whatever value.
-        box_area: the area of the box instead of the mask's.
-
-    Returns:
-        One annotation per value.
-    """
+    """The right answer, and with a keyword a wrong one that people write."""
     found = []
     for value in sorted(set(values.flatten().tolist())):
         if value < first:
@@ -106,14 +93,7 @@ def outcome(function: Callable[..., Any], *given: Any) -> Any:
 
 
 def grade(function: Any) -> Verdict:
-    """Judge `function(label_map) -> annotations`; never raises because of it.
-
-    Args:
-        function: the learner's function.
-
-    Returns:
-        The verdict; a known mistake is named.
-    """
+    """Judge `function(label_map) -> annotations`; never raises because of it."""
     if function is None:
         return not_yet("the function")
     if not callable(function):

@@ -50,12 +50,7 @@ class Clinic:
     """Patients without names; one of them in view, with a diagnosis and a moment."""
 
     def __init__(self, patients: Sequence[Patient], healthy: list[dict[str, float]]):
-        """Start with the first patient, at the end of the run, without a diagnosis.
-
-        Args:
-            patients: in the order in which they wait.
-            healthy: the losses of a run in which nothing is wrong.
-        """
+        """Start with the first patient, at the end of the run, without a diagnosis."""
         self.patients, self.healthy = list(patients), healthy
         self.steps = len(healthy)
         self.patient, self.diagnosis = 1, OPEN
@@ -68,11 +63,7 @@ class Clinic:
         return [OPEN, *sorted(patient.illness for patient in self.patients)]
 
     def render(self) -> tuple[bytes, str]:
-        """The curves up to the step, and what the diagnosis is worth.
-
-        Returns:
-            PNG bytes, and text; lines that differ from machine to machine begin with "measured:".
-        """
+        """The curves up to the step, and what the diagnosis is worth."""
         if self._board is None:
             self._board = _Board(self.steps, self.healthy)
         now = self.patients[self.patient - 1]
@@ -80,14 +71,7 @@ class Clinic:
         return png, self.describe(now)
 
     def describe(self, now: Patient) -> str:
-        """The state in words.
-
-        Args:
-            now: the patient in view.
-
-        Returns:
-            Several lines.
-        """
+        """The state in words."""
         last = min(self.step, len(now.reports))
         seen, well = now.reports[last - 1], self.healthy[self.step - 1]
         stopped = f"; the run was stopped after step {last}" if last < self.step else ""
@@ -101,14 +85,7 @@ class Clinic:
         )
 
     def verdict(self, now: Patient) -> str:
-        """What the diagnosis is worth.
-
-        Args:
-            now: the patient in view.
-
-        Returns:
-            A sentence; a wrong diagnosis gets a hint, a right one the cure.
-        """
+        """What the diagnosis is worth."""
         if self.diagnosis == OPEN:
             return "what is your diagnosis?"
         if self.diagnosis == now.illness:

@@ -17,17 +17,7 @@ def draw_failures(
     curves: Mapping[str, Sequence[float]],
     healthy: Sequence[float],
 ) -> Figure:
-    """Pictures first, then curves over that of a healthy run.
-
-    Args:
-        pictures: by title, ``uint8[H, W, 3]``.
-        curves: by title, the loss per step; one that is shorter than the healthy run was stopped,
-            and ends in a cross.
-        healthy: the loss per step of a run in which nothing is wrong.
-
-    Returns:
-        The figure.
-    """
+    """Pictures first, then curves over that of a healthy run."""
     names = [*pictures, *curves]
     above, below = _plan(list(pictures), PICTURES), _plan(list(curves), CURVES)
     rows = {"height_ratios": [TALLER] * len(above) + [1.0] * len(below), "empty_sentinel": ""}

@@ -44,19 +44,7 @@ def mend(
     categories: tuple[int, ...],
     slip: str = "",
 ) -> Rows:
-    """The right answer, and with a slip a wrong one that people write.
-
-    Args:
-        rows: annotations with id, category_id and bbox (x, y, width, height).
-        width, height: of the picture.
-        categories: ids that exist.
-        slip: "no clip" leaves boxes beyond the edges, "drop" leaves them out, "keep size" moves the
-            corner alone; "empty" keeps boxes without area, "early" looks for one before the cut
-            only; "nan" keeps numbers that are not finite, "class" unknown categories.
-
-    Returns:
-        The annotations that remain.
-    """
+    """The right answer, and with a slip a wrong one that people write."""
     kept = []
     for row in rows:
         x, y, w, h = row["bbox"]
@@ -99,14 +87,7 @@ MISTAKES = (
 
 
 def grade(function: Any) -> Verdict:
-    """Judge `function(annotations, width, height, categories)`; never raises because of it.
-
-    Args:
-        function: the learner's function.
-
-    Returns:
-        The verdict, one line per set.
-    """
+    """Judge `function(annotations, width, height, categories)`; never raises because of it."""
     if function is None:
         return not_yet("the function")
     if not callable(function):

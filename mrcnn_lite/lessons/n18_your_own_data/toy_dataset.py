@@ -18,20 +18,7 @@ TRIES = 30  # places tried for one object
 
 
 def write_parts(folder: str | Path, count: int, seed: int, empty: int = 0) -> Path:
-    """Draw pictures and write them with their label maps.
-
-    Args:
-        folder: Receives ``images/``, ``masks/`` and ``classes.json``; made when it does not exist.
-        count: Number of pictures.
-        seed: Together with the place it fixes every pixel.
-        empty: So many of them, the last ones, show the bare table.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: When there would be more empty pictures than pictures.
-    """
+    """Draw pictures and write them with their label maps."""
     from PIL import Image
 
     if not 0 <= empty <= count:
@@ -49,16 +36,7 @@ def write_parts(folder: str | Path, count: int, seed: int, empty: int = 0) -> Pa
 
 
 def draw_parts(random: np.random.Generator, objects: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one picture; objects do not overlap.
-
-    Args:
-        random: Source of every choice.
-        objects: How many are tried; coins and nuts by chance.
-
-    Returns:
-        The picture ``uint8[H, W, 3]`` and its label map ``uint8[H, W]``: 0 for the table, values
-        from 1 on for coins, from 100 on for nuts.
-    """
+    """Draw one picture; objects do not overlap."""
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5  # centres of the pixels
     table = np.array([0.45, 0.36, 0.28]) + 0.03 * np.sin(y / 5 + random.uniform(0, 6))[..., None]
     picture, values = table.copy(), np.zeros((HEIGHT, WIDTH), dtype=np.uint8)

@@ -33,11 +33,7 @@ ALT = "A RoI on a small feature map, as RoIPool rounds it and as RoIAlign sample
 
 
 def bundle() -> str:
-    """The explorer's JavaScript in one module, as a notebook's front end needs it.
-
-    Returns:
-        The files, without the lines with which they import each other.
-    """
+    """The explorer's JavaScript in one module, as a notebook's front end needs it."""
     lines = [line for part in PARTS for line in (JS / part).read_text("utf-8").splitlines()]
     return "\n".join(line for line in lines if not line.startswith("import "))
 
@@ -75,15 +71,7 @@ class RoIExplorer(anywidget.AnyWidget):
     sample = t.Int(1, min=1).tag(sync=True)
 
     def __init__(self, **state: Any):
-        """Begin with the article's example, or with some traits set.
-
-        Args:
-            **state: traits and their values.
-
-        Raises:
-            ValueError: if there is no trait of that name.
-            traitlets.TraitError: if a value is not what the trait takes.
-        """
+        """Begin with the article's example, or with some traits set."""
         maps = [dict(entry) for entry in named_maps()]
         state = {"maps": maps, "own": maps[1]["rows"], **state}
         unknown = sorted(set(state) - set(STATE))
@@ -124,33 +112,21 @@ class RoIExplorer(anywidget.AnyWidget):
         return proposal["value"]
 
     def features(self) -> Tensor:
-        """The map that is shown.
-
-        Returns:
-            Tensor[1, 1, h, w] float64.
-        """
+        """The map that is shown."""
         rows = self.own
         if self.map != "own":
             rows = next(entry["rows"] for entry in self.maps if entry["key"] == self.map)
         return torch.tensor(rows, dtype=torch.float64)[None, None]  # [B, C, h, w]
 
     def outputs(self) -> tuple[Tensor, Tensor]:
-        """What `mrcnn_lite.ops` gives for the state: the explorer must show the same.
-
-        Returns:
-            RoIPool's and RoIAlign's outputs, Tensor[P, P] float64 each.
-        """
+        """What `mrcnn_lite.ops` gives for the state: the explorer must show the same."""
         args = (self.features(), [torch.tensor([self.box], dtype=torch.float64)], self.size)
         scale = 1 / self.stride
         pool = roi_pool(*args, scale)[0, 0]  # [P, P]
         return pool, roi_align(*args, scale, self.sampling_ratio, aligned=self.aligned)[0, 0]
 
     def describe(self) -> str:
-        """The state and the outputs in words.
-
-        Returns:
-            Several lines.
-        """
+        """The state and the outputs in words."""
         pool, align = self.outputs()
         corners = ", ".join(f"{corner:g}" for corner in self.box)
         ratio = self.sampling_ratio or "adaptive"
@@ -167,11 +143,7 @@ class RoIExplorer(anywidget.AnyWidget):
         )
 
     def still(self) -> bytes:
-        """The state as a picture that needs no browser.
-
-        Returns:
-            PNG bytes.
-        """
+        """The state as a picture that needs no browser."""
         features, scale = self.features()[0, 0], 1 / self.stride  # [h, w]
         windows = windows_of(self.box, self.size, scale, *features.shape)
         samples = samples_of(self.box, self.size, scale, self.sampling_ratio, self.aligned)
@@ -193,14 +165,7 @@ STATE = (
 
 
 def finite(numbers: list[float]) -> list[bool]:
-    """Which numbers are finite.
-
-    Args:
-        numbers: any numbers.
-
-    Returns:
-        As many bools.
-    """
+    """Which numbers are finite."""
     return [math.isfinite(number) for number in numbers]
 
 

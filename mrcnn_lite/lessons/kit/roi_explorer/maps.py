@@ -16,21 +16,13 @@ LEVEL = 1  # P3 of the lite network: 16 x 16 elements of a 128 px picture
 
 
 def smooth_map() -> Tensor:
-    """Neighbours are alike, as in a trained network: 3 x 3 random numbers, enlarged to 6 x 6.
-
-    Returns:
-        Tensor[6, 6].
-    """
+    """Neighbours are alike, as in a trained network: 3 x 3 random numbers, enlarged to 6 x 6."""
     small = torch.randn((1, 1, 3, 3), generator=torch.Generator().manual_seed(1))
     return F.interpolate(small, size=6, mode="bicubic")[0, 0]  # [h, w]
 
 
 def channel_map() -> Tensor:
-    """What a trained network computes: the liveliest channel of P3 on a drawn picture.
-
-    Returns:
-        Tensor[16, 16].
-    """
+    """What a trained network computes: the liveliest channel of P3 on a drawn picture."""
     from ....datasets.shapes import Shapes
     from ....models.inside import look_inside
     from ....models.weights import load_weights
@@ -42,12 +34,7 @@ def channel_map() -> Tensor:
 
 @cache
 def named_maps() -> tuple[dict[str, Any], ...]:
-    """All maps that the explorer offers.
-
-    Returns:
-        For each map `key`, `label`, `rows` (lists of numbers), `stride` in px, and `box`, the RoI
-        to begin with, in px. The trained network's map is left out where its weights are not.
-    """
+    """All maps that the explorer offers."""
     article = article_map()[0, 0]  # [h, w]
     ramp = torch.arange(25.0).reshape(5, 5)  # [h, w]
     whole = [10, 10, 124, 124]

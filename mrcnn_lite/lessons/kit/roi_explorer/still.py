@@ -25,16 +25,6 @@ def explorer_picture(
 
     Element 0 is the area from 0 to 1, so its middle is at 0.5: samples, whose coordinates count
     from the middle of element 0, are drawn half a cell further to the right and down.
-
-    Args:
-        features: the map, `[h, w]`.
-        roi: `(x1, y1, x2, y2)` in cells, not rounded and not moved.
-        windows: from `viz.roi_pool.windows_of`.
-        samples: from `viz.roi_align.samples_of`.
-        outputs: RoIPool's and RoIAlign's, `[P, P]` each.
-
-    Returns:
-        The figure.
     """
     array = as_array(features)
     plan = [["pool", "align"], ["pool out", "align out"]]
