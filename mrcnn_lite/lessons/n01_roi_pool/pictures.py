@@ -55,7 +55,7 @@ def usage(windows: Windows, height: int, width: int) -> np.ndarray:
 
 
 def bin_boxes(windows: Windows, cell: float = 1.0) -> list[tuple[float, float, float, float]]:
-    """The bins as boxes, row by row, each a little smaller so that shared edges can be told apart."""
+    """The bins as boxes, row by row, each a little smaller so that shared edges show twice."""
     boxes = []
     for y1, y2 in windows.rows:
         for x1, x2 in windows.columns:

@@ -22,7 +22,7 @@ class _Listener(TorchDispatchMode):
 
 
 def operations(call: Callable[[], object]) -> Counter:
-    """The operations that a call makes; each is at least one launch on a GPU, unless it is a view."""
+    """The operations that a call makes; each but a view is a launch on a GPU, or several."""
     with _Listener() as heard:
         call()
     return heard.calls

@@ -84,7 +84,7 @@ def _numbers(leaf: Any) -> int:
 
 
 def count_work(call: Callable[[], object]) -> Work:
-    """Count what the operations of a call compute and move; tensors on "meta" have shapes enough."""
+    """Count what the operations of a call compute and move; tensors on "meta" will do."""
     with _Counter() as counter:
         call()
     return counter.work
