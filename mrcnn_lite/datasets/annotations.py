@@ -1,6 +1,8 @@
 """Reading an annotation file; what it holds is judged by `scan`."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,9 +31,7 @@ class Source:
 def read_coco(path: str | Path) -> Source:
     """Read a COCO file without judging it.
 
-    Args:
-        path: JSON file with ``images``, ``annotations`` and ``categories``. Its images are looked
-            for in the folder ``images`` beside it if there is one, else in its own folder.
+    Its images lie in the folder ``images`` beside it if there is one, else in its own folder.
 
     Raises:
         ValueError: When there is no such file, or it is not JSON.
@@ -72,3 +72,18 @@ def load_json(path: Path) -> tuple[object, list[Fault]]:
     return data, [
         Fault("repeated key", "key", short(key), message, hint, file=str(path)) for key in repeated
     ]
+
+
+class Skip(Exception):
+    """What a reader of another format leaves out: kind, field, value, message, hint."""
+
+
+@contextmanager
+def skipping(faults: list[Fault], file: Path, where: str) -> Iterator[None]:
+    """Note what is skipped inside the ``with``, at this position, as a fault."""
+    try:
+        yield
+    except Skip as skip:
+        kind, field, value, message, hint = skip.args
+        told = kind, field, short(value), message, hint, "not read"
+        faults.append(Fault(*told, where=where, file=str(file)))

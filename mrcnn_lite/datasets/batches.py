@@ -7,7 +7,9 @@ other. Samples are made in the training process itself: a drawn shape costs abou
 of a photograph 2 ms, less than it costs to hand them over from a worker process.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
@@ -29,8 +31,8 @@ def loader(
 ) -> Iterator[tuple[list[Tensor], list[dict]]]:
     """Give batches without end.
 
-    Every pass over a short data set has an order of its own; a data set of more than a million
-    samples is read from front to back. Crowd regions are left out, as training must.
+    Every pass over a short data set has an order of its own. Crowd regions are left out, as
+    training must.
 
     Args:
         dataset: Sequence of (image, target).
@@ -54,18 +56,15 @@ def loader(
             "batch_size must be positive, start at least 0 and rank below world_size, got "
             f"batch_size={batch_size}, start={start}, rank={rank}, world_size={world_size}"
         )
-    order = _Order(len(dataset), seed)
-    step = start
-    while True:
+    for step in itertools.count(start):
         first = (step * world_size + rank) * batch_size
         samples = []
         for position in range(first, first + batch_size):
-            image, target = without_crowds(*dataset[order[position]])
+            image, target = without_crowds(*dataset[_index(position, len(dataset), seed)])
             if transform is not None:
                 image, target = transform(image, target, sample_generator(seed, position))
             samples.append((image, target))
         yield collate(samples)
-        step += 1
 
 
 def collate(samples: Sequence[Sample]) -> tuple[list[Tensor], list[dict]]:
@@ -84,31 +83,17 @@ def without_crowds(image: Tensor, target: dict) -> Sample:
 
 
 def sample_generator(seed: int, position: int) -> Generator:
-    """The generator of the random changes of one sample.
-
-    Args:
-        seed: Of the run.
-        position: Number of the sample in the order of training.
-
-    Returns:
-        A generator on the CPU, the same for the same arguments.
-    """
+    """The generator, on the CPU, of the random changes of the sample at a position of a run."""
     return torch.Generator().manual_seed((seed * _MIX + position) % 2**63)
 
 
-class _Order:
-    """Which sample stands at a position of the endless order; keeps one pass at a time."""
+def _index(position: int, count: int, seed: int) -> int:
+    """Which sample stands at a position of the endless order."""
+    epoch, within = divmod(position, count)
+    return within if count > LONG else _order(epoch, count, seed)[within]
 
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed = count, seed
-        self.epoch, self.samples = -1, []
 
-    def __getitem__(self, position: int) -> int:
-        epoch, within = divmod(position, self.count)
-        if self.count > LONG:
-            return within
-        if epoch != self.epoch:
-            generator = sample_generator(self.seed + 1, epoch)
-            self.samples = torch.randperm(self.count, generator=generator).tolist()
-            self.epoch = epoch
-        return self.samples[within]
+@lru_cache(maxsize=4)
+def _order(epoch: int, count: int, seed: int) -> list[int]:
+    """The order of one pass."""
+    return torch.randperm(count, generator=sample_generator(seed + 1, epoch)).tolist()

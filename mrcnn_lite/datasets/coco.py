@@ -70,15 +70,7 @@ class CocoDataset:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict]:
-        """Read one sample.
-
-        Args:
-            index: Of the (chosen) images; negative values count from the end.
-
-        Returns:
-            The image ``Tensor[3, H, W]`` in 0..1 and the target with ``boxes`` ``Tensor[G, 4]``,
-            ``labels`` ``int64[G]``, ``masks`` ``uint8[G, H, W]``, ``image_id``, ``iscrowd``
-            ``uint8[G]`` and ``area`` ``Tensor[G]`` in pixels of the mask.
+        """Read one sample (see `mrcnn_lite.datasets`); negative indices count from the end.
 
         Raises:
             IndexError: When the index is outside the set.

@@ -4,8 +4,8 @@ Every reader turns what it finds into the content of a COCO file, in memory. So 
 training are the same for all formats.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from .annotations import Source, read_coco
 from .coco import CocoDataset
@@ -15,20 +15,12 @@ from .via import is_via, read_via
 REPORT = "report.json"  # beside the annotations of a repaired copy
 
 
-def open_dataset(
-    path: str | Path,
-    image_folder: str | Path | None = None,
-    indices: Iterable[int] | None = None,
-    exclude: Iterable[int] | None = None,
-    cache_bytes: int = 0,
-    repair: bool = False,
-    attribute: str | None = None,
-) -> CocoDataset:
+def open_dataset(path: str | Path, attribute: str | None = None, **options: Any) -> CocoDataset:
     """Open a data set of any format.
 
     Args:
         path, attribute: As `read_source` takes them.
-        image_folder, indices, exclude, cache_bytes, repair: As `CocoDataset` takes them.
+        **options: As `CocoDataset` takes them.
 
     Returns:
         The data set.
@@ -36,8 +28,7 @@ def open_dataset(
     Raises:
         ValueError: When the data set has faults, or an index does not exist.
     """
-    source = read_source(path, attribute)
-    return CocoDataset(source, image_folder, indices, exclude, cache_bytes, repair)
+    return CocoDataset(read_source(path, attribute), **options)
 
 
 def read_source(path: str | Path, attribute: str | None = None) -> Source:
@@ -47,9 +38,6 @@ def read_source(path: str | Path, attribute: str | None = None) -> Source:
         path: A COCO JSON file, a VIA JSON file or project, or a folder: of label maps, or with one
             JSON file in it.
         attribute: Of VIA: the region attribute that holds the class, when there are several.
-
-    Returns:
-        The data set.
 
     Raises:
         ValueError: When there is nothing that can be read.

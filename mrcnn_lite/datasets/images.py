@@ -44,10 +44,7 @@ def read_image(path: str | Path, upright: bool = True) -> Tensor:
 
 @contextmanager
 def open_image(path: str | Path) -> Iterator[Any]:
-    """Open a PNG or JPEG file with Pillow; what goes wrong inside the ``with`` names the file.
-
-    Yields:
-        Pillow's image, not yet decoded, within the size limit.
+    """Open a file with Pillow, not yet decoded; an error inside the ``with`` names the file.
 
     Raises:
         ValueError: When the file is missing, not a PNG or JPEG, damaged or too large.

@@ -2,7 +2,7 @@
 
 A mask is read column by column as runs of 0, 1, 0, 1, …: the first run counts zeros and may be
 empty. A file holds the runs as a list ("uncompressed") or as a string ("compressed"): from the
-fourth run on each is written as its difference from the run two places before, in groups of five
+fourth run on each is written as its difference from the run two before, in groups of five
 bits, lowest first, one printable character per group (48 + bits, + 32 when more groups follow); the
 highest bit of the last group is the sign. This is `rleToString` of cocoapi's maskApi.c.
 
@@ -10,9 +10,11 @@ The decoder trusts nothing: files come from strangers, and the C decoders read o
 their memory when the runs do not add up.
 """
 
+from reprlib import repr as short
+
 import numpy as np
 
-MAX_PIXELS = 50_000_000  # of a mask or picture; a small file can claim one that fills the memory
+MAX_PIXELS = 50_000_000  # of a mask or image; a small file can claim one that fills the memory
 _MAX_GROUPS = 7  # 35 bits hold every run of 50 million pixels, with its sign
 
 
@@ -25,9 +27,6 @@ def encode_rle(mask: np.ndarray, compress: bool = True) -> dict:
 
     Returns:
         ``{"size": [H, W], "counts": str or list of int}``.
-
-    Raises:
-        ValueError: When the mask has not two axes or has no pixel.
     """
     if mask.ndim != 2 or mask.size == 0:
         raise ValueError(f"mask must be [H, W] with at least one pixel, got {list(mask.shape)}")
@@ -43,13 +42,7 @@ def encode_rle(mask: np.ndarray, compress: bool = True) -> dict:
 
 
 def decode_rle(rle: dict) -> np.ndarray:
-    """Decode a mask, compressed or not.
-
-    Args:
-        rle: ``{"size": [H, W], "counts": str, bytes or list of int}``.
-
-    Returns:
-        ``uint8[H, W]``, 1 on the object.
+    """Decode ``{"size": [H, W], "counts": str, bytes or list of int}`` to ``uint8[H, W]``.
 
     Raises:
         ValueError: When anything does not add up; the message names the fault.
@@ -60,20 +53,14 @@ def decode_rle(rle: dict) -> np.ndarray:
 
 
 def check_rle(rle: dict) -> tuple[np.ndarray, int, int]:
-    """Read the runs of an RLE and make sure that they fill the mask.
-
-    Args:
-        rle: ``{"size": [H, W], "counts": str, bytes or list of int}``.
-
-    Returns:
-        The runs ``int64[N]``, the height and the width.
+    """Read the runs ``int64[N]``, height and width of an RLE, and make sure that they agree.
 
     Raises:
         ValueError: When the size, a run or the sum of the runs is impossible.
     """
     size = rle.get("size") if isinstance(rle, dict) else None
     if not (isinstance(size, list | tuple) and len(size) == 2 and all(map(_is_integer, size))):
-        raise ValueError(f"RLE size must be [height, width], got {_short(size)}")
+        raise ValueError(f"RLE size must be [height, width], got {short(size)}")
     height, width = (int(side) for side in size)
     if min(height, width) < 1 or height * width > MAX_PIXELS:
         raise ValueError(f"RLE size must have 1 to {MAX_PIXELS} pixels, got {height} x {width}")
@@ -81,15 +68,15 @@ def check_rle(rle: dict) -> tuple[np.ndarray, int, int]:
     if isinstance(counts, str | bytes):
         counts = decompress_counts(counts, limit=height * width + 1)
     elif not isinstance(counts, list | tuple | np.ndarray) or not all(map(_is_integer, counts)):
-        raise ValueError(f"RLE counts must be a string or a list of integers, got {_short(counts)}")
+        raise ValueError(f"RLE counts must be a string or a list of integers, got {short(counts)}")
     elif any(abs(int(count)) > MAX_PIXELS for count in counts):
         raise ValueError(f"RLE counts has a run longer than {MAX_PIXELS} pixels")
     counts = np.asarray(counts, dtype=np.int64)
     if len(counts) > height * width + 1:
         raise ValueError(f"RLE counts has {len(counts)} runs for {height * width} pixels")
     if (counts < 0).any():
-        place = int(np.argmax(counts < 0))
-        raise ValueError(f"RLE counts has a negative run, {counts[place]} at place {place}")
+        index = int(np.argmax(counts < 0))
+        raise ValueError(f"RLE counts has a negative run, {counts[index]} at index {index}")
     if counts.sum() != height * width:
         raise ValueError(
             f"RLE counts add up to {counts.sum()}, but {height} x {width} has {height * width}"
@@ -98,17 +85,10 @@ def check_rle(rle: dict) -> tuple[np.ndarray, int, int]:
 
 
 def compress_counts(counts: list[int]) -> str:
-    """Write runs as COCO's string.
-
-    Args:
-        counts: Runs in pixels.
-
-    Returns:
-        The string; `decompress_counts` is its inverse.
-    """
+    """Write runs in pixels as COCO's string."""
     characters = []
-    for place, count in enumerate(counts):
-        value = count - counts[place - 2] if place > 2 else count
+    for index, count in enumerate(counts):
+        value = count - counts[index - 2] if index > 2 else count
         while True:
             bits, value = value & 31, value >> 5  # Python shifts keep the sign
             more = value != (-1 if bits & 16 else 0)
@@ -119,25 +99,19 @@ def compress_counts(counts: list[int]) -> str:
 
 
 def decompress_counts(text: str | bytes, limit: int = MAX_PIXELS) -> np.ndarray:
-    """Read COCO's string.
-
-    Args:
-        text: The string.
-        limit: Largest number of runs that is accepted.
-
-    Returns:
-        Runs ``int64[N]``; they are not checked against a size.
+    """Read COCO's string as runs ``int64[N]``, which are not checked against a size.
 
     Raises:
-        ValueError: When a character is foreign, the string ends inside a run, or it is too long.
+        ValueError: When a character is foreign, the string ends inside a run, or it has more runs
+            than the limit.
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     if len(data) > limit * _MAX_GROUPS:
         raise ValueError(f"RLE string of {len(data)} characters is too long for its mask")
     codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
     if ((codes < 0) | (codes > 63)).any():
-        place = int(np.argmax((codes < 0) | (codes > 63)))
-        raise ValueError(f"RLE string has byte {data[place]} at place {place}, outside '0'..'o'")
+        index = int(np.argmax((codes < 0) | (codes > 63)))
+        raise ValueError(f"RLE string has byte {data[index]} at index {index}, outside '0'..'o'")
     if not len(codes):
         return codes
     last = codes < 32  # the last group of its run
@@ -159,8 +133,3 @@ def decompress_counts(text: str | bytes, limit: int = MAX_PIXELS) -> np.ndarray:
 
 def _is_integer(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else text[:57] + "..."

@@ -16,7 +16,7 @@ from . import rules
 from .annotations import Source
 from .faults import Fault, short
 from .masks import segmentation_to_mask
-from .rules import Known, is_integer, to_integer
+from .rules import is_integer, to_integer
 
 GONE = "left out with its image or class"
 Progress = Callable[[list], Iterable]
@@ -27,23 +27,20 @@ class Report:
     """What a scan of a data set found.
 
     Args:
-        path: Of the data set.
-        kind: "COCO", "VIA" or "label maps".
-        data: Its content without the faults: entries are fixed or left out.
+        source: The data set.
         faults: All of them.
-        clipped: Segmentations that reach more than a pixel over the border (what is outside is
-            cut off).
+        data: The content without the faults: entries are fixed or left out.
+        clipped: Number of segmentations that reach more than a pixel over the border.
         sides: Smallest and largest side of the images in pixels.
         areas: Smallest and largest mask in pixels.
     """
 
-    path: Path
-    kind: str
-    data: dict
-    faults: list[Fault] = field(default_factory=list)
+    source: Source
+    faults: list[Fault]
+    data: dict = field(default_factory=lambda: {section: [] for section in rules.SECTIONS})
     clipped: int = 0
-    sides: tuple[int, int] | None = None
-    areas: tuple[int, int] | None = None
+    sides: tuple[int, ...] = ()
+    areas: tuple[int, ...] = ()
 
     @property
     def images(self) -> int:
@@ -68,6 +65,45 @@ class Report:
         return self.images - len({row["image_id"] for row in self.data["annotations"]})
 
 
+def scan(
+    source: Source,
+    image_folder: str | Path | None = None,
+    open_images: bool = True,
+    progress: Progress | None = None,
+) -> Report:
+    """Apply all rules to a data set.
+
+    Args:
+        source: As it was read.
+        image_folder: Default where the reader looks.
+        open_images: Also open every image and fill in every mask.
+        progress: Wraps the list of images, as tqdm does.
+
+    Returns:
+        The report.
+    """
+    file, data = str(source.path), source.data
+    broken = [replace(fault, file=file) for fault in rules.has_sections(data)]
+    report = Report(source, [*source.faults, *broken])
+    if broken:
+        return report
+    entries = {
+        section: [
+            _Entry(file, section, row, entry, entry) for row, entry in enumerate(data[section])
+        ]
+        for section in rules.SECTIONS
+    }
+    report.faults += _scan_entries(**entries)
+    if open_images and all(fault.fix for fault in report.faults):
+        folder = Path(image_folder or source.image_folder)
+        images = [image for image in entries["images"] if image.kept]
+        masks = [row for row in entries["annotations"] if row.kept]
+        report.faults += _scan_images(images, masks, folder, report, progress)
+    kept = {section: [e.values for e in rows if e.kept] for section, rows in entries.items()}
+    report.data = data | kept
+    return report
+
+
 @dataclass(slots=True)
 class _Entry:
     """One entry of the file on its way through the rules."""
@@ -87,76 +123,32 @@ class _Entry:
 
     def fix(self, fault: Fault) -> Fault:
         """Do what a fault says, and give it with its position."""
-        identity, image = self.original.get("id"), self.original.get("image_id")
-        fault = replace(
-            fault,
-            file=self.file,
-            where=self._position(fault),
-            section=self.section,
-            row=self.row,
-            image_id=identity if self.section == "images" else image,
-            annotation_id=identity if self.section == "annotations" else None,
+        section, identity, image = (
+            self.section,
+            self.original.get("id"),
+            self.original.get("image_id"),
         )
-        if fault.change is None:
-            self.kept = False
-        else:
-            self.values = self.values | fault.change
+        where, origin = f"{section}[{self.row}]", self.original.get("origin")
+        if fault.field != "id":
+            where = {
+                "annotations": f"annotation {short(identity)} of image {short(image)}",
+                "images": f"image {short(identity)}",
+                "categories": f"category {short(identity)}",
+            }[section]
+            where = origin if origin and isinstance(origin, str) else where  # before it was COCO
+        self.kept &= fault.change is not None
+        self.values = self.values | (fault.change or {})
         if fault.fix == rules.INTEGER:
             self.original = self.values
-        return fault
+        ids = {"image_id": image, "annotation_id": identity}
+        if section != "annotations":
+            ids = {"image_id": identity if section == "images" else None}
+        return replace(fault, file=self.file, where=where, section=section, row=self.row, **ids)
 
     def leave_out(self, faults: list[Fault]) -> list[Fault]:
         """Go with its image or class, and so do the faults."""
         self.kept = False
         return [replace(fault, fix=GONE) for fault in faults]
-
-    def _position(self, fault: Fault) -> str:
-        identity, origin = short(self.original.get("id")), self.original.get("origin")
-        if fault.field == "id":
-            return f"{self.section}[{self.row}]"
-        if isinstance(origin, str) and origin:  # in the file that was converted to COCO
-            return origin
-        if self.section == "annotations":
-            return f"annotation {identity} of image {short(self.original.get('image_id'))}"
-        return f"{'image' if self.section == 'images' else 'category'} {identity}"
-
-
-def scan(
-    source: Source,
-    image_folder: str | Path | None = None,
-    open_images: bool = True,
-    progress: Progress | None = None,
-) -> Report:
-    """Apply all rules to a data set.
-
-    Args:
-        source: As it was read.
-        image_folder: Default where the reader looks.
-        open_images: Also open every image and fill in every mask.
-        progress: Wraps the list of images, as tqdm does.
-
-    Returns:
-        The report.
-    """
-    report = Report(source.path, source.kind, {}, list(source.faults))
-    whole = [replace(fault, file=str(source.path)) for fault in rules.has_sections(source.data)]
-    report.faults += whole
-    if whole:
-        return report
-    sections = {
-        section: [
-            _Entry(str(source.path), section, row, entry, entry)
-            for row, entry in enumerate(source.data[section])
-        ]
-        for section in rules.SECTIONS
-    }
-    report.faults += _scan_entries(**sections)
-    if open_images and all(fault.fix for fault in report.faults):
-        folder = Path(image_folder or source.image_folder)
-        report.faults += _scan_images(report, sections, folder, progress)
-    kept = {name: [e.values for e in entries if e.kept] for name, entries in sections.items()}
-    report.data = source.data | kept
-    return report
 
 
 def _scan_entries(
@@ -165,7 +157,7 @@ def _scan_entries(
     """Apply the rules that need the file alone."""
     for entries in (categories, images, annotations):
         yield from _scan_ids(entries)
-    known = Known()
+    known = rules.Known()
     known.annotations.update(to_integer(row.values.get("image_id")) for row in annotations)
     for entries, chosen, by_id in (
         (categories, rules.CATEGORY, known.categories),
@@ -186,68 +178,66 @@ def _scan_entries(
 
 
 def _scan_ids(entries: list[_Entry]) -> Iterator[Fault]:
-    """Every entry has an integer of its own as id; only that of an annotation can be a new one."""
-    first: dict[int | None, _Entry] = {}
+    """Every entry has an integer of its own as id."""
+    first: dict[int, _Entry] = {}
     used = {to_integer(entry.values.get("id")) for entry in entries}
     free = (number for number in itertools.count(1) if number not in used)
+
+    def renumber(entry: _Entry, otherwise: str) -> tuple[str, dict | None]:
+        """Nothing else names an annotation by its id."""
+        if entry.section == "annotations":
+            return rules.RENUMBER, {"id": next(free)}
+        return otherwise, None
+
     for entry in entries:
-        renumber = entry.section == "annotations"
         identity = entry.values.get("id")
         number = to_integer(identity)
         if not is_integer(identity):
-            fix, change = rules.INTEGER, {"id": number}
-            if number is None and renumber:
-                fix, change = rules.RENUMBER, {"id": next(free)}
-            elif number is None:
-                fix, change = rules.DROP, None
+            fix = rules.INTEGER, {"id": number}
+            fix = renumber(entry, rules.DROP) if number is None else fix
             message, hint = "is not an integer", "number it"
-            yield entry.fix(Fault("id", "id", short(identity), message, hint, fix, change))
-        if number is None or number not in first:
-            first[number] = entry
-            continue
-        other, change = first[number], None
-        if other.values == entry.values:
-            fix = rules.DROP
-        elif renumber:
-            fix, change = rules.RENUMBER, {"id": next(free)}
-        else:
-            fix, other.kept = rules.DROP_ALL, False
-        message = f"is already used by {entry.section}[{other.row}]"
-        hint = "give every entry its own id"
-        yield entry.fix(Fault("id twice", "id", short(number), message, hint, fix, change))
+            yield entry.fix(Fault("id", "id", short(identity), message, hint, *fix))
+        other = entry if number is None else first.setdefault(number, entry)
+        if other is not entry:
+            same = other.values == entry.values
+            fix = (rules.DROP, None) if same else renumber(entry, rules.DROP_ALL)
+            other.kept &= fix[0] != rules.DROP_ALL
+            message, hint = (
+                f"is already used by {entry.section}[{other.row}]",
+                "give every entry its own id",
+            )
+            yield entry.fix(Fault("id twice", "id", short(number), message, hint, *fix))
 
 
 def _scan_images(
-    report: Report, sections: dict[str, list[_Entry]], folder: Path, progress: Progress | None
+    images: list[_Entry],
+    annotations: list[_Entry],
+    folder: Path,
+    report: Report,
+    progress: Progress | None,
 ) -> Iterator[Fault]:
-    """Open every image and fill in every mask that has no fault yet, one at a time."""
+    """Open every image and fill in every mask."""
     rows: dict[int, list[_Entry]] = defaultdict(list)
-    for entry in sections["annotations"]:
-        if entry.kept:
-            rows[entry.values["image_id"]].append(entry)
-    images = [entry for entry in sections["images"] if entry.kept]
+    for entry in annotations:
+        rows[entry.values["image_id"]].append(entry)
     for image in images if progress is None else progress(images):
         yield from image.check(rules.IMAGE_FILE, folder / image.values["file_name"])
         height, width = image.values["height"], image.values["width"]
-        report.sides = _span(report.sides, height, width)
+        report.sides = _span(*report.sides, height, width)
         for entry in rows[image.values["id"]]:
             segmentation = entry.values["segmentation"]
-            mask = segmentation_to_mask(segmentation, height, width)
+            mask = segmentation_to_mask(segmentation, height, width)  # [H, W]
             faults = list(entry.check(rules.MASK, mask))
             yield from faults if image.kept else entry.leave_out(faults)
             if mask.any():
-                report.areas = _span(report.areas, int(mask.sum()))
-                report.clipped += _is_clipped(segmentation, height, width)
+                report.areas = _span(*report.areas, int(mask.sum()))
+            if mask.any() and isinstance(segmentation, list):
+                points = np.concatenate(
+                    [np.reshape(part, (-1, 2)) for part in segmentation]
+                )  # [N, 2]
+                beyond = np.maximum(-points, points - [width, height]).max()
+                report.clipped += bool(beyond > 1)
 
 
-def _is_clipped(segmentation: list | dict, height: int, width: int) -> bool:
-    """Whether polygons reach more than a pixel over the border."""
-    if isinstance(segmentation, dict):
-        return False
-    points = np.concatenate([np.reshape(part, (-1, 2)) for part in segmentation])  # [N, 2]
-    return bool(np.maximum(-points, points - [width, height]).max() > 1)
-
-
-def _span(span: tuple[int, int] | None, *values: int) -> tuple[int, int]:
-    values = (*values, *(span or ()))
+def _span(*values: int) -> tuple[int, int]:
     return min(values), max(values)

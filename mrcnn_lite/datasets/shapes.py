@@ -45,15 +45,7 @@ class Shapes:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict]:
-        """Draw one sample.
-
-        Args:
-            index: 0 to length - 1; negative values count from the end.
-
-        Returns:
-            The image ``Tensor[3, H, W]`` in 0..1 and the target with ``boxes`` ``Tensor[G, 4]``,
-            ``labels`` ``int64[G]``, ``masks`` ``uint8[G, H, W]`` (visible pixels only),
-            ``image_id``, ``iscrowd`` ``uint8[G]`` and ``area`` ``Tensor[G]`` in pixels.
+        """Draw one sample (see `mrcnn_lite.datasets`); negative indices count from the end.
 
         Raises:
             IndexError: When the index is outside the set.

@@ -76,28 +76,6 @@ def transpose(image: Tensor, target: dict) -> Sample:
     return image.transpose(1, 2).contiguous(), {**target, "boxes": boxes, "masks": masks}
 
 
-class Resize:
-    """Scale the whole image to a given shorter side; objects that lose every pixel are dropped.
-
-    Args:
-        shorter: New shorter side in pixels.
-        longest: Scale less where the longer side would pass this; None for no limit.
-    """
-
-    def __init__(self, shorter: int, longest: int | None = None) -> None:
-        self.shorter, self.longest = shorter, longest
-
-    def __call__(self, image: Tensor, target: dict, generator: Generator | None = None) -> Sample:
-        """Apply it; the generator is not used."""
-        height, width = image.shape[1:]
-        scale = self.shorter / min(height, width)
-        if self.longest is not None:
-            scale = min(scale, self.longest / max(height, width))
-        size = max(1, round(height * scale)), max(1, round(width * scale))
-        window = (0.0, 0.0, float(width), float(height))
-        return crop_and_resize(image, target, window, size, min_pixels=1, min_share=0.0)
-
-
 class RandomScaleCrop:
     """Scale the image by chance, then cut out a square at a random position.
 

@@ -44,12 +44,13 @@ def describe(report: Report) -> str:
     """
     lines = [str(fault) for fault in report.faults]
     kinds = Counter((fault.kind, fault.fix) for fault in report.faults)
+    name = f"{report.source.path} ({report.source.kind})"
     if kinds:
-        lines += ["", f"{counted(report.faults)} in {report.path} ({report.kind}):"]
+        lines += ["", f"{counted(report.faults)} in {name}:"]
         for (kind, fix), number in kinds.most_common():
             lines.append(f"{number:6d}  {kind}; a repair: {fix or 'is not possible'}")
     else:
-        lines.append(f"{report.path} ({report.kind}): no fault")
+        lines.append(f"{name}: no fault")
     if report.sides and report.areas:
         numbers, (low, high) = report.objects, report.sides
         objects = ", ".join(f"{name} {count}" for name, count in numbers.most_common(20))
@@ -63,8 +64,6 @@ def describe(report: Report) -> str:
 
 def _notes(report: Report) -> list[str]:
     """What is unusual but no fault."""
-    if not report.data:
-        return []
     names, objects = [row["name"] for row in report.data["categories"]], report.objects
     rows = Counter(
         short((row["image_id"], row["category_id"], row.get("bbox"))) + str(row["segmentation"])

@@ -7,11 +7,10 @@ the same under ``_via_img_metadata``. Sizes of images are not in it, so their he
 
 import math
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
-from .annotations import Source
-from .faults import Fault, short
+from .annotations import Skip, Source, skipping
+from .faults import short
 from .images import image_size
 from .rules import is_numbers, is_text
 
@@ -19,9 +18,8 @@ PROJECT = "_via_img_metadata"
 VIA_3 = {"project", "metadata", "file"}
 CLASS_NAMES = ("class", "label", "category", "name", "type", "object")  # usual attribute names
 ONE_CLASS = "object"  # when no region has a class
-SKIPPED = "not read"  # what a repair does: the reader has left it out already
 CORNERS = 72  # of a circle
-_FIELDS = {
+FIELDS = {
     "rect": ("x", "y", "width", "height"),
     "circle": ("cx", "cy", "r"),
     "ellipse": ("cx", "cy", "rx", "ry"),
@@ -54,64 +52,53 @@ def read_via(source: Source, attribute: str | None = None) -> Source:
     Raises:
         ValueError: When it is a project of VIA 3, or the class attribute is not clear.
     """
+    path, faults = source.path, list(source.faults)
     if PROJECT not in source.data and source.data.keys() >= VIA_3:
-        raise ValueError(f"{source.path}: a project of VIA 3; export it from there as COCO JSON")
-    entries, faults = source.data.get(PROJECT, source.data), list(source.faults)
+        raise ValueError(f"{path}: a project of VIA 3; export it from there as COCO JSON")
+    entries = source.data.get(PROJECT, source.data)
     if not isinstance(entries, dict):
-        message, hint = "must be an object of images", "export it again"
-        faults.append(Fault("not VIA", PROJECT, short(entries), message, hint))
-        entries = {}
-    images = _read_images(entries, source.image_folder, faults)
-    regions = [
-        (image, f"image {short(image['file_name'])}, regions[{number}]", region)
-        for image in images
-        for number, region in enumerate(image.pop("regions"))
-    ]
-    name = attribute or _class_attribute([region for *_, region in regions], source.path)
+        raise ValueError(f"{path}: {PROJECT} must be an object of images; export it again")
+    images: dict[str, dict] = {}
+    for key, entry in entries.items():
+        name = entry.get("filename") if isinstance(entry, dict) else None
+        with skipping(faults, path, f"image {short(name or key)}"):
+            images[name] = _read_image(entry, name, source.image_folder, images)
+    images = {name: {"id": k, **images[name]} for k, name in enumerate(sorted(images), start=1)}
+    regions = {name: image.pop("regions") for name, image in images.items()}
+    name = attribute or _class_attribute([r for rows in regions.values() for r in rows], path)
     rows = []
-    for image, where, region in regions:
-        row = _read_region(region, name, where, faults)
-        if row is not None:
-            rows.append({"id": len(rows) + 1, "image_id": image["id"], **row})
+    for image in images.values():
+        for number, region in enumerate(regions[image["file_name"]]):
+            where = f"image {short(image['file_name'])}, regions[{number}]"
+            with skipping(faults, path, where):
+                row = _read_region(region, name) | {"iscrowd": 0, "origin": where}
+                rows.append({"id": len(rows) + 1, "image_id": image["id"], **row})
     classes = sorted({row["class"] for row in rows})
     for row in rows:
         row["category_id"] = classes.index(row.pop("class")) + 1
     categories = [{"id": number, "name": name} for number, name in enumerate(classes, start=1)]
-    data = {"images": images, "annotations": rows, "categories": categories}
-    faults = [replace(fault, file=str(source.path)) for fault in faults]
-    return Source(source.path, "VIA", data, source.image_folder, faults)
+    data = {"images": list(images.values()), "annotations": rows, "categories": categories}
+    return Source(path, "VIA", data, source.image_folder, faults)
 
 
-def _read_images(entries: dict, folder: Path, faults: list[Fault]) -> list[dict]:
-    """The images in order of file name, each with its ``regions``."""
-    images: dict[str, dict] = {}
-    for key, entry in entries.items():
-        entry = entry if isinstance(entry, dict) else {}
-        name, regions = entry.get("filename"), entry.get("regions")
-        regions = list(regions.values()) if isinstance(regions, dict) else regions
-        kind, field, value, message = "", "filename", name, ""
-        if not isinstance(name, str) or not is_text(name) or ".." in Path(name).parts or not name:
-            kind, message = "file name", "is not a file name"
-            hint = "name an image inside the folder"
-        elif not isinstance(regions, list):
-            kind, field, value = "regions", "regions", regions
-            message, hint = "must be a list or an object", "export it again"
-        elif name in images:
-            kind, message = "image twice", "is already used by another entry"
-            hint = "join the two entries"
-        else:
-            try:
-                height, width = image_size(folder / name)
-            except ValueError as error:
-                kind, message = "unreadable image", f"cannot be opened ({error})"
-                hint = "restore the image or remove the entry"
-        if kind:
-            where = f"image {short(name or key)}"
-            faults.append(Fault(kind, field, short(value), message, hint, SKIPPED, where=where))
-        else:
-            size = {"height": height, "width": width}
-            images[name] = {"file_name": name, **size, "regions": regions}
-    return [{"id": number} | images[name] for number, name in enumerate(sorted(images), start=1)]
+def _read_image(entry: object, name: object, folder: Path, others: dict) -> dict:
+    if not isinstance(name, str) or not is_text(name) or ".." in Path(name).parts or not name:
+        message, hint = "is not a file name", "name an image inside the folder"
+        raise Skip("file name", "filename", name, message, hint)
+    regions = entry.get("regions")
+    regions = list(regions.values()) if isinstance(regions, dict) else regions
+    if not isinstance(regions, list):
+        message, hint = "must be a list or an object", "export it again"
+        raise Skip("regions", "regions", regions, message, hint)
+    if name in others:
+        message, hint = "is already used by another entry", "join the two entries"
+        raise Skip("image twice", "filename", name, message, hint)
+    try:
+        height, width = image_size(folder / name)
+    except ValueError as error:
+        message, hint = f"cannot be opened ({error})", "restore the image or remove the entry"
+        raise Skip("unreadable image", "filename", name, message, hint) from error
+    return {"file_name": name, "height": height, "width": width, "regions": regions}
 
 
 def _class_attribute(regions: list, path: Path) -> str | None:
@@ -131,23 +118,18 @@ def _class_attribute(regions: list, path: Path) -> str | None:
     )
 
 
-def _read_region(
-    region: object, attribute: str | None, where: str, faults: list[Fault]
-) -> dict | None:
+def _read_region(region: object, attribute: str | None) -> dict:
     region = region if isinstance(region, dict) else {}
-    name = _read_class(region.get("region_attributes"), attribute)
-    polygon = _read_shape(region.get("shape_attributes"))
-    if name is not None and isinstance(polygon, list):
-        return {"class": name, "iscrowd": 0, "segmentation": [polygon], "origin": where}
+    attributes, shape = region.get("region_attributes"), region.get("shape_attributes")
+    name = _read_class(attributes, attribute)
     if name is None:
-        kind, field = "class", "region_attributes"
         message, hint = "gives no single class", "choose the class in VIA"
-    else:
-        kind, field = "shape", "shape_attributes"
-        message, hint = polygon, "draw it again, or remove the region"
-    value = short(region.get(field))
-    faults.append(Fault(kind, field, value, message, hint, SKIPPED, where=where))
-    return None
+        raise Skip("class", "region_attributes", attributes, message, hint)
+    try:
+        return {"class": name, "segmentation": [_read_shape(shape)]}
+    except ValueError as error:
+        hint = "draw it again, or remove the region"
+        raise Skip("shape", "shape_attributes", shape, str(error), hint) from error
 
 
 def _read_class(attributes: object, name: str | None) -> str | None:
@@ -161,31 +143,32 @@ def _read_class(attributes: object, name: str | None) -> str | None:
     return value.strip() if isinstance(value, str) and value.strip() and is_text(value) else None
 
 
-def _read_shape(shape: object) -> list[float] | str:
-    """The polygon x, y, x, y, ... or what is wrong with the shape."""
+def _read_shape(shape: object) -> list[float]:
+    """The polygon x, y, x, y, ...; an error says what is wrong with the shape."""
     name = shape.get("name") if isinstance(shape, dict) else None
     if name in ("polygon", "polyline"):
         xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
         if not (is_numbers(xs) and is_numbers(ys) and len(xs) == len(ys)):
-            return "must have all_points_x and all_points_y: finite numbers, as many of each"
+            raise ValueError(
+                "must have all_points_x and all_points_y: finite numbers, as many of each"
+            )
         if len(xs) < 3:
-            return "has fewer than three points"
+            raise ValueError("has fewer than three points")
         return [value for point in zip(xs, ys, strict=True) for value in point]
-    if not isinstance(name, str) or name not in _FIELDS:
-        return "has no area; polygon, polyline, rect, circle and ellipse are read"
-    values = [shape.get(field) for field in _FIELDS[name]]
+    if not isinstance(name, str) or name not in FIELDS:
+        raise ValueError("has no area; polygon, polyline, rect, circle and ellipse are read")
+    values = [shape.get(field) for field in FIELDS[name]]
     if not is_numbers(values) or min(values[2:]) <= 0:
-        return f"must have finite {', '.join(_FIELDS[name])} above 0"
+        raise ValueError(f"must have finite {', '.join(FIELDS[name])} above 0")
     x, y, *sides = values
     if name == "rect":
         width, height = sides
         return [x, y, x + width, y, x + width, y + height, x, y + height]
     theta = shape.get("theta", 0)  # radians, clockwise on the screen
     angle = theta if is_numbers([theta]) else 0.0
-    rx, ry = sides[0], sides[-1]
     polygon = []
     for turn in (2 * math.pi * number / CORNERS for number in range(CORNERS)):
-        a, b = rx * math.cos(turn), ry * math.sin(turn)
+        a, b = sides[0] * math.cos(turn), sides[-1] * math.sin(turn)
         polygon.append(x + a * math.cos(angle) - b * math.sin(angle))
         polygon.append(y + a * math.sin(angle) + b * math.cos(angle))
     return polygon
