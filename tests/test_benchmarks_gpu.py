@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import cpu_rows, fake_gpu, roi_input, sweeps_gpu, syncs
+from benchmarks import cpu_rows, roi_input, sweeps_gpu, syncs
 from benchmarks.gpu import count_waits
 from benchmarks.table import NO_GPU, RESULTS, Goal, Row, show, store, stored_rows
 from benchmarks.timing import compare
+from mrcnn_lite.config import lite
+from mrcnn_lite.lessons.n17_gpu_training.waits import waits_of_a_step
 from mrcnn_lite.models import mask_rcnn
 from mrcnn_lite.ops import use_backend
 
@@ -196,65 +198,12 @@ def test_sweeps_are_drawn(tmp_path):
 # --- Waits ----------------------------------------------------------------------------------------
 
 
-def found_in(function) -> list[tuple[str, str]]:
-    """What a function of this file waits for."""
-    with fake_gpu.watched(root=kernel_tools_folder()) as watch:
-        function(torch.rand(4, 3, device="cuda"))
-    return watch.found
-
-
-def kernel_tools_folder():
-    return fake_gpu.Path(__file__).parent
-
-
-@pytest.mark.parametrize(
-    ("function", "why"),
-    [
-        (lambda x: x.sum().item(), "a number is read"),
-        (lambda x: bool((x > 0).any()), "a number is read"),
-        (lambda x: x.tolist(), "numbers are read"),
-        (lambda x: x.nonzero(), "the size of nonzero depends on values"),
-        (lambda x: x[x > 0], "the size of a boolean index depends on values"),
-        (lambda x: x.masked_select(x > 0), "the size of masked_select depends on values"),
-        (lambda x: x.cpu(), "a copy between host and GPU"),
-        (lambda x: x.new_tensor([1.0]), "a copy between host and GPU"),
-        (lambda x: x[torch.arange(2)], "an index on the host is copied"),
-        (lambda x: x.copy_(torch.zeros(4, 3)), "a copy between host and GPU"),
-    ],
-)
-def test_a_planted_wait_is_found(function, why):
-    ((place, found),) = found_in(function)
-    assert found == why
-    assert place.startswith("tests/test_benchmarks_gpu.py:")
-    assert "(lambda x: " in place
-
-
-def test_a_boolean_index_beside_others():
-    ((_, why),) = found_in(lambda x: x[x[:, 0] > 0, torch.zeros(4, device="cuda").long()])
-    assert why == "the size of a boolean index depends on values"
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x: x[x.argmax(dim=0)] + x.sum(),
-        lambda x: torch.where(x > 0, x, 0.0),
-        lambda x: torch.zeros(4, 3).to("cuda", non_blocking=True),
-        lambda x: torch.full((3,), 0.5, device="cuda") * x,
-        lambda x: x.masked_fill_(x > 0, 1.0),
-        lambda x: torch.zeros(3).sum().item() + len(torch.zeros(3).nonzero()),  # on the host
-    ],
-)
-def test_what_does_not_wait_is_not_reported(function):
-    assert found_in(function) == []
-
-
 def test_waits_in_the_network(monkeypatch):
-    """Every row's count is that of its places, and a wait that is added is found."""
+    """Every row's count is that of its locations, and a wait that is added is found."""
     before = {row.what: row for row in syncs.run(small=True)}
     for row in before.values():
         if row.value is not None:
-            assert row.value == sum(int(p.split(" x ")[0]) for p in row.details["places"])
+            assert row.value == sum(int(p.split(" x ")[0]) for p in row.details["locations"])
     usual = mask_rcnn.batch_images
 
     def waits(images, *arguments):
@@ -262,10 +211,10 @@ def test_waits_in_the_network(monkeypatch):
         return usual(images, *arguments)
 
     monkeypatch.setattr(mask_rcnn, "batch_images", waits)
-    config, size = syncs.lite(), (64, 96)
-    watch = syncs.waits_of_a_step(config, "cuda", size)
+    config, size = lite(), (64, 96)
+    watch = waits_of_a_step(config, "cuda", size)
     assert len(watch.found) == before["training step, batch on the GPU"].value + 1
-    assert any("mask_rcnn.py" in place and "losses" in place for place, _ in watch.found)
+    assert any("mask_rcnn.py" in line and "losses" in line for line, _ in watch.found)
 
 
 @pytest.mark.gpu

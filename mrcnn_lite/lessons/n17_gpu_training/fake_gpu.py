@@ -23,40 +23,36 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mrcnn_lite.ops.constants import forget_constants
+from ...ops.constants import forget_constants
 
-PACKAGE = Path(__file__).resolve().parent.parent / "mrcnn_lite"
+LESSON = Path(__file__).resolve().parent
+PACKAGE = LESSON.parents[1]
 # Operations whose result has a size that depends on values.
 SIZED_BY_VALUES = ("nonzero", "masked_select", "_unique2", "unique_dim", "bincount")
 
 
 class Watch(TorchDispatchMode):
-    """Writes down each operation that would make the host wait, and goes on.
-
-    Args:
-        root: folder of the code that is looked at; a place outside is reported by who called it.
-        answers: what a number that is read shall be, by a piece of the source line that reads it;
-            otherwise False or 1.
-    """
+    """Writes down each operation that would make the host wait, and goes on."""
 
     def __init__(self, root: Path = PACKAGE, answers: Mapping[str, Any] | None = None) -> None:
+        """Watch the code in a folder; `answers` are numbers to read, by a piece of the line."""
         super().__init__()
         self.root, self.answers = root, dict(answers or {})
         self.found: list[tuple[str, str]] = []
 
     def note(self, why: str) -> str:
-        """Remember a wait; return the source line that asks for it."""
+        """Remember a wait; return the source line that asks for it, or that called who asks."""
         frame = sys._getframe(1)
-        while frame and not Path(frame.f_code.co_filename).is_relative_to(self.root):
+        while frame:
+            name = Path(frame.f_code.co_filename)
+            if name.is_relative_to(self.root) and not name.is_relative_to(LESSON):
+                line = linecache.getline(str(name), frame.f_lineno).strip()
+                where = f"{name.relative_to(self.root.parent)}:{frame.f_lineno}"
+                self.found.append((f"{where} {frame.f_code.co_name}: {line}", why))
+                return line
             frame = frame.f_back
-        if frame is None:
-            self.found.append(("outside the package", why))
-            return ""
-        name = Path(frame.f_code.co_filename)
-        line = linecache.getline(str(name), frame.f_lineno).strip()
-        place = f"{name.relative_to(self.root.parent)}:{frame.f_lineno} {frame.f_code.co_name}"
-        self.found.append((f"{place}: {line}", why))
-        return line
+        self.found.append(("outside the package", why))
+        return ""
 
     def read(self, value: Tensor, why: str) -> bool | int | float:
         """A number that stands in for one that nobody knows; on the host it is read for free."""
@@ -71,7 +67,7 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        """See the class."""
+        """Note the wait, if it is one, and give a plausible result."""
         kwargs = kwargs or {}
         packet = func.overloadpacket.__name__
         if func.namespace == "mrcnn_lite":
@@ -109,7 +105,7 @@ class Watch(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _indexed(self, packet: str, args: tuple) -> tuple:
-        """The arguments with a place for each value that a boolean index might pick."""
+        """The arguments with room for each value that a boolean index might pick."""
         tensor, indices, *rest = args
         given = [i for i in indices if i is not None]
         masks = [i for i in given if i.dtype in (torch.bool, torch.uint8)]
@@ -120,7 +116,7 @@ class Watch(TorchDispatchMode):
             self.note("the size of a boolean index depends on values")
             full: list[Tensor | None] = []
             for i in indices:
-                full += _places(i) if any(i is mask for mask in masks) else [i]
+                full += _every_index(i) if any(i is mask for mask in masks) else [i]
             return (tensor, full, *rest)
         return args
 
@@ -135,7 +131,7 @@ def _crosses(tensor: Tensor, device: Any) -> bool:
     return device is not None and torch.device(device).type != tensor.device.type
 
 
-def _places(mask: Tensor) -> list[Tensor]:
+def _every_index(mask: Tensor) -> list[Tensor]:
     one = torch.empty(mask.numel(), dtype=torch.int64, device=mask.device)
     return [one] * mask.dim()
 
@@ -149,17 +145,13 @@ def _as_large_as_possible(packet: str, tensor: Tensor) -> Any:
         return tensor.new_empty(count)
     if packet == "bincount":
         return tensor.new_empty(count, dtype=torch.int64)
-    places = tensor.new_empty(count, dtype=torch.int64)
-    return tensor.new_empty(count), places, places
+    indices = tensor.new_empty(count, dtype=torch.int64)
+    return tensor.new_empty(count), indices, indices
 
 
 @contextmanager
 def watched(root: Path = PACKAGE, answers: Mapping[str, Any] | None = None) -> Iterator[Watch]:
-    """Inside, tensors of device "cuda" are fake, kernels do nothing, and waits are written down.
-
-    Args:
-        root, answers: see `Watch`.
-    """
+    """Inside, tensors of device "cuda" are fake, kernels do nothing, and waits are written down."""
     from triton.runtime.interpreter import InterpretedFunction
     from triton.runtime.jit import JITFunction
 
@@ -185,7 +177,7 @@ def watched(root: Path = PACKAGE, answers: Mapping[str, Any] | None = None) -> I
 
 @contextmanager
 def fake_models() -> Iterator[None]:
-    """Inside, networks are built where they shall be; fake weights cannot be moved afterwards."""
+    """Inside, networks are built on the GPU; fake weights cannot be moved afterwards."""
     with torch.device("cuda"), mock.patch.object(nn.Module, "to", lambda model, *_, **__: model):
         yield
 

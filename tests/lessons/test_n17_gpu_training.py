@@ -234,14 +234,3 @@ def test_no_time_of_a_gpu_is_typed():
     """Milliseconds in the prose are only what NVIDIA reported; the code prints computed ones."""
     prose = " ".join(t for kind, t in chapter_of("17-no-waits").cells if kind == "markdown")
     assert re.findall(r"[\d.]+ ms\b", prose) == ["31 ms", "6 ms"]
-
-
-def test_waits_of_torchvision():
-    pytest.importorskip("triton")
-    from benchmarks.syncs_torchvision import waits_of_torchvision
-
-    found = waits_of_torchvision((128, 192)).found
-    places = " ".join(place for place, _ in found)
-    for name in ("poolers.py", "roi_heads.py", "rpn.py", "_utils.py", "boxes.py"):
-        assert name in places
-    assert sum("nms" in why for _, why in found) == 2, "one for each image"
