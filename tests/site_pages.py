@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from source_tree import NOTEBOOKS, ROOT
 
 from mrcnn_lite.lessons.kit.roi_explorer.explorer import explore_roi
-from mrcnn_lite.lessons.kit.style import picture_png
+from mrcnn_lite.lessons.kit.style import figure_png
 from mrcnn_lite.lessons.n01_roi_pool.explorer import explore_roi_pool
 from tools.notebooks import METADATA
 
@@ -53,7 +53,7 @@ def picture(alt: str) -> NotebookNode:
 
     from matplotlib.figure import Figure
 
-    png = base64.b64encode(picture_png(Figure((3, 2)))).decode("ascii")
+    png = base64.b64encode(figure_png(Figure((3, 2)))).decode("ascii")
     data = {MIME: png, "text/plain": f"Picture: {alt}"}
     return new_output("display_data", data, metadata=from_dict({MIME: {"width": 300, "alt": alt}}))
 

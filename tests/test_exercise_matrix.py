@@ -56,9 +56,9 @@ def test_a_mistake_that_passes_is_found():
 
 
 def test_a_mistake_without_its_own_sentence_is_found():
-    row = changed(mistakes=(replace(WRONG, words="other words"),))
+    row = changed(mistakes=(replace(WRONG, message="other words"),))
     assert row.signs == "o"
-    both = (WRONG, replace(WRONG, words=WRONG.words[:30]))
+    both = (WRONG, replace(WRONG, message=WRONG.message[:30]))
     assert changed(mistakes=both).signs == "#o", "the second gets the first one's sentence"
 
 
@@ -92,7 +92,7 @@ def test_an_exercise_that_no_notebook_has_is_found(name):
 def test_together_is_not_counted():
     mistakes = combine(dict, (("a", {"x": 1}), ("b", {"y": 2}), ("c", {"y": 3})))
     known = Exercise("00-x", lambda answer: None, (), mistakes).known
-    assert [mistake.words for mistake in known] == ["a", "b", "c"]
+    assert [mistake.message for mistake in known] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def not_implemented(*inputs):
 @pytest.mark.parametrize("exercise", ["01-roi-pool", "03-bilinear", "03-roi-align"])
 def test_other_stubs_are_not_yet(exercise):
     for empty in (None, not_implemented):
-        assert find(exercise).grade(empty).words.startswith("Not yet")
+        assert find(exercise).grade(empty).message.startswith("Not yet")
 
 
 def minus_a_bool(boxes, form):
@@ -39,7 +39,7 @@ def minus_a_bool(boxes, form):
 
 
 def test_an_error_of_torch_is_no_stub():
-    words = find("02-half-open").grade(minus_a_bool).words
+    words = find("02-half-open").grade(minus_a_bool).message
     assert "raised NotImplementedError: Subtraction" in words
 
 
@@ -60,7 +60,7 @@ def clipped_corners(features, box, size, scale):
 
 
 def test_a_readers_clipping_is_named():
-    assert "corners of the window are moved" in find("01-roi-pool").grade(clipped_corners).words
+    assert "corners of the window are moved" in find("01-roi-pool").grade(clipped_corners).message
 
 
 def broken(*inputs):
@@ -81,7 +81,7 @@ def broken(*inputs):
 def test_unknown_wrong_answers_are_caught(exercise, answer, words):
     verdict = find(exercise).grade(answer)
     assert not verdict.passed
-    assert re.search(words, verdict.words)
+    assert re.search(words, verdict.message)
 
 
 def test_the_right_variant_is_right():
@@ -93,7 +93,7 @@ def test_the_right_variant_is_right():
 
 def test_two_mistakes_at_once():
     function = functools.partial(roi_pool._variant, inclusive=0, mean=True)
-    words = find("01-roi-pool").grade(function).words
+    words = find("01-roi-pool").grade(function).message
     assert "both rounded corners" in words
     assert "and: this is the mean" in words
 
@@ -110,7 +110,7 @@ def test_help_comes_one_difficulty_at_a_time():
     def toy(features, box, size, scale):
         return scope["roi_pool_toy"](features, torch.tensor(box), size, 1 / scale)
 
-    assert "Likely: Python's round" in find("01-roi-pool").grade(toy).words
+    assert "Likely: Python's round" in find("01-roi-pool").grade(toy).message
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,12 @@ def test_help_comes_one_difficulty_at_a_time():
 def test_maps_that_discriminate_nothing(answer, words):
     verdict = find("01-discriminating-map").grade(answer)
     assert not verdict.passed
-    assert words in verdict.words
+    assert words in verdict.message
 
 
 def test_the_articles_map_tells_only_one_split():
     torch.manual_seed(1)
-    words = find("01-discriminating-map").grade(torch.randn(1, 1, 6, 6)).words
+    words = find("01-discriminating-map").grade(torch.randn(1, 1, 6, 6)).message
     assert "disjoint split 3 + 2" in words
     assert "2 + 3" not in words
 
@@ -158,5 +158,5 @@ def test_check_and_hint_print(capsys):
 
 def test_combine_keeps_contradictions_apart():
     slips = (("a", {"x": 1}), ("b", {"x": 2}), ("c", {"y": 3}))
-    words = [mistake.words for mistake in combine(dict, slips, most=2)]
+    words = [mistake.message for mistake in combine(dict, slips, most=2)]
     assert words == ["a", "b", "c", "a\n   and: c", "b\n   and: c"]

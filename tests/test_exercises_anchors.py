@@ -33,7 +33,7 @@ def test_there_is_enough(name):
 
 def test_two_mistakes_at_once():
     both = functools.partial(nms._variant, strikes=">=", give="mask")
-    words = find("07-nms").grade(both).words
+    words = find("07-nms").grade(both).message
     assert "suppress with >" in words
     assert "and: this is a mask" in words
 
@@ -48,7 +48,7 @@ def test_a_loop_over_the_objects_makes_three_mistakes_and_all_are_named():
             answer[iou[g].argmax()] = g
         return answer
 
-    words = find("07-matcher").grade(looped).words
+    words = find("07-matcher").grade(looped).message
     assert "Likely: several anchors can overlap an object equally well" in words
     assert "and: a rescued anchor belongs to the object that *it* overlaps most" in words
     assert "and: an object that no anchor touches has a best IoU of 0" in words
@@ -56,15 +56,15 @@ def test_a_loop_over_the_objects_makes_three_mistakes_and_all_are_named():
 
 @each
 def test_an_error_is_no_known_mistake(name):
-    words = find(name).grade(broken).words
+    words = find(name).grade(broken).message
     assert "ZeroDivisionError" in words and "Likely" not in words
 
 
 def test_an_answer_of_the_right_shape_is_not_enough():
     verdict = find("07-matcher").grade(lambda objects, anchors, high, low: anchors[:, 0] * 0 + 3)
     assert not verdict.passed
-    assert "Likely" not in verdict.words
-    assert "yours 3.0000" in verdict.words
+    assert "Likely" not in verdict.message
+    assert "yours 3.0000" in verdict.message
 
 
 def test_cases_of_suppression_hold_what_they_promise():

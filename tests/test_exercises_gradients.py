@@ -28,24 +28,24 @@ each = pytest.mark.parametrize("exercise", OURS)
 @each
 def test_the_right_variant_is_right(exercise):
     """The mistakes differ from the truth by their switch only."""
-    assert find(exercise).grade(OURS[exercise]).words.startswith("Passed: 60")
+    assert find(exercise).grade(OURS[exercise]).message.startswith("Passed: 60")
 
 
 @each
 def test_an_error_is_no_known_mistake(exercise):
-    words = find(exercise).grade(broken).words
+    words = find(exercise).grade(broken).message
     assert "ZeroDivisionError" in words and "Likely" not in words
 
 
 @each
 def test_an_answer_that_is_slightly_off_is_caught_and_not_misnamed(exercise):
     verdict = find(exercise).grade(lambda *inputs: OURS[exercise](*inputs) * 1.01)
-    assert not verdict.passed and "Likely" not in verdict.words
+    assert not verdict.passed and "Likely" not in verdict.message
 
 
 def test_two_mistakes_at_once():
     both = functools.partial(roi_gradients._backward_variant, mean=False, swap=True)
-    words = find("05-backward").grade(both).words
+    words = find("05-backward").grade(both).message
     assert "number of samples is missing" in words and "and: rows and columns" in words
 
 
@@ -77,7 +77,7 @@ def test_a_learners_own_loop():
     """Not made from matrices as our variants are: the names must fit code that people write."""
     exercise = find("05-backward")
     assert exercise.grade(functools.partial(loop, write=add)).passed
-    assert "is overwritten" in exercise.grade(functools.partial(loop, write=assign)).words
+    assert "is overwritten" in exercise.grade(functools.partial(loop, write=assign)).message
 
 
 def test_a_learners_own_indexing():
@@ -95,7 +95,7 @@ def test_a_learners_own_indexing():
                     out[:, row, column] += a * b * share
         return out
 
-    assert "keeps one of several additions" in find("05-backward").grade(indexed).words
+    assert "keeps one of several additions" in find("05-backward").grade(indexed).message
 
 
 def test_the_notebooks_own_matrix_is_named_by_what_it_lacks():
@@ -104,7 +104,7 @@ def test_the_notebooks_own_matrix_is_named_by_what_it_lacks():
     (source,) = [text for text in code if text.startswith("def axis_matrix(")]
     scope = {"torch": torch}
     exec(source.split("\n\n\n")[0], scope)
-    words = find("05-matrix").grade(scope["axis_matrix"]).words
+    words = find("05-matrix").grade(scope["axis_matrix"]).message
     assert "Likely: samples up to one element off the map" in words
 
 

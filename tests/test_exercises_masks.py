@@ -27,7 +27,7 @@ def test_other_stubs_are_not_yet(exercise):
     for empty in (None, not_implemented):
         verdict = find(exercise).grade(empty)
         assert not verdict.passed
-        assert verdict.words.startswith("Not yet")
+        assert verdict.message.startswith("Not yet")
 
 
 @each
@@ -42,7 +42,7 @@ def test_other_stubs_are_not_yet(exercise):
 def test_anything_gets_an_answer_in_words(exercise, answer, words):
     verdict = find(exercise).grade(answer)
     assert not verdict.passed
-    assert re.search(words, verdict.words)
+    assert re.search(words, verdict.message)
 
 
 @each
@@ -103,7 +103,7 @@ def all_channels(x, t, y):
 def test_mistakes_in_the_loss_are_named(loss, words):
     verdict = find("09-mask-loss").grade(loss)
     assert not verdict.passed
-    assert words in verdict.words
+    assert words in verdict.message
 
 
 def test_a_loss_cut_off_from_the_logits_is_wrong():

@@ -35,7 +35,7 @@ def test_the_right_variants_are_right():
 
 @pytest.mark.parametrize("name", ["02-sample", "02-half-open"])
 def test_an_error_is_no_known_mistake(name):
-    words = find(name).grade(broken).words
+    words = find(name).grade(broken).message
     assert "ZeroDivisionError" in words and "Likely" not in words
 
 
@@ -43,14 +43,14 @@ def test_help_comes_one_difficulty_at_a_time():
     """No half and no clamp: the half is named first, the ends of the map wait."""
     variant = pixels._sample_variant
     function = functools.partial(variant, shift=lambda _: 0.0, right=False)
-    words = find("02-sample").grade(function).words
+    words = find("02-sample").grade(function).message
     assert "`aligned` is ignored" in words
     assert "and:" not in words
 
 
 def test_two_mistakes_at_once():
     function = functools.partial(pixels._sample_variant, mirror=True, pixel=True)
-    words = find("02-sample").grade(function).words
+    words = find("02-sample").grade(function).message
     assert "half an image pixel" in words
     assert "and: the weights are mirrored" in words
 

@@ -69,10 +69,10 @@ def test_levels_without_the_small_number_and_in_any_form_pass(form):
 def test_two_mistakes_at_once():
     words = {change: text for text, kwargs in pyramid.LEVEL_SLIPS for change in kwargs}
     function = functools.partial(pyramid._level_variant, low=False, base=0)
-    verdict = find("06-level").grade(function).words
+    verdict = find("06-level").grade(function).message
     assert f"Likely: {words['low']}" in verdict and f"and: {words['base']}" in verdict
     both = {"order": "levels", "stride": "finest"}
-    verdict = find("06-pyramid").grade(functools.partial(pyramid._pyramid_variant, **both)).words
+    verdict = find("06-pyramid").grade(functools.partial(pyramid._pyramid_variant, **both)).message
     assert "Likely: the answers stand in the order of the levels" in verdict
     assert "and: one stride, the finest" in verdict
 
@@ -87,7 +87,9 @@ def test_the_notebooks_loop_that_joins_by_level_is_named():
         order = torch.cat([torch.nonzero(levels == k)[:, 0] for k in range(k_min, k_max + 1)])
         return right(features, boxes, size, strides)[order]
 
-    assert "the answers stand in the order of the levels" in find("06-pyramid").grade(joined).words
+    assert (
+        "the answers stand in the order of the levels" in find("06-pyramid").grade(joined).message
+    )
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -103,6 +105,6 @@ def test_the_notebooks_function_copied_as_it_is_is_named(own):
             out[rows] = roi_align(feature[None], *args, aligned=False)
         return out
 
-    words = find("06-pyramid").grade(copied).words
+    words = find("06-pyramid").grade(copied).message
     assert "Likely: the levels are held between 2 and 5" in words
     assert ("comes from the list" in words) != own

@@ -15,7 +15,7 @@ RIGHT = {question: answer for question, (answer, _) in blocks.QUESTIONS.items()}
 
 
 def test_blocks_count_what_is_right_and_what_is_open():
-    words = blocks.grade({**RIGHT, "B": "box branch", "E": None}).words
+    words = blocks.grade({**RIGHT, "B": "box branch", "E": None}).message
     assert "7 of 9 right, 1 still open." in words
     assert "both give boxes" in words
     assert not blocks.grade({**RIGHT, "E": None}).passed
@@ -28,7 +28,7 @@ def test_blocks_never_give_the_answer_away(question):
         verdict = blocks.grade({**RIGHT, question: choice})
         assert verdict.passed == (choice == RIGHT[question])
         if not verdict.passed:
-            nudge = verdict.words.split("\n", 1)[1].split(":", 1)[1]
+            nudge = verdict.message.split("\n", 1)[1].split(":", 1)[1]
             assert not re.search(rf"\b{RIGHT[question]}\b", nudge), nudge
 
 
@@ -44,7 +44,7 @@ def test_blocks_never_give_the_answer_away(question):
 def test_blocks_answer_anything_in_words(answers, words):
     verdict = blocks.grade(answers)
     assert not verdict.passed
-    assert words in verdict.words
+    assert words in verdict.message
 
 
 def test_case_and_spaces_do_not_matter():
@@ -52,7 +52,7 @@ def test_case_and_spaces_do_not_matter():
 
 
 def test_several_mistakes_are_all_named():
-    words = flip.grade(lambda image, target: (image.flip(-1), target)).words
+    words = flip.grade(lambda image, target: (image.flip(-1), target)).message
     assert "boxes: they are still" in words
     assert "masks: they are not mirrored" in words
     assert "image:" not in words
@@ -79,4 +79,4 @@ def test_several_mistakes_are_all_named():
 def test_other_wrong_answers_get_words(function, words):
     verdict = flip.grade(function)
     assert not verdict.passed
-    assert words in verdict.words
+    assert words in verdict.message

@@ -17,7 +17,7 @@ each = pytest.mark.parametrize("exercise", OURS)
 @each
 def test_other_stubs_are_not_yet(exercise):
     for empty in (None, not_implemented):
-        assert find(exercise).grade(empty).words.startswith("Not yet")
+        assert find(exercise).grade(empty).message.startswith("Not yet")
 
 
 @each
@@ -34,8 +34,8 @@ def test_other_stubs_are_not_yet(exercise):
 def test_unknown_wrong_answers_are_caught(exercise, answer, words):
     verdict = find(exercise).grade(answer)
     assert not verdict.passed
-    assert re.search(words, verdict.words)
-    assert "Likely" not in verdict.words
+    assert re.search(words, verdict.message)
+    assert "Likely" not in verdict.message
 
 
 def test_the_right_variants_are_right():
@@ -45,7 +45,7 @@ def test_the_right_variants_are_right():
 
 def test_two_mistakes_at_once():
     both = functools.partial(roi_zoo._bin_variant, strict=True, zeros="leave out")
-    words = find("04-border").grade(both).words
+    words = find("04-border").grade(both).message
     assert "a sample exactly at -1" in words
     assert "and: the zeros are left out" in words
 

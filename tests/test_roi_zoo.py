@@ -8,7 +8,7 @@ from cases import article_map
 from matplotlib.figure import Figure
 
 from mrcnn_lite import ops
-from mrcnn_lite.lessons.kit.style import picture_png
+from mrcnn_lite.lessons.kit.style import figure_png
 from mrcnn_lite.lessons.n04_roi_operator_zoo import pictures as draw
 from mrcnn_lite.lessons.n04_roi_operator_zoo.explorer import RoIZooState, explore_roi_zoo, smoothed
 from mrcnn_lite.lessons.n04_roi_operator_zoo.operators import (
@@ -209,7 +209,7 @@ def test_pictures():
     ]
     for picture in pictures:
         assert isinstance(picture, Figure)
-        assert len(picture_png(picture)) < 120_000
+        assert len(figure_png(picture)) < 120_000
     titles = [ax.get_title(loc="left") for ax in pictures[0].axes]
     assert titles == list(ZOO)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mrcnn_lite import ops
 from mrcnn_lite.lessons.kit import style
-from mrcnn_lite.lessons.kit.canvas import Stage
+from mrcnn_lite.lessons.kit.canvas import Canvas
 from mrcnn_lite.lessons.kit.grid import as_array, draw_table, move_box, rows_of
 from mrcnn_lite.lessons.kit.table import LiveTable
 from mrcnn_lite.lessons.n01_roi_pool import pictures as pool
@@ -73,25 +73,25 @@ def test_show_closes_a_pyplot_figure(page):
 
 def test_stage_redraws_what_moves_and_only_that():
     fig, ax = style.figure(width=3, height=2)
-    stage = Stage(fig)
-    line = stage.add(ax.plot([0, 1], [0, 1])[0])
-    first = stage.pixels().copy()
+    canvas = Canvas(fig)
+    line = canvas.add(ax.plot([0, 1], [0, 1])[0])
+    first = canvas.pixels().copy()
     line.set_ydata([1, 0])
-    second = stage.pixels().copy()
+    second = canvas.pixels().copy()
     line.set_ydata([0, 1])
     assert not np.array_equal(first, second)
-    assert np.array_equal(first, stage.pixels())
+    assert np.array_equal(first, canvas.pixels())
     ax.set_facecolor(style.SKY)
-    assert np.array_equal(first, stage.pixels())
-    stage.repaint()
-    assert not np.array_equal(first, stage.pixels())
-    assert size_of(stage.png()) == (300, 200)
+    assert np.array_equal(first, canvas.pixels())
+    canvas.repaint()
+    assert not np.array_equal(first, canvas.pixels())
+    assert size_of(canvas.png()) == (300, 200)
 
 
 def test_live_table_writes_every_size():
     fig, ax = style.figure(width=3, height=3)
-    stage = Stage(fig)
-    table = LiveTable(stage, ax, "numbers", most=4)
+    canvas = Canvas(fig)
+    table = LiveTable(canvas, ax, "numbers", most=4)
     for size in (1, 2, 4):
         table.write(np.arange(size * size).reshape(size, size), marked=size - 1)
         shown = [text.get_text() for text in table.texts if text.get_visible()]
@@ -189,6 +189,6 @@ def test_every_picture_is_drawn(features):
     ]
     for picture in pictures:
         assert isinstance(picture, Figure)
-        png = style.picture_png(picture)
+        png = style.figure_png(picture)
         assert len(png) < 80_000
         assert min(size_of(png)) > 200

@@ -60,4 +60,4 @@ def test_pictures_can_be_drawn():
         draw_training(scene, box, logits, target, CLASS_NAMES),
         draw_prediction(scene, box, logits, pasted, CLASS_NAMES),
     ):
-        assert style.picture_png(fig).startswith(b"\x89PNG")
+        assert style.figure_png(fig).startswith(b"\x89PNG")

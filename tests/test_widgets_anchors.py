@@ -9,7 +9,7 @@ import torchvision
 
 from mrcnn_lite import ops
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.lessons.kit.style import picture_png
+from mrcnn_lite.lessons.kit.style import figure_png
 from mrcnn_lite.lessons.n07_anchors_to_positives import pictures as draw
 from mrcnn_lite.lessons.n07_anchors_to_positives.matching_explorer import (
     PICTURES,
@@ -194,5 +194,5 @@ def test_pictures():
     assert titles[0][0] == "P2: stride 4"
     assert titles[1][:2] == ["3 positive", "6 ignored"]
     assert titles[3] == ["before: 12 boxes", "after: 2 boxes"]
-    files = [picture_png(fig) for fig in figures]
+    files = [figure_png(fig) for fig in figures]
     assert all(file.startswith(PNG) for file in files)

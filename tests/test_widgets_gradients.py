@@ -135,4 +135,4 @@ def test_every_picture_is_drawn():
     ]
     assert [len(figure.axes) for figure in figures] == [2, 1, 1, 2, 2]
     for figure in figures:
-        assert style.picture_png(figure).startswith(PNG)
+        assert style.figure_png(figure).startswith(PNG)

@@ -133,7 +133,7 @@ def test_boxes_carry_level_and_size():
     boxes = torch.tensor([[10.0, 10, 124, 124], [200, 60, 240, 100]])
     fig = draw.levels_picture(boxes, torch.tensor([3, 2]), 300, 200)
     assert words_of(fig) == ["P3\n114 × 114", "P2   40 × 40"]
-    assert style.picture_png(fig).startswith(PNG)
+    assert style.figure_png(fig).startswith(PNG)
 
 
 def test_the_hatched_parts_are_where_the_rules_differ():

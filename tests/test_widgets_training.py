@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.lessons.kit.style import picture_png
+from mrcnn_lite.lessons.kit.style import figure_png
 from mrcnn_lite.lessons.n00_start_here.explorer import explore_branches, stand_in
 from mrcnn_lite.lessons.n00_start_here.pictures import draw_pipeline
 from mrcnn_lite.lessons.n12_training.explorer import explore_film
@@ -124,7 +124,7 @@ def test_every_picture_is_drawn():
         draw_film([scenes[:1]] * 4, list("abcd"), NAMES, proposals=True),
     ]
     for picture in pictures:
-        png = picture_png(picture)
+        png = figure_png(picture)
         assert len(png) < 400_000
         assert min(pixels(png).shape[:2]) > 200
-    assert (pixels(picture_png(pictures[3])) != 255).any()
+    assert (pixels(figure_png(pictures[3])) != 255).any()

@@ -93,9 +93,9 @@ def _sign(exercise: Exercise, mistake: Mistake) -> str:
     verdict = exercise.grade(mistake.function)
     if verdict.passed:
         return MISSED
-    others = {other.words for other in exercise.known if other.words not in mistake.words}
-    own = mistake.words in verdict.words
-    return NAMED if own and not any(words in verdict.words for words in others) else CAUGHT
+    others = {other.message for other in exercise.known if other.message not in mistake.message}
+    own = mistake.message in verdict.message
+    return NAMED if own and not any(words in verdict.message for words in others) else CAUGHT
 
 
 def examine(exercise: Exercise) -> Row:
@@ -113,7 +113,7 @@ def examine(exercise: Exercise) -> Row:
         signs += _sign(exercise, mistake)
         if signs[-1] != NAMED:
             how = "passes" if signs[-1] == MISSED else "is caught, but not named"
-            faults.append(f"{how}: {mistake.words}")
+            faults.append(f"{how}: {mistake.message}")
     if not signs:
         faults.append("it declares no known mistake")
     try:
@@ -123,13 +123,13 @@ def examine(exercise: Exercise) -> Row:
         faults.append(f"the notebook cannot be used, {type(error).__name__}: {error}")
         return Row(exercise.name, False, False, False, signs, tuple(faults))
     verdict, passed = exercise.grade(stub), exercise.grade(solution)
-    solves = passed.passed and passed.words.startswith("Passed")
-    not_yet = not verdict.passed and verdict.words.startswith("Not yet")
+    solves = passed.passed and passed.message.startswith("Passed")
+    not_yet = not verdict.passed and verdict.message.startswith("Not yet")
     passing = [kind for kind, a in unknown_answers(solution).items() if exercise.grade(a).passed]
     if not solves:
-        faults.append(f"the notebook's solution does not pass: {passed.words}")
+        faults.append(f"the notebook's solution does not pass: {passed.message}")
     if not not_yet:
-        faults.append(f"the untouched stub is not told 'Not yet': {verdict.words}")
+        faults.append(f"the untouched stub is not told 'Not yet': {verdict.message}")
     faults += [f"passes, and should not: an answer that {kind}" for kind in passing]
     return Row(exercise.name, solves, not_yet, not passing, signs, tuple(faults))
 

@@ -19,18 +19,18 @@ each = pytest.mark.parametrize("exercise", ["16-channel-block", "16-touched"])
 def test_no_known_mistake_raises(exercise):
     """An error is like any other error, so it would be named for what it is not."""
     for mistake in find(exercise).known:
-        assert "your function raised" not in find(exercise).grade(mistake.function).words
+        assert "your function raised" not in find(exercise).grade(mistake.function).message
 
 
 @each
 def test_an_error_is_no_known_mistake(exercise):
-    words = find(exercise).grade(broken).words
+    words = find(exercise).grade(broken).message
     assert "ZeroDivisionError" in words and "Likely" not in words
 
 
 def test_other_stubs_are_not_yet():
     for empty in (None, not_implemented):
-        assert find("16-channel-block").grade(empty).words.startswith("Not yet")
+        assert find("16-channel-block").grade(empty).message.startswith("Not yet")
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_other_stubs_are_not_yet():
 )
 def test_offsets_and_masks_of_a_wrong_kind(answer, words):
     verdict = find("16-channel-block").grade(answer)
-    assert not verdict.passed and "Likely" not in verdict.words
-    assert words in verdict.words
+    assert not verdict.passed and "Likely" not in verdict.message
+    assert words in verdict.message
 
 
 def test_offsets_of_masked_lanes_do_not_matter():
@@ -62,13 +62,13 @@ def test_offsets_of_masked_lanes_do_not_matter():
         offset, mask = right(*case)
         return torch.where(mask, offset, -(10**9)), mask
 
-    assert find("16-channel-block").grade(careful).words.startswith("Passed: 80 loads")
+    assert find("16-channel-block").grade(careful).message.startswith("Passed: 80 loads")
     assert find("16-channel-block").grade(wild).passed
 
 
 def test_two_mistakes_at_once():
     both = functools.partial(gpu_roi_align._block_variant, mask="none", row="h")
-    words = find("16-channel-block").grade(both).words
+    words = find("16-channel-block").grade(both).message
     assert "the mask is forgotten" in words and "and: a row of the map is w elements long" in words
 
 
@@ -92,7 +92,7 @@ def test_a_learners_own_loop():
                         seen.add((min(row, h - 1), min(column, w - 1)))
         return len(seen)
 
-    assert find("16-touched").grade(pairs).words.startswith("Passed: 60 boxes")
+    assert find("16-touched").grade(pairs).message.startswith("Passed: 60 boxes")
 
 
 def test_three_or_four_hints():

@@ -150,7 +150,7 @@ def test_every_picture_is_drawn():
     ]
     assert [len(figure.axes) for figure in figures] == [1, 2, 2, 1]
     for figure in figures:
-        assert style.picture_png(figure).startswith(PNG)
+        assert style.figure_png(figure).startswith(PNG)
     words = [t.get_text() for ax in figures[2].axes for t in ax.texts]
     assert "sectors: 1, used: 12.5%" in words and "sectors: 4, used: 100.0%" in words
     with pytest.raises(ValueError, match="far: 40 sectors"):

@@ -24,14 +24,14 @@ def grade(exercise, answer):
 @each
 def test_other_stubs_are_not_yet(exercise):
     for empty in (None, not_implemented):
-        assert grade(exercise, empty).words.startswith("Not yet")
+        assert grade(exercise, empty).message.startswith("Not yet")
 
 
 @each
 def test_no_known_mistake_raises(exercise):
     """An error is like any other error, so it would be named for what it is not."""
     for mistake in find(exercise).known:
-        assert "your function raised" not in grade(exercise, mistake.function).words
+        assert "your function raised" not in grade(exercise, mistake.function).message
 
 
 @each
@@ -47,8 +47,8 @@ def test_no_known_mistake_raises(exercise):
 )
 def test_unknown_wrong_answers_are_caught(exercise, answer, words):
     verdict = grade(exercise, answer)
-    assert not verdict.passed and "Likely" not in verdict.words
-    assert re.search(words, verdict.words)
+    assert not verdict.passed and "Likely" not in verdict.message
+    assert re.search(words, verdict.message)
 
 
 def test_an_exact_sum_passes_too():
@@ -59,7 +59,7 @@ def test_an_exact_sum_passes_too():
         sums = [math.fsum(column) for column in shares.T.tolist()]
         return torch.tensor(sums).view(rows.shape[2], columns.shape[2])
 
-    assert grade("17-deterministic", exact).words.startswith("Passed: 12 maps")
+    assert grade("17-deterministic", exact).message.startswith("Passed: 12 maps")
 
 
 def test_a_loop_in_the_given_order_is_named():
@@ -69,16 +69,16 @@ def test_a_loop_in_the_given_order_is_named():
             out += a.T @ g @ b
         return out
 
-    words = grade("17-deterministic", loop).words
+    words = grade("17-deterministic", loop).message
     assert "the shares are added in the order in which the RoIs came" in words
 
 
 def test_two_mistakes_at_once():
     both = functools.partial(gpu_training._sum_variant, order="given", total="mean")
-    words = grade("17-deterministic", both).words
+    words = grade("17-deterministic", both).message
     assert "the numbers are right" in words and "and: this is the mean over the RoIs" in words
     both = functools.partial(gpu_training._wait_variant, count="read", over="none")
-    assert "this is the sum" in grade("17-no-waits", both).words
+    assert "this is the sum" in grade("17-no-waits", both).message
 
 
 WAITING = {
@@ -109,7 +109,7 @@ WAITING = {
 def test_every_way_to_wait_is_named(words, answers):
     for answer in answers:
         verdict = grade("17-no-waits", answer)
-        assert not verdict.passed and f"Likely: {words}" in verdict.words
+        assert not verdict.passed and f"Likely: {words}" in verdict.message
 
 
 def test_other_ways_without_a_wait_pass():
@@ -118,7 +118,7 @@ def test_other_ways_without_a_wait_pass():
         kept = loss.masked_fill(~positive, 0)
         return kept.sum() / torch.maximum(positive.sum(), torch.ones_like(positive.sum()))
 
-    assert grade("17-no-waits", filled).words.startswith("Passed: 12 batches")
+    assert grade("17-no-waits", filled).message.startswith("Passed: 12 batches")
 
 
 @each

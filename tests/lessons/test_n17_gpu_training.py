@@ -150,7 +150,7 @@ def test_every_picture_is_drawn():
     hills = draw.error_picture({"a": torch.rand(50), "b": torch.zeros(5)}, "parts")
     assert len(hills.axes) == 2
     for figure in (roof, spread, hills):
-        assert style.picture_png(figure).startswith(PNG)
+        assert style.figure_png(figure).startswith(PNG)
 
 
 def test_it_starts_with_the_notebooks_step():

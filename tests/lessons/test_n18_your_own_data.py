@@ -12,7 +12,7 @@ from mrcnn_lite.datasets.formats import read_source
 from mrcnn_lite.datasets.rle import decode_rle
 from mrcnn_lite.datasets.scan import scan
 from mrcnn_lite.lessons.kit.exercise import find
-from mrcnn_lite.lessons.kit.style import picture_png
+from mrcnn_lite.lessons.kit.style import figure_png
 from mrcnn_lite.lessons.n12_training.pictures import LOSSES
 from mrcnn_lite.lessons.n18_your_own_data import repair_exercise as repair
 from mrcnn_lite.lessons.n18_your_own_data.explorer import (
@@ -36,19 +36,19 @@ each = pytest.mark.parametrize("name", ["18-label-maps", "18-repair"])
 )
 def test_anything_else_gets_an_answer(name, answer):
     assert not find(name).grade(answer).passed
-    assert "Not yet" not in find(name).grade(answer).words
+    assert "Not yet" not in find(name).grade(answer).message
 
 
 def test_what_is_wrong_with_an_annotation_can_be_seen_in_the_answer():
     def keeps_nan(rows, width, height, categories):
         return repair.mend(rows, width, height, categories, "nan")
 
-    words = find("18-repair").grade(keeps_nan).words
+    words = find("18-repair").grade(keeps_nan).message
     assert "annotation 3, [nan, 20, 30, 40], is still there" in words
-    words = find("18-repair").grade(lambda rows, *rest: repair.mend(rows, *rest)[:-1]).words
+    words = find("18-repair").grade(lambda rows, *rest: repair.mend(rows, *rest)[:-1]).message
     assert "annotation 3, [80, 60, 40, 40], is lost; it was good or could be mended" in words
     new = [{"id": 99, "category_id": 1, "bbox": [0, 0, 1, 1]}]
-    words = find("18-repair").grade(lambda rows, *rest: repair.mend(rows, *rest) + new).words
+    words = find("18-repair").grade(lambda rows, *rest: repair.mend(rows, *rest) + new).message
     assert "annotation 99, which was not there before, is still there" in words
 
 
@@ -128,4 +128,4 @@ def test_the_gallery_draws_every_run():
     assert {ax.get_title("left") for ax in fig.axes} == {"a", "b", "c", "d"}
     crosses = [ax.get_title("left") for ax in fig.axes if len(ax.lines) == 3]
     assert crosses == ["b", "c"]
-    assert picture_png(fig)[:4] == b"\x89PNG"
+    assert figure_png(fig)[:4] == b"\x89PNG"

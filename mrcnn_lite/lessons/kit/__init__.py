@@ -23,7 +23,7 @@ def check(name: str, answer: Any) -> None:
         ValueError: if there is no exercise of that name; never because of the answer.
     """
     verdict = find(name).grade(answer)
-    say(verdict.words)
+    say(verdict.message)
     if verdict.passed:
         progress.keep("passed", name, "yes")
     if progress.is_on():

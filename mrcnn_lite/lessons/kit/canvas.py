@@ -1,8 +1,8 @@
-"""A stage: a figure whose scenery is painted once, while its actors are painted for every picture.
+"""A canvas paints a figure's background once, and the artists that move for every frame.
 
 Drawing a whole matplotlib figure costs tenths of a second, most of it for axes, labels and grids
-that do not change. A stage keeps those as pixels and draws only the artists that move, so that a
-slider feels direct.
+that do not change. A canvas keeps those as pixels and draws only what moves, so that a slider feels
+direct.
 """
 
 from collections.abc import Iterable
@@ -15,22 +15,23 @@ from matplotlib.figure import Figure
 
 from .style import encode_png
 
-Actor = TypeVar("Actor", bound=Artist)
+Moving = TypeVar("Moving", bound=Artist)
 
 
-class Stage:
+class Canvas:
     """Paints a figure's background once and its moving artists as often as they change."""
 
-    def __init__(self, fig: Figure):
-        """Take a figure over; its artists are background until `add` makes them actors."""
-        self.canvas = FigureCanvasAgg(fig)
-        self.actors: list[Artist] = []
+    def __init__(self, figure: Figure):
+        """Take a figure over; its artists are background until `add` makes them move."""
+        self.figure = figure
+        self.agg = FigureCanvasAgg(figure)
+        self.artists: list[Artist] = []
         self.background = None
 
-    def add(self, artist: Actor) -> Actor:
-        """Make an artist an actor: drawn at every picture, in the order of adding."""
+    def add(self, artist: Moving) -> Moving:
+        """Draw an artist anew in every frame, in the order of adding."""
         artist.set_animated(True)
-        self.actors.append(artist)
+        self.artists.append(artist)
         self.background = None
         return artist
 
@@ -39,22 +40,21 @@ class Stage:
         return [self.add(artist) for artist in artists]
 
     def repaint(self) -> None:
-        """Forget the stored background, after something that is not an actor was changed."""
+        """Forget the stored background, after something in it was changed."""
         self.background = None
 
     def pixels(self) -> np.ndarray:
-        """The picture as it stands now."""
-        figure = self.canvas.figure
+        """The figure as it stands now."""
         if self.background is None:
-            self.canvas.draw()
-            figure.set_layout_engine("none")  # the axes stay where the first picture put them
-            self.background = self.canvas.copy_from_bbox(figure.bbox)
-        self.canvas.restore_region(self.background)
-        for artist in self.actors:
+            self.agg.draw()
+            self.figure.set_layout_engine("none")  # the axes stay where the first frame put them
+            self.background = self.agg.copy_from_bbox(self.figure.bbox)
+        self.agg.restore_region(self.background)
+        for artist in self.artists:
             if artist.get_visible():
-                figure.draw_artist(artist)
-        return np.asarray(self.canvas.buffer_rgba())[..., :3]
+                self.figure.draw_artist(artist)
+        return np.asarray(self.agg.buffer_rgba())[..., :3]
 
     def png(self) -> bytes:
-        """The picture as it stands now, quickly encoded."""
+        """The figure as it stands now, quickly encoded."""
         return encode_png(np.ascontiguousarray(self.pixels()), level=1)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...draw import colour, paint_instances
 from . import style
-from .canvas import Stage
+from .canvas import Canvas
 
 
 def corners_of(boxes: Tensor) -> np.ndarray:
@@ -42,19 +42,19 @@ def draw_instances(
     return fig
 
 
-class DetectionPicture:
-    """An image on a stage, with objects painted over it and proposals as thin lines."""
+class DetectionImage:
+    """An image on a canvas, with objects painted over it and proposals as thin lines."""
 
-    def __init__(self, stage: Stage, ax: Axes, height: int, width: int):
+    def __init__(self, canvas: Canvas, ax: Axes, height: int, width: int):
         """Put an empty picture on the axes; `draw` fills it."""
         ax.axis("off")
         ax.set(xlim=(0, width), ylim=(height, 0))
         blank = np.zeros((2, 2, 3), np.uint8)
         frame = {"extent": (0, width, height, 0), "interpolation": "antialiased"}
-        self.pixels = stage.add(ax.imshow(blank, **frame))
+        self.pixels = canvas.add(ax.imshow(blank, **frame))
         rim = [withStroke(linewidth=1.5, foreground="black", alpha=0.3)]
         lines = LineCollection([], colors="white", linewidths=0.7, path_effects=rim)
-        self.lines = stage.add(ax.add_collection(lines))
+        self.lines = canvas.add(ax.add_collection(lines))
 
     def draw(self, image: Tensor, detections: dict[str, Any], names: Sequence[str],
              proposals: Tensor | None = None, **options: Any) -> None:  # fmt: skip
@@ -66,19 +66,19 @@ class DetectionPicture:
 class ScoreBars:
     """One bar per detection, and the threshold that it has to reach."""
 
-    def __init__(self, stage: Stage, ax: Axes, most: int):
+    def __init__(self, canvas: Canvas, ax: Axes, most: int):
         """Put empty bars on the axes."""
         ax.set(xlim=(0, 1), ylim=(most - 0.4, -0.6), yticks=[], xlabel="score")
         ax.spines["left"].set_visible(False)
-        self.bars = stage.add_all(ax.barh(range(most), [0] * most, height=0.62))
+        self.bars = canvas.add_all(ax.barh(range(most), [0] * most, height=0.62))
         text = {"va": "center", "fontsize": style.NORMAL}
-        self.words = stage.add_all([ax.text(0.02, i, "", **text) for i in range(most)])
+        self.labels = canvas.add_all([ax.text(0.02, i, "", **text) for i in range(most)])
         line = {"color": style.BLACK, "linestyle": (0, (4, 2)), "linewidth": 1.6}
-        self.threshold = stage.add(ax.axvline(0.5, **line))
+        self.threshold = canvas.add(ax.axvline(0.5, **line))
 
-    def draw(self, scores: Sequence[float], words: Sequence[str], threshold: float) -> None:
+    def draw(self, scores: Sequence[float], labels: Sequence[str], threshold: float) -> None:
         """Set the bars."""
-        for place, (bar, label) in enumerate(zip(self.bars, self.words)):
+        for place, (bar, label) in enumerate(zip(self.bars, self.labels)):
             there = place < len(scores)
             bar.set_visible(there)
             label.set_visible(there)
@@ -87,5 +87,5 @@ class ScoreBars:
                 bar.set_width(scores[place])
                 bar.set_facecolor(colour(place) if shown else style.PALE)
                 bar.set_alpha(0.55 if shown else 1.0)
-                label.set_text(words[place])
+                label.set_text(labels[place])
         self.threshold.set_xdata([threshold, threshold])

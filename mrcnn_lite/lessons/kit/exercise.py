@@ -24,14 +24,14 @@ class Verdict:
     """What a grader says."""
 
     passed: bool
-    words: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer that people give, and the words that lead out of it."""
+    """A wrong answer that people give, and the message that leads out of it."""
 
-    words: str
+    message: str
     function: Any  # the answer itself: a function, or a map where the exercise asks for one
     several: bool = False  # whether it is made of others
 
@@ -53,13 +53,13 @@ class Exercise:
 
 
 def combine(
-    variant: Callable[..., Any], slips: Sequence[tuple[str, dict[str, Any]]], most: int = 3
+    variant: Callable[..., Any], switches: Sequence[tuple[str, dict[str, Any]]], most: int = 3
 ) -> tuple[Mistake, ...]:
     """Mistakes alone and together, for people rarely make only one.
 
     Args:
         variant: the operator with a keyword for each thing that can go wrong.
-        slips: (words, keywords of `variant`), one per thing that can go wrong.
+        switches: (message, keywords of `variant`), one per thing that can go wrong.
         most: how many may come together.
 
     Returns:
@@ -67,12 +67,12 @@ def combine(
     """
     mistakes = []
     for count in range(1, most + 1):
-        for group in itertools.combinations(slips, count):
+        for group in itertools.combinations(switches, count):
             keywords = {key: value for _, change in group for key, value in change.items()}
             if len(keywords) == sum(len(change) for _, change in group):
-                words = "\n   and: ".join(words for words, _ in group)
+                message = "\n   and: ".join(text for text, _ in group)
                 function = functools.partial(variant, **keywords)
-                mistakes.append(Mistake(words, function, several=count > 1))
+                mistakes.append(Mistake(message, function, several=count > 1))
     return tuple(mistakes)
 
 
@@ -147,8 +147,8 @@ def _outcome(function: Callable[..., Any], case: Sequence[Any]) -> Any:
 def _describe_value(answer: Any, right: Tensor) -> str:
     """In what way one answer is not the right one."""
     if isinstance(answer, Exception):
-        words = str(answer).strip().rstrip(".").split("\n")[0]
-        return f"your function raised {type(answer).__name__}: {words}"
+        message = str(answer).strip().rstrip(".").split("\n")[0]
+        return f"your function raised {type(answer).__name__}: {message}"
     numbers = as_numbers(answer)
     if numbers is None:
         return f"your function returned a {type(answer).__name__}, not numbers"
@@ -203,7 +203,7 @@ class FunctionGrader:
         seen = list(zip(cases, answers))[:upto]
         for mistake in self.mistakes:
             if all(self._alike(mistake, case, got) for case, got in seen):
-                return f"Not right yet: {score}\nLikely: {mistake.words}\n{example}"
+                return f"Not right yet: {score}\nLikely: {mistake.message}\n{example}"
         return f"Not right yet: {score}\n{example}"
 
     @staticmethod

@@ -5,12 +5,12 @@ import textwrap
 WIDTH = 79  # columns of the page
 
 
-def wrapped(words: str) -> str:
-    """The words with every long line broken."""
-    lines = [textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in words.splitlines()]
+def wrapped(message: str) -> str:
+    """The message with every long line broken."""
+    lines = [textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in message.splitlines()]
     return "\n".join(lines)
 
 
-def say(words: str) -> None:
-    """Print the words, wrapped."""
-    print(wrapped(words))
+def say(message: str) -> None:
+    """Print a message, wrapped."""
+    print(wrapped(message))

@@ -118,7 +118,7 @@ def few_colours(png: bytes) -> bytes:
     return out.getvalue()
 
 
-def picture_png(fig: Figure) -> bytes:
+def figure_png(fig: Figure) -> bytes:
     """The figure as a PNG of 256 colours."""
     raw = io.BytesIO()
     fig.savefig(raw, dpi=FILE_DPI, facecolor="white", bbox_inches="tight", pad_inches=0.06)
@@ -139,7 +139,7 @@ def show(fig: Figure, *, alt: str, text: str = "") -> None:
     """
     from IPython.display import display  # only notebooks have it
 
-    png = picture_png(fig)
+    png = figure_png(fig)
     width = round(int.from_bytes(png[16:20], "big") * SCREEN_DPI / FILE_DPI)  # PNG's header has it
     data = {
         "image/png": base64.b64encode(png).decode("ascii"),

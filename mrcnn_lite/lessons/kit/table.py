@@ -6,22 +6,22 @@ from matplotlib.collections import LineCollection
 from numpy.typing import ArrayLike
 
 from . import style
-from .canvas import Stage
+from .canvas import Canvas
 from .grid import as_array, decimal
 
 
 class LiveTable:
     """An operator's output as a table, for up to `most` x `most` numbers."""
 
-    def __init__(self, stage: Stage, ax: Axes, title: str, most: int):
+    def __init__(self, canvas: Canvas, ax: Axes, title: str, most: int):
         """Turn axes into a table."""
         ax.set(xlim=(-0.02, 1.02), ylim=(1.02, -0.02), aspect="equal")
         ax.axis("off")
         ax.set_title(title, fontsize=style.NORMAL)
-        self.grid = stage.add(ax.add_collection(LineCollection([], colors=style.GREY)))
-        self.mark = stage.add(ax.plot([], [], color=style.VERMILION, linewidth=2.4)[0])
+        self.grid = canvas.add(ax.add_collection(LineCollection([], colors=style.GREY)))
+        self.mark = canvas.add(ax.plot([], [], color=style.VERMILION, linewidth=2.4)[0])
         centred = {"ha": "center", "va": "center"}
-        self.texts = [stage.add(ax.text(0, 0, "", **centred)) for _ in range(most * most)]
+        self.texts = [canvas.add(ax.text(0, 0, "", **centred)) for _ in range(most * most)]
         self.width_pt = ax.get_position().width * ax.figure.get_figwidth() * 72
 
     def write(self, values: ArrayLike, marked: int | None = None) -> None:

@@ -8,8 +8,8 @@ from torch import Tensor
 from ...datasets import Shapes
 from ...models.inside import Inside
 from ..kit import style
-from ..kit.canvas import Stage
-from ..kit.detections import DetectionPicture, ScoreBars
+from ..kit.canvas import Canvas
+from ..kit.detections import DetectionImage, ScoreBars
 from ..kit.explorer import Explorer, slider, toggle
 
 MOST = 10  # bars in the diagram, and lines of text
@@ -89,9 +89,9 @@ class _Board:
     def __init__(self, image: Tensor):
         _, height, width = image.shape
         fig, axes = style.figure(1, 2, width=8.0, height=4.7, width_ratios=(1.75, 1))
-        self.stage = Stage(fig)
-        self.picture = DetectionPicture(self.stage, axes[0], height, width)
-        self.bars = ScoreBars(self.stage, axes[1], MOST)
+        self.canvas = Canvas(fig)
+        self.picture = DetectionImage(self.canvas, axes[0], height, width)
+        self.bars = ScoreBars(self.canvas, axes[1], MOST)
 
     def draw(self, state: Branches) -> bytes:
         """Draw the branches that the state switches on."""
@@ -109,7 +109,7 @@ class _Board:
             f"{name} {score:.2f}" if state.classes else "?" for name, score in zip(names, scores)
         ]
         self.bars.draw(scores, words, state.threshold)
-        return self.stage.png()
+        return self.canvas.png()
 
 
 def explore_branches(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...ops import box_iou, roi_pool
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider, toggle
 from ..kit.grid import draw_box, draw_cells, frame, move_box, rows_of, write
 from ..kit.table import LiveTable
@@ -37,7 +37,7 @@ class RoIPoolState:
         self.size = 2
         self.stride = 32
         self.overlap = True
-        self.stages: dict[int, _Board] = {}
+        self.boards: dict[int, _Board] = {}
 
     @property
     def box(self) -> list[float]:
@@ -59,9 +59,9 @@ class RoIPoolState:
         cells = IMAGE // self.stride
         windows = windows_of(self.box, self.size, 1 / self.stride, cells, cells)
         output = self.output()
-        if self.stride not in self.stages:
-            self.stages[self.stride] = _Board(self.map()[0, 0].numpy(), self.stride)
-        png = self.stages[self.stride].draw(self.box, windows, output.numpy(), self.overlap)
+        if self.stride not in self.boards:
+            self.boards[self.stride] = _Board(self.map()[0, 0].numpy(), self.stride)
+        png = self.boards[self.stride].draw(self.box, windows, output.numpy(), self.overlap)
         return png, self.describe(windows, output)
 
     def describe(self, windows: Windows, output: Tensor) -> str:
@@ -95,7 +95,7 @@ def _span(cells: tuple[int, int]) -> str:
 
 
 class _Board:
-    """The picture for one stride: the map is scenery, everything else moves."""
+    """The picture for one stride: the map is background, everything else moves."""
 
     def __init__(self, array: np.ndarray, stride: int):
         grid = {"width_ratios": (1.45, 1)}
@@ -104,23 +104,23 @@ class _Board:
         draw_cells(left, array, cell=stride, numbers=stride == COARSEST)
         frame(left, IMAGE, IMAGE, 32, "image px")
         fig.draw_without_rendering()  # settles the layout, so that the table knows its width
-        self.stage = Stage(fig)
+        self.canvas = Canvas(fig)
         blank = np.zeros((*array.shape, 4))
         shade = left.imshow(blank, extent=(0, IMAGE, IMAGE, 0), interpolation="nearest", zorder=2)
-        self.shade = self.stage.add(shade)
-        self.bins = self.stage.add(left.add_collection(LineCollection([], linewidths=1.8)))
-        self.maxima = self.stage.add(left.plot([], [], "o", mfc="none", mec="black", mew=1.6)[0])
-        self.window = self.stage.add(draw_box(left, (0, 0, 1, 1), style.VERMILION, "window"))
-        self.proposal = self.stage.add(draw_box(left, (0, 0, 1, 1), style.BLUE, "proposal"))
+        self.shade = self.canvas.add(shade)
+        self.bins = self.canvas.add(left.add_collection(LineCollection([], linewidths=1.8)))
+        self.maxima = self.canvas.add(left.plot([], [], "o", mfc="none", mec="black", mew=1.6)[0])
+        self.window = self.canvas.add(draw_box(left, (0, 0, 1, 1), style.VERMILION, "window"))
+        self.proposal = self.canvas.add(draw_box(left, (0, 0, 1, 1), style.BLUE, "proposal"))
         self.window.set(linestyle=(0, (4, 2)), linewidth=3)
         self.proposal.set_linewidth(2.8)
-        self.counts = self.stage.add_all(
+        self.counts = self.canvas.add_all(
             write(left, (column + 0.84) * stride, (row + 0.84) * stride, "", fontsize=style.SMALL)
             for row, column in (np.ndindex(array.shape) if stride == COARSEST else ())
         )
         below = {"loc": "upper left", "bbox_to_anchor": (0, -0.1), "ncols": 2}
         left.legend(handles=[self.proposal, self.window], **below)
-        self.table = LiveTable(self.stage, right, "output: the maxima", LARGEST)
+        self.table = LiveTable(self.canvas, right, "output: the maxima", LARGEST)
 
     def draw(self, box: list, windows: Windows, output: np.ndarray, overlap: bool) -> bytes:
         """Draw box, window, bins and the table of maxima."""
@@ -134,7 +134,7 @@ class _Board:
         for text, count in zip(self.counts, counts.flat):
             text.set(text=f"×{count}", visible=bool(overlap and count > 1))
         self.table.write(output)
-        return self.stage.png()
+        return self.canvas.png()
 
     def _draw_bins(self, windows: Windows) -> None:
         boxes = [b for b in bin_boxes(windows, self.stride) if b[2] > b[0] and b[3] > b[1]]

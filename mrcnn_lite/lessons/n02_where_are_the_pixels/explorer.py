@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider
 from ..kit.grid import decimal, pastel
 from .pictures import MARKS, NAMES, Reading, read_along, read_at
@@ -56,7 +56,7 @@ class RulerState:
             self._board = _Board()
         readings = self.readings()
         self._board.move(self, readings)
-        return self._board.stage.png(), self.describe(readings)
+        return self._board.canvas.png(), self.describe(readings)
 
     def describe(self, readings: dict[bool, Reading]) -> str:
         """Both readings in words and numbers."""
@@ -78,7 +78,7 @@ class RulerState:
 
 
 class _Board:
-    """The picture: axes and names are scenery, everything else moves."""
+    """The picture: axes and names are background, everything else moves."""
 
     def __init__(self):
         plan = [["curve"], ["rulers"]]
@@ -92,8 +92,8 @@ class _Board:
         low.text(0, 1.78, "areas", color=style.BLUE, va="bottom")
         low.text(0, 0.68, "points", color=style.VERMILION, va="bottom")
         low.plot([0, IMAGE], [HEIGHTS[False]] * 2, color=style.PALE, lw=2, zorder=0)
-        self.stage = Stage(fig)
-        add, ends = self.stage.add, {"color": style.GREY, "lw": 1}
+        self.canvas = Canvas(fig)
+        add, ends = self.canvas.add, {"color": style.GREY, "lw": 1}
         self.here = [add(ax.axvline(0, **ends)) for ax in (top, low)]
         truth = {"color": style.PALE, "lw": 5, "label": "the curve"}
         self.truth = add(top.plot([], [], **truth)[0])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...ops import roi_align, roi_pool
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, slider, toggle
 from ..kit.grid import draw_box, draw_points, move_box, rows_of
 from ..kit.table import LiveTable
@@ -87,7 +87,7 @@ class RoIAlignState:
         board.show_window(self.box if self.pool_window else None, self.size)
         board.align.write(outputs[0], place)
         board.pool.write(outputs[1], place)
-        return board.stage.png(), self.describe(samples, outputs, cell)
+        return board.canvas.png(), self.describe(samples, outputs, cell)
 
     def describe(self, samples: Samples, outputs: tuple[Tensor, Tensor], cell: Cell) -> str:
         """What the picture says, in words and numbers."""
@@ -114,7 +114,7 @@ class RoIAlignState:
 
 
 class _Board:
-    """The picture: the points of the map are scenery, everything else moves."""
+    """The picture: the points of the map are background, everything else moves."""
 
     def __init__(self, array: np.ndarray):
         self.array = array
@@ -128,8 +128,8 @@ class _Board:
         patches, labels = draw_weights(axes["weights"], cell_of(array, 0.5, 0.5))
         axes["weights"].set_title("weights of the chosen sample", fontsize=style.NORMAL)
         add = self._begin(fig)
-        self.patches = self.stage.add_all(patches)
-        self.labels = self.stage.add_all(labels)
+        self.patches = self.canvas.add_all(patches)
+        self.labels = self.canvas.add_all(labels)
         self.window = add(draw_box(left, (0, 0, 1, 1), style.VERMILION, "RoIPool's window"))
         self.window.set_linestyle((0, (4, 2)))
         inner = LineCollection([], colors=style.BLUE, linewidths=1.2, zorder=4)
@@ -142,13 +142,13 @@ class _Board:
         self.chosen = add(left.plot([], [], "o", ms=9, mfc="none", mec="black", mew=2)[0])
         below = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.1), "ncols": 3}
         left.legend(handles=[self.box, self.window, self.dots], **below)
-        self.align = LiveTable(self.stage, axes["align"], "RoIAlign", LARGEST)
-        self.pool = LiveTable(self.stage, axes["pool"], "RoIPool", LARGEST)
+        self.align = LiveTable(self.canvas, axes["align"], "RoIAlign", LARGEST)
+        self.pool = LiveTable(self.canvas, axes["pool"], "RoIPool", LARGEST)
 
     def _begin(self, fig):
         fig.draw_without_rendering()  # settles the layout, so that the tables know their width
-        self.stage = Stage(fig)
-        return self.stage.add
+        self.canvas = Canvas(fig)
+        return self.canvas.add
 
     def move(self, samples: Samples, place: int, at: tuple[float, float], cell: Cell) -> None:
         """Move the box, its bins, the samples and the chosen cell."""

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider, toggle
 from ..kit.grid import draw_box, frame, move_box, pastel, rows_of
 from ..kit.table import LiveTable
@@ -89,7 +89,7 @@ class RoIZooState:
         self._board.output.write(outputs[0])
         self._board.exact.write(outputs[1])
         self._board.difference.write(outputs[0] - outputs[1])
-        return self._board.stage.png(), self.describe(operator, look, outputs)
+        return self._board.canvas.png(), self.describe(operator, look, outputs)
 
     def describe(self, operator: Operator, look: Look, outputs: tuple[Tensor, Tensor]) -> str:
         """What the picture says, in words and numbers."""
@@ -121,7 +121,7 @@ def _between(side: int) -> np.ndarray:
 
 
 class _Board:
-    """The picture: axes and map are scenery, one per smoothness; the RoI and the bins move."""
+    """The picture: axes and map are background, one per smoothness; the RoI and the bins move."""
 
     def __init__(self, height: int, width: int):
         plan = [["map", "output"], ["map", "exact"], ["map", "difference"]]
@@ -139,18 +139,18 @@ class _Board:
         left.set(xlim=(-1.05, width + 0.05), ylim=(height + 0.05, -1.05))
         left.set(xticks=range(width), yticks=range(height))
         fig.draw_without_rendering()  # settles the layout, so that the tables know their width
-        self.stage = Stage(fig)
-        self.areas = self.stage.add_all(self._area(left, colour) for colour in BINS)
-        self.roi = self.stage.add(draw_box(left, (0, 0, 1, 1), style.BLACK, linewidth=1.6))
-        self.points = self.stage.add_all(
+        self.canvas = Canvas(fig)
+        self.areas = self.canvas.add_all(self._area(left, colour) for colour in BINS)
+        self.roi = self.canvas.add(draw_box(left, (0, 0, 1, 1), style.BLACK, linewidth=1.6))
+        self.points = self.canvas.add_all(
             left.plot([], [], mark, color=colour, mec="black", mew=0.7)[0]
             for colour, mark in zip(BINS, MARKS)
         )
-        self.output = LiveTable(self.stage, axes["output"], "output", 2)
-        self.exact = LiveTable(self.stage, axes["exact"], "exact mean", 2)
-        self.difference = LiveTable(self.stage, axes["difference"], "output - exact mean", 2)
-        self.stage.pixels()
-        self.bare = self.stage.background
+        self.output = LiveTable(self.canvas, axes["output"], "output", 2)
+        self.exact = LiveTable(self.canvas, axes["exact"], "exact mean", 2)
+        self.difference = LiveTable(self.canvas, axes["difference"], "output - exact mean", 2)
+        self.canvas.pixels()
+        self.bare = self.canvas.background
         self.painted: dict[float, Any] = {}
 
     @staticmethod
@@ -166,12 +166,12 @@ class _Board:
             rows, columns = (_between(side) for side in values.shape)
             values = rows @ values @ columns.T  # [N, N]
             self.image.set_data(pastel(values))
-            canvas = self.stage.canvas
+            canvas = self.canvas.agg
             canvas.restore_region(self.bare)
             for layer in self.layers:
                 canvas.figure.draw_artist(layer)
             self.painted[smoothness] = canvas.copy_from_bbox(canvas.figure.bbox)
-        self.stage.background = self.painted[smoothness]
+        self.canvas.background = self.painted[smoothness]
 
     def move(self, look: Look) -> None:
         """Show where the operator looks."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...ops import roi_align, roi_pool
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, slider, toggle
 from ..kit.grid import draw_box, move_box, rows_of
 from ..n01_roi_pool.explorer import article_map
@@ -104,7 +104,7 @@ class RoIGradientsState:
         board.show(weights.numpy(), samples_of(box, *args), edges.numpy())
         board.mark_pool(pooled.numpy() if self.pool_cells else None)
         board.plot(slide, self.shift_x)
-        return board.stage.png(), self.describe(weights, edges, pooled, slide)
+        return board.canvas.png(), self.describe(weights, edges, pooled, slide)
 
     def describe(self, weights: Tensor, edges: Tensor, pooled: Tensor, slide: Slide) -> str:
         """What the picture says, in words and numbers."""
@@ -128,7 +128,7 @@ class RoIGradientsState:
 
 
 class _Board:
-    """The picture: squares and curves' axes are scenery, everything else moves."""
+    """The picture: squares and curves' axes are background, everything else moves."""
 
     def __init__(self, array: np.ndarray):
         plan = [["map", "values"], ["map", "slopes"]]
@@ -144,8 +144,8 @@ class _Board:
         below.set(xlim=(0, FARTHEST), ylim=(-limit, limit), ylabel="slope per px")
         below.set_xlabel("box moved to the right (px)")
         below.axhline(0, color=style.PALE, linewidth=1, zorder=0)
-        self._actors(Stage(fig), left, array.shape)
-        add = self.stage.add
+        self._add_artists(Canvas(fig), left, array.shape)
+        add = self.canvas.add
         dashed = {"color": style.VERMILION, "linestyle": (0, (4, 2)), "drawstyle": "steps-post"}
         self.lines = [
             add(above.plot([], [], label="RoIPool", **dashed)[0]),
@@ -163,9 +163,9 @@ class _Board:
         small = Line2D([], [], **{**RING, "ms": 8}, label=self.pool.get_label())
         left.legend(handles=[self.box, self.dots, small], **below_map)
 
-    def _actors(self, stage: Stage, left: Axes, shape: tuple[int, int]) -> None:
+    def _add_artists(self, canvas: Canvas, left: Axes, shape: tuple[int, int]) -> None:
         """Everything on the map that moves, from the bottom up."""
-        self.stage, add = stage, stage.add
+        self.canvas, add = canvas, canvas.add
         corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
         places = [corners + (column, row) for row, column in np.ndindex(*shape)]
         self.squares = add(left.add_collection(PolyCollection(places)))  # faster than imshow

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...ops import assign_levels, box_iou
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider
 from ..kit.grid import draw_box, move_box
 from .pictures import COLOURS, LEVELS, draw_rules
@@ -109,15 +109,15 @@ class _Board:
         bars.set_xticks(range(len(STRIDES)), names)
         sizes = torch.tensor(SIZES, dtype=torch.float32)
         draw_rules(rules, SIZES, {rule: levels_of(sizes, rule).tolist() for rule in RULES})
-        self.stage = Stage(fig)
-        add = self.stage.add
+        self.canvas = Canvas(fig)
+        add = self.canvas.add
         self.grid = add(near.add_collection(LineCollection([], colors=style.PALE, lw=1)))
         self.window = add(draw_box(near, (0, 0, 1, 1), style.BLACK, "RoIPool's window"))
         self.window.set(linestyle=(0, (4, 2)), linewidth=1.4)
         self.box = add(draw_box(near, (0, 0, 1, 1), style.BLUE, "box"))
-        self.bars = self.stage.add_all(bars.bar(range(4), [0] * 4, width=0.7))
+        self.bars = self.canvas.add_all(bars.bar(range(4), [0] * 4, width=0.7))
         label = {"ha": "center", "va": "bottom"}
-        self.values = self.stage.add_all([bars.text(k, 0, "", **label) for k in range(4)])
+        self.values = self.canvas.add_all([bars.text(k, 0, "", **label) for k in range(4)])
         self.line = add(rules.axvline(100, color=style.BLACK, linewidth=1, alpha=0.7))
         self.dot = add(rules.plot([], [], "o", color=style.BLACK, mec="white", ms=9, zorder=7)[0])
         near.legend(handles=[self.box, self.window], loc="upper left",
@@ -147,7 +147,7 @@ class _Board:
         shown = min(max(state.size, SIZES[0]), SIZES[-1])
         self.line.set_xdata([shown, shown])
         self.dot.set_data([shown], [RULES.index(state.rule)])
-        return self.stage.png()
+        return self.canvas.png()
 
 
 def explore_pyramid(**settings: float) -> Explorer:

@@ -12,7 +12,7 @@ from ...models.anchors import AnchorGenerator
 from ...models.matching import match
 from ...ops import box_iou
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.detections import corners_of
 from ..kit.explorer import Explorer, choice, slider, toggle
 from ..kit.grid import write
@@ -89,7 +89,7 @@ class AnchorMatching:
             most = max(len(target["boxes"]) for _, target in self.scenes)
             self._board = _Board(self.scene[0].shape[-2:], most)
         self._board.move(self, found)
-        return self._board.stage.png(), self.describe(found)
+        return self._board.canvas.png(), self.describe(found)
 
     def describe(self, found: Match) -> str:
         """What the picture says, in words and numbers."""
@@ -138,17 +138,17 @@ class _Board:
         ]
         lines = [right.axvline(0, color=style.BLACK, ls=ls, lw=1.4) for ls in (":", "-")]
         right.legend(handles=dots, loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=3)
-        self.stage = Stage(fig)
-        add = self.stage.add
+        self.canvas = Canvas(fig)
+        add = self.canvas.add
         blank = faded(torch.ones(3, 2, 2))
         frame = {"extent": (0, width, height, 0), "interpolation": "antialiased"}
         self.pixels = add(left.imshow(blank, **frame))
         left.set(xlim=(-8, width + 8), ylim=(height + 8, -8))
-        self.ignored, self.positive, self.objects, self.missed = self.stage.add_all(
+        self.ignored, self.positive, self.objects, self.missed = self.canvas.add_all(
             [ignored, positive, objects, missed]
         )
         self.numbers = [add(write(left, 0, 0, str(n), weight="bold")) for n in range(most)]
-        self.lines, self.dots = self.stage.add_all(lines), self.stage.add_all(dots)
+        self.lines, self.dots = self.canvas.add_all(lines), self.canvas.add_all(dots)
         look = {"ha": "right", "color": style.VERMILION, "fontsize": style.SMALL}
         look["bbox"] = {"fc": "white", "ec": "none", "pad": 1}
         words = "no positive anchor"

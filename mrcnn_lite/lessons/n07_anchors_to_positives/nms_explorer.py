@@ -8,7 +8,7 @@ from torch import Tensor
 from ...datasets import Shapes
 from ...ops import box_iou
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, slider
 from ..kit.grid import write
 from .pictures import draw_boxes, draw_scene
@@ -78,7 +78,7 @@ class NMSSteps:
             self._board = _Board(self.image, self.boxes, self.scores, self.order)
         states, by = self.look()
         self._board.move(self, states, by)
-        return self._board.stage.png(), self.describe()
+        return self._board.canvas.png(), self.describe()
 
     def describe(self) -> str:
         """What the picture says: who is kept, who goes, and why."""
@@ -123,8 +123,8 @@ class _Board:
         for line, row in enumerate(order):
             right.text(0.02, line, str(row), va="center")
             right.text(0.17, line, f"{scores[row]:.2f}", va="center")
-        self.stage = Stage(fig)
-        add = self.stage.add
+        self.canvas = Canvas(fig)
+        add = self.canvas.add
         self.frames = [add(draw_boxes(left, box[None], style.GREY)) for box in boxes]
         self.words = [add(right.text(0.36, n, "", va="center")) for n in range(len(boxes))]
 

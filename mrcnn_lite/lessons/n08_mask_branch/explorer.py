@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider
 from .pictures import FASTER, LOGITS, MASK, Block, block_size
 
@@ -119,18 +119,18 @@ class _Picture:
         fig.set_layout_engine("none")
         top.set(xlim=(-0.3, 10.6), ylim=(-1.9, 1.25), aspect="equal")
         top.axis("off")
-        self.stage = Stage(fig)
+        self.canvas = Canvas(fig)
         self._make_blocks(top)
         self.bars = [self._make_bars(left), self._make_bars(right)]
 
     def _make_blocks(self, ax) -> None:
         self.blocks = [Block(ax, colour) for colour in (FASTER, MASK, MASK, MASK, LOGITS)]
         for block in self.blocks:
-            self.stage.add_all(block.faces)
+            self.canvas.add_all(block.faces)
         settings = {"ha": "center", "va": "top", "fontsize": style.SMALL, "linespacing": 1.25}
-        self.labels = [self.stage.add(ax.text(0, 0, "", **settings)) for _ in self.blocks]
+        self.labels = [self.canvas.add(ax.text(0, 0, "", **settings)) for _ in self.blocks]
         settings = {"ha": "center", "va": "center", "fontsize": 15, "color": style.GREY}
-        self.arrows = [self.stage.add(ax.text(0, 0.05, "→", **settings)) for _ in self.blocks]
+        self.arrows = [self.canvas.add(ax.text(0, 0.05, "→", **settings)) for _ in self.blocks]
 
     def _make_bars(self, ax) -> tuple:
         ax.set(xlim=(0, 1.55), ylim=(3.6, -0.6), xticks=[0, 0.5, 1])
@@ -141,7 +141,7 @@ class _Picture:
         bars = ax.barh(range(4), [0] * 4, height=0.62, color=colours, edgecolor=style.GREY, lw=0.8)
         words = [ax.text(0, i, "", va="center", fontsize=style.SMALL) for i in range(4)]
         head = ax.text(0, -0.85, "", va="bottom", fontsize=style.NORMAL)
-        self.stage.add_all([*bars, *words, head])
+        self.canvas.add_all([*bars, *words, head])
         return list(bars), words, head
 
     def draw(self, layers: Sequence[Layer]) -> bytes:
@@ -157,7 +157,7 @@ class _Picture:
                 word.set_text(f"{count:,}" if group else "none")
             name = "weights" if column == "weights" else "multiplications per RoI"
             head.set_text(f"{total:,} {name}")
-        return self.stage.png()
+        return self.canvas.png()
 
     def _draw_blocks(self, layers: Sequence[Layer]) -> None:
         names = ("RoIAlign", "", "deconv", "deconv", "1×1 conv")

@@ -166,7 +166,7 @@ _grade_loss = FunctionGrader(
         "(index 0 is the loss, the rest its gradient)"
     ),
     mistakes=tuple(
-        Mistake(mistake.words, _with_gradient(mistake.function)) for mistake in LOSS_MISTAKES
+        Mistake(mistake.message, _with_gradient(mistake.function)) for mistake in LOSS_MISTAKES
     ),
     praise="loss and gradient are right in {n} batches, the one without positives included.",
 )

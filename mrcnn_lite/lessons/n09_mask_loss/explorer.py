@@ -11,7 +11,7 @@ from torch import Tensor
 from ... import ops
 from ...models.losses import mask_loss
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.cat import CAT, CLASS_NAMES, Scene, cat_scene
 from ..kit.explorer import Explorer, choice, slider, toggle
 from ..kit.grid import draw_box, move_box
@@ -134,9 +134,9 @@ class _Picture:
         fig, ax = style.figure(width=7.6, height=4.0)
         fig.set_layout_engine("none")
         ax.set_position([0.005, 0.03, 0.46, 0.87])
-        self.stage = Stage(fig)
+        self.canvas = Canvas(fig)
         self._draw_scene(ax, scene)
-        self.box = self.stage.add(draw_box(ax, (0, 0, 1, 1), style.VERMILION))
+        self.box = self.canvas.add(draw_box(ax, (0, 0, 1, 1), style.VERMILION))
         self.target = self._panel((0.5, 0.49, 0.22, 0.41), "target")
         self.probability = self._panel((0.76, 0.49, 0.22, 0.41), "")
         self.channels = []
@@ -159,10 +159,10 @@ class _Picture:
 
     def _panel(self, place: tuple, title: str, size: float = style.NORMAL) -> tuple:
         """An image that changes, with a title that changes."""
-        ax = self.stage.canvas.figure.add_axes(place)
+        ax = self.canvas.figure.add_axes(place)
         ax.set(xticks=[], yticks=[])
-        image = self.stage.add(ax.imshow(torch.zeros(2, 2), vmin=0, vmax=1, extent=(0, 1, 1, 0)))
-        words = self.stage.add(ax.text(0, -0.05, title, va="bottom", fontsize=size))
+        image = self.canvas.add(ax.imshow(torch.zeros(2, 2), vmin=0, vmax=1, extent=(0, 1, 1, 0)))
+        words = self.canvas.add(ax.text(0, -0.05, title, va="bottom", fontsize=size))
         return image, words
 
     def draw(self, box: Tensor, lesson: Lesson, competition: str) -> bytes:
@@ -175,7 +175,7 @@ class _Picture:
         shares = _shares(lesson)
         for i, panel in enumerate(self.channels):
             _set(panel, lesson.gradient[i].abs() * cells, f"{CLASS_NAMES[i]}\n{shares[i]:.0%}")
-        return self.stage.png()
+        return self.canvas.png()
 
 
 def _set(panel: tuple, values: Tensor, title: str) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ... import ops
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.cat import inside_cat
 from ..kit.explorer import Explorer, choice, slider
 from ..kit.grid import draw_box, move_box
@@ -129,34 +129,34 @@ class _Picture:
     def __init__(self):
         fig, ax = style.figure(width=7.6, height=3.5)
         fig.set_layout_engine("none")
-        self.stage = Stage(fig)
+        self.canvas = Canvas(fig)
         ax.set_position([0.01, 0.4, 0.2, 0.434])
         self.mask = self._image(ax, "the mask", 1)
         self.probability = self._image(self._axes(0.245), "pasted: probabilities", CANVAS)
         right = self._axes(0.625)
         self.compared = self._image(right, "after the threshold", CANVAS)
         cross = {"linestyle": "", "color": style.BLACK, "markersize": 5}
-        self.extra = self.stage.add(right.plot([], [], marker="+", **cross)[0])
-        self.missing = self.stage.add(right.plot([], [], marker="_", **cross)[0])
+        self.extra = self.canvas.add(right.plot([], [], marker="+", **cross)[0])
+        self.missing = self.canvas.add(right.plot([], [], marker="_", **cross)[0])
         self.boxes = [
-            self.stage.add(draw_box(image.axes, (0, 0, 1, 1), style.VERMILION))
+            self.canvas.add(draw_box(image.axes, (0, 0, 1, 1), style.VERMILION))
             for image in (self.probability, self.compared)
         ]
         dashed = {"linestyle": "--", "linewidth": 1.4}
-        self.window = self.stage.add(
+        self.window = self.canvas.add(
             draw_box(self.probability.axes, (0, 0, 1, 1), "white", **dashed)
         )
         self._legend(fig)
 
     def _axes(self, left: float):
-        return self.stage.canvas.figure.add_axes((left, 0.1, 0.365, 0.793))
+        return self.canvas.figure.add_axes((left, 0.1, 0.365, 0.793))
 
     def _image(self, ax, title: str, side: int):
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=style.NORMAL)
         ax.spines[:].set_visible(True)
         edges = (0, side, side, 0)
-        return self.stage.add(ax.imshow(np.zeros((2, 2)), vmin=0, vmax=1, extent=edges))
+        return self.canvas.add(ax.imshow(np.zeros((2, 2)), vmin=0, vmax=1, extent=edges))
 
     @staticmethod
     def _legend(fig) -> None:
@@ -185,7 +185,7 @@ class _Picture:
         self.window.set_visible(window is not None)
         if window is not None:
             move_box(self.window, window)
-        return self.stage.png()
+        return self.canvas.png()
 
 
 def explore_paste() -> Explorer:

@@ -9,8 +9,8 @@ from torch import Tensor
 from ...datasets import Shapes
 from ...models.inside import Inside
 from ..kit import style
-from ..kit.canvas import Stage
-from ..kit.detections import DetectionPicture
+from ..kit.canvas import Canvas
+from ..kit.detections import DetectionImage
 from ..kit.explorer import Explorer, slider, toggle
 from ..n00_start_here.explorer import stand_in
 from .pictures import FILM_SCORE, MOST_PROPOSALS
@@ -76,9 +76,9 @@ class _Board:
             axes[1].plot(steps, values, line, color=colour, ms=5, label=name)
         axes[1].set(ylim=(-0.02, 1.02), xlabel="step")
         axes[1].legend(loc="upper left", bbox_to_anchor=(0, 1.16))
-        self.stage = Stage(fig)
-        self.picture = DetectionPicture(self.stage, axes[0], height, width)
-        self.mark = self.stage.add(axes[1].axvline(0, color=style.BLACK, lw=1.4))
+        self.canvas = Canvas(fig)
+        self.picture = DetectionImage(self.canvas, axes[0], height, width)
+        self.mark = self.canvas.add(axes[1].axvline(0, color=style.BLACK, lw=1.4))
 
     def draw(
         self, now: Moment, scene: Inside, names: Sequence[str], parts: tuple[bool, bool]
@@ -90,7 +90,7 @@ class _Board:
         options = {"show_boxes": True, "score_threshold": threshold}
         self.picture.draw(scene.image, scene.detections, names, shown, **options)
         self.mark.set_xdata([now.step, now.step])
-        return self.stage.png()
+        return self.canvas.png()
 
 
 def explore_film(

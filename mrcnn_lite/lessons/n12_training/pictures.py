@@ -15,7 +15,7 @@ from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.detections import corners_of
 
 # What a loss is called here, and its line: colour and dashes tell it apart.
@@ -55,15 +55,15 @@ class LossBoard:
         left.grid(axis="y", color=style.PALE, linewidth=0.6)
         right.set(xlim=(0, steps), ylim=(0, 1.05 * rate), xlabel="step", title="learning rate")
         right.set(yticks=[0, rate], yticklabels=["0", f"{rate:.2g}"])
-        for label, colour, dashes in LOSSES.values():  # the actors themselves are not in the legend
+        for label, colour, dashes in LOSSES.values():  # the moving artists are not in the legend
             left.plot([], [], color=colour, linestyle=dashes, label=label)
         left.legend(loc="upper right", ncols=2, handlelength=3)
-        self.stage = Stage(self.figure)
+        self.canvas = Canvas(self.figure)
         self.lines = {
-            name: self.stage.add(left.plot([], [], color=colour, linestyle=dashes)[0])
+            name: self.canvas.add(left.plot([], [], color=colour, linestyle=dashes)[0])
             for name, (_, colour, dashes) in LOSSES.items()
         }
-        self.rate = self.stage.add(right.plot([], [], color=style.BLACK)[0])
+        self.rate = self.canvas.add(right.plot([], [], color=style.BLACK)[0])
 
     def update(self, history: Sequence[dict[str, float]]) -> None:
         """Set the lines."""
@@ -74,7 +74,7 @@ class LossBoard:
 
     def png(self) -> bytes:
         """The picture as it stands now, for a page that is live."""
-        return self.stage.png()
+        return self.canvas.png()
 
 
 def draw_losses(history: Sequence[dict[str, float]]) -> Figure:

@@ -6,7 +6,7 @@ from matplotlib.patches import Rectangle
 
 from ...evaluation.average_precision import RECALLS, THRESHOLDS, match, overlap, sample_precision
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, slider
 
 OBJECTS = torch.tensor([[10.0, 12, 50, 52], [60, 20, 96, 44], [66, 60, 90, 94]])
@@ -72,22 +72,22 @@ class _Board:
             scene.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, color=style.PALE))
         curve.set(xlim=(0, 1), ylim=(-0.03, 1.05), xlabel="recall", title="precision")
         bars.set(xlim=(0.47, 0.98), ylim=(-0.03, 1.05), xlabel="IoU threshold", title="AP")
-        self.stage = Stage(fig)
-        self.boxes = self.stage.add_all(
+        self.canvas = Canvas(fig)
+        self.boxes = self.canvas.add_all(
             [scene.add_patch(Rectangle((0, 0), 1, 1, fill=False, lw=2)) for _ in range(4)]
         )
-        self.names = self.stage.add_all(
+        self.names = self.canvas.add_all(
             [scene.text(0, 0, str(k + 1), fontsize=style.SMALL, va="bottom") for k in range(4)]
         )
         looks = zip(SHOWN.items(), (style.BLUE, style.ORANGE, style.VERMILION), strict=True)
         self.lines = {
-            threshold: self.stage.add(
+            threshold: self.canvas.add(
                 curve.plot([], [], line, color=colour, label=f"IoU {threshold:.2f}")[0]
             )
             for (threshold, line), colour in looks
         }
         curve.legend(loc="lower left")
-        self.dots = self.stage.add(bars.plot([], [], "o-", color=style.BLUE, ms=4)[0])
+        self.dots = self.canvas.add(bars.plot([], [], "o-", color=style.BLUE, ms=4)[0])
 
     def draw(self, boxes: torch.Tensor, right: np.ndarray, curves: np.ndarray) -> bytes:
         """Draw one state: boxes [4, 4], whether each is right at 0.50, curves [10, 101]."""
@@ -99,7 +99,7 @@ class _Board:
         for threshold, line in self.lines.items():
             line.set_data(RECALLS, curves[int(np.argmin(abs(THRESHOLDS - threshold)))])
         self.dots.set_data(THRESHOLDS, curves.mean(axis=1))
-        return self.stage.png()
+        return self.canvas.png()
 
 
 def explore_average_precision() -> Explorer:

@@ -149,7 +149,7 @@ class _LoadGrader:
                 f"map {h} x {w} with {channels} channels"
             ),
             mistakes=tuple(
-                Mistake(m.words, partial(_loaded, m.function), m.several) for m in self.mistakes
+                Mistake(m.message, partial(_loaded, m.function), m.several) for m in self.mistakes
             ),
             praise="{n} loads read the right channels and nothing else.",
         )

@@ -5,7 +5,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider, toggle
 from .traffic import LAYOUTS, Plan, Traffic, predict_traffic
 
@@ -99,8 +99,8 @@ class _Board:
         bars.grid(axis="x", color=style.PALE, linewidth=0.8)
         bars.set_yticks(range(len(BARS)), BARS)
         bars.tick_params(axis="y", length=0, labelsize=style.NORMAL, colors=style.BLACK)
-        self.stage = Stage(fig)
-        add = self.stage.add
+        self.canvas = Canvas(fig)
+        add = self.canvas.add
         self.grid = add(output.add_collection(LineCollection([], colors=style.GREY)))
         self.owned = add(output.add_patch(Rectangle((0, 0), 1, 1, fc=style.BLUE, ec=style.BLACK)))
         note = {"ha": "right", "va": "bottom", "fontsize": style.SMALL}
@@ -135,7 +135,7 @@ class _Board:
             head.set_data([at], [k])
             words.set(x=min(at, MOST / 12), text=f"{_mega(size)} MB")
         self.stems.set_segments(segments)
-        return self.stage.png()
+        return self.canvas.png()
 
 
 def explore_kernel_traffic(**settings: object) -> Explorer:

@@ -231,7 +231,9 @@ def _wrapped(
     mistakes = combine(variant, slips, most=2)
     grader = FunctionGrader(
         right=partial(wrapper, variant),
-        mistakes=tuple(Mistake(m.words, partial(wrapper, m.function), m.several) for m in mistakes),
+        mistakes=tuple(
+            Mistake(m.message, partial(wrapper, m.function), m.several) for m in mistakes
+        ),
         **settings,
     )
     return _WrappedGrader(grader, wrapper, mistakes)

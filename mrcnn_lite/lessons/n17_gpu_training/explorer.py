@@ -3,7 +3,7 @@
 from matplotlib.ticker import NullFormatter
 
 from ..kit import style
-from ..kit.canvas import Stage as Theatre
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider, toggle
 from .pictures import HIGHEST, LOWEST, MACHINES, TERA, Machine, Stage, plain_axes
 from .work import NAMES, SIZE, step_stages
@@ -75,8 +75,8 @@ class _Board:
         times.tick_params(axis="y", length=0, labelsize=style.NORMAL, colors=style.BLACK)
         times.set_xlabel("ms at the bound, computed")
         times.grid(axis="x", color=style.PALE, linewidth=0.7)
-        self.theatre = Theatre(fig)
-        add = self.theatre.add
+        self.canvas = Canvas(fig)
+        add = self.canvas.add
         self.roof = add(roof.plot([], [], color=style.BLACK)[0])
         self.ridge = add(roof.plot([], [], ":", color=style.GREY)[0])
         self.title = add(roof.text(0.03, 0.95, "", transform=roof.transAxes, va="top"))
@@ -104,7 +104,7 @@ class _Board:
             self.bars[k].set_data([1e-3, max(ms, 1e-3)], [k, k])
             self.bars[k].set_color(colour)
             self.words[k].set(x=max(ms, 1e-3) * 1.3, text=f"{ms:.2f}")
-        return self.theatre.png()
+        return self.canvas.png()
 
     def _place(self, k: int, stages: list[Stage], machine: Machine, itemsize: int) -> None:
         """Put one numbered point below the roof; alike ones hang one below the other."""

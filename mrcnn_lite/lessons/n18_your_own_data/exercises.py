@@ -108,7 +108,7 @@ def grade(function: Any) -> Verdict:
     words = f"Not right yet: {len(cases) - len(wrong)} of {len(cases)} maps are right."
     for mistake in MISTAKES:
         if all(_taken(a) == mistake.function(v) for a, v in zip(answers, cases, strict=True)):
-            return Verdict(False, f"{words}\nLikely: {mistake.words}")
+            return Verdict(False, f"{words}\nLikely: {mistake.message}")
     values, answer = cases[wrong[0]], answers[wrong[0]]
     return Verdict(False, f"{words}\nThe first wrong one, [H, W] = {list(values.shape)}: "
                           f"{_difference(answer, convert(values))}")  # fmt: skip

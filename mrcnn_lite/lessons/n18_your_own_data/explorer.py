@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kit import style
-from ..kit.canvas import Stage
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider, toggle
 from ..n12_training.pictures import LOSSES
 
@@ -99,7 +99,7 @@ class _Board:
 
     def __init__(self, steps: int, healthy: list[dict[str, float]]):
         self.figure, axes = style.figure(2, 3, width=8.0, height=4.4, sharex=True)
-        self.stage = Stage(self.figure)
+        self.canvas = Canvas(self.figure)
         self.lines, self.marks, self.pale, self.steps = {}, [], [], steps
         names = {"loss": ("sum of the five", style.BLACK, "-"), **LOSSES}
         for ax, (name, (label, colour, dashes)) in zip(axes.flat, names.items(), strict=True):
@@ -107,10 +107,10 @@ class _Board:
             ax.set(yticks=[0.01, 1, 100], yticklabels=["0.01", "1", "100"])
             ax.minorticks_off()
             (pale,) = ax.plot(*_curve(healthy, name), color=style.PALE, linewidth=4)
-            self.pale.append(self.stage.add(pale))
+            self.pale.append(self.canvas.add(pale))
             line = ax.plot([], [], color=colour, linestyle=dashes)[0]
-            self.lines[name] = self.stage.add(line)
-            self.marks.append(self.stage.add(ax.axvline(0, color=style.GREY, lw=0.8)))
+            self.lines[name] = self.canvas.add(line)
+            self.marks.append(self.canvas.add(ax.axvline(0, color=style.GREY, lw=0.8)))
         for ax in axes[1]:
             ax.set_xlabel("step")
 
@@ -122,7 +122,7 @@ class _Board:
             mark.set_xdata([step, step])
         for pale in self.pale:
             pale.set_visible(beside)
-        return self.stage.png()
+        return self.canvas.png()
 
 
 def _curve(reports: list[dict[str, float]], name: str) -> tuple[np.ndarray, np.ndarray]:

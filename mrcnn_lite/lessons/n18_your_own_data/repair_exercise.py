@@ -106,7 +106,7 @@ def grade(function: Any) -> Verdict:
     for mistake in MISTAKES:
         made = [repr(mistake.function(rows, *rest)) for _, rows in sets]
         if [_repr(answer) for answer in answers] == made:
-            lines.append(f"Likely: {mistake.words}")
+            lines.append(f"Likely: {mistake.message}")
     return Verdict(False, "\n".join([f"Not right yet: {good} of {len(sets)} sets.", *lines]))
 
 

@@ -19,7 +19,7 @@ from ....ops import roi_align, roi_pool
 from ...n01_roi_pool.pictures import windows_of
 from ...n03_roi_align.pictures import samples_of
 from ..grid import rows_of
-from ..style import picture_png
+from ..style import figure_png
 from .maps import named_maps
 from .still import explorer_picture
 
@@ -148,7 +148,7 @@ class RoIExplorer(anywidget.AnyWidget):
         windows = windows_of(self.box, self.size, scale, *features.shape)
         samples = samples_of(self.box, self.size, scale, self.sampling_ratio, self.aligned)
         roi = [corner * scale for corner in self.box]
-        return picture_png(explorer_picture(features, roi, windows, samples, self.outputs()))
+        return figure_png(explorer_picture(features, roi, windows, samples, self.outputs()))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         """The live view where it can live, else the picture, else the numbers."""
