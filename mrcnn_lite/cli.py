@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -31,7 +31,8 @@ from .training.run import PRECISIONS
 from .training.validation import validation_losses
 
 VALIDATION_IMAGES = 32  # of drawn shapes
-# What a user can mend: these end in one sentence, everything else in a traceback.
+BAR = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"
+# What a user can put right: these end in one sentence, everything else in a traceback.
 MISTAKES = (
     ValueError,
     FloatingPointError,
@@ -47,11 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
         return options.run(options) or 0
     except ProcessRaisedException as error:
         # The traceback of a training process, as text; its last line is the error.
-        kind, _, words = str(error).strip().splitlines()[-1].partition(": ")
+        kind, _, message = str(error).strip().splitlines()[-1].partition(": ")
         kinds = {mistake.__name__ for mistake in (*MISTAKES, *OSError.__subclasses__())}
         if kind.split(".")[-1] not in kinds:
             raise
-        print(f"mrcnn_lite {options.command}: {words}", file=sys.stderr)
+        print(f"mrcnn_lite {options.command}: {message}", file=sys.stderr)
         return 2
     except MISTAKES as error:
         print(f"mrcnn_lite {options.command}: {error}", file=sys.stderr)
@@ -96,10 +97,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", type=Path, help="also write the figures here")
     sub.set_defaults(run=run_evaluate)
 
-    sub = commands.add_parser("predict", help="draw detections on pictures")
+    sub = commands.add_parser("predict", help="draw detections on images")
     sub.add_argument("--weights", type=Path, required=True)
     sub.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    sub.add_argument("--out", type=Path, required=True, help="folder for the drawn pictures")
+    sub.add_argument("--out", type=Path, required=True, help="folder for the drawn images")
     sub.add_argument("--score", type=float, default=0.5, help="draw detections from this score on")
     sub.set_defaults(run=run_predict)
     for sub in commands.choices.values():
@@ -146,32 +147,30 @@ def run_train(options: argparse.Namespace) -> None:
 def _train_process(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    dataset = open_data(options.data, exclude=options.hold_out)
     device = pick_device(options.device)
     fast = _can_be_fast(options, device)
-    config = _with_options(fit_config(PRESETS[options.preset](), dataset), options)
+    held_out = _held_out(options)
+    dataset = open_data(options.data, exclude=options.hold_out)
+    config = fit_config(_with_options(PRESETS[options.preset](), options), dataset)
     run = (FastRun if fast else TrainingRun)(config, dataset.class_names, options.seed, device)
     if options.compile:
         compile_parts(run.model)
     if options.resume:
         run.load(options.out)
     batches = training_batches(config, dataset, run.seed, device if fast else None)
-    with tqdm(total=100, disable=rank() != 0, unit="%", bar_format=_BAR) as bar:
+    with tqdm(total=100, disable=rank() != 0, unit="%", bar_format=BAR) as bar:
 
         def show(step: int, progress: float, report: dict[str, float]) -> None:
             bar.update(min(100.0, 100 * progress) - bar.n)
             bar.set_postfix_str(f"step {step}, loss {report['loss']:.3f}", refresh=False)
 
-        train(
-            run,
-            batches,
-            options.out,
-            options.steps,
-            options.seconds,
-            show,
-            options.save_every,
-            _validation(run, options),
-        )
+        def validate(step: int) -> dict[str, float] | None:
+            if held_out is None or step % options.validate_every:
+                return None
+            return validation_losses(run.model, held_out)
+
+        length = options.steps, options.seconds
+        train(run, batches, options.out, *length, show, options.save_every, validate)
     if rank() == 0:
         pace = run.steps * config.training.batch_size / max(run.seconds, 1e-9)
         print(f"{run.steps} steps in {run.seconds:.0f} s, {pace:.1f} images/s; {options.out}")
@@ -198,29 +197,19 @@ def _with_options(config: Config, options: argparse.Namespace) -> Config:
     return config.with_(image={"channels_last": False}) if options.no_channels_last else config
 
 
-def _validation(
-    run: TrainingRun, options: argparse.Namespace
-) -> Callable[[int], dict[str, float] | None] | None:
-    """Losses on held-out images every so many steps; of photographs, those of --hold-out.
+def _held_out(options: argparse.Namespace) -> Sequence | None:
+    """What --validate-every measures: drawn shapes, or the images of --hold-out.
 
     Raises:
-        ValueError: photographs of which none is held out.
+        ValueError: a data set in files of which no image is held out.
     """
     if not options.validate_every:
         return None
     shapes = options.data == "shapes"
     if not shapes and not options.hold_out:
-        raise ValueError("--validate-every needs --hold-out: which photographs to keep for it")
+        raise ValueError("--validate-every needs --hold-out: which images to keep for it")
     indices = None if shapes else options.hold_out
-    dataset = open_data(options.data, held_out=True, indices=indices, images=VALIDATION_IMAGES)
-
-    def validate(step: int) -> dict[str, float] | None:
-        return None if step % options.validate_every else validation_losses(run.model, dataset)
-
-    return validate
-
-
-_BAR = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"
+    return open_data(options.data, held_out=True, indices=indices, images=VALIDATION_IMAGES)
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -254,7 +243,7 @@ def _evaluate_process(options: argparse.Namespace) -> None:
 
 
 def run_predict(options: argparse.Namespace) -> None:
-    """Write one PNG per picture with boxes, classes, scores and masks."""
+    """Write one PNG per image with boxes, classes, scores and masks."""
     from PIL import Image
 
     from .datasets.images import read_image
@@ -267,11 +256,11 @@ def run_predict(options: argparse.Namespace) -> None:
     for path in options.images:
         image = read_image(path) / 255  # [3, H, W] in 0..1
         with torch.inference_mode():
-            found = {key: v.cpu() for key, v in model([image.to(device)])[0].items()}
+            detections = {key: v.cpu() for key, v in model([image.to(device)])[0].items()}
         target = options.out / f"{path.stem}.png"
-        painted = paint_instances(image, found, class_names, score_threshold=options.score)
+        painted = paint_instances(image, detections, class_names, score_threshold=options.score)
         Image.fromarray(painted).save(target)
-        count = int((found["scores"] >= options.score).sum())
+        count = int((detections["scores"] >= options.score).sum())
         print(f"{path.name}: {count} objects with a score of {options.score} or more; {target}")
 
 

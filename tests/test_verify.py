@@ -201,8 +201,8 @@ def test_a_healthy_set_is_counted_with_notes(tmp_path):
     ]
     report = scan(read_source(write(tmp_path, data)))
     assert report.faults == []
-    assert report.images == 2 and report.objects == {"square": 3}
-    assert (report.crowds, report.empty, report.clipped) == (1, 1, 1)
+    assert len(report.data["images"]) == 2 and report.objects == {"square": 3}
+    assert report.clipped == 1
     assert report.areas == (10, 16) and report.sides == (8, 10)
     text = describe(report)
     for words in (
@@ -210,7 +210,10 @@ def test_a_healthy_set_is_counted_with_notes(tmp_path):
         "square 3",
         "cut off",
         "crowd",
-        "without an object: 1 (circle)",
+        "images without an object: 1",
+        "crowd regions: 1",
+        "segmentations over the border: 1",
+        "classes without an object: 1 (circle)",
         "repeat",
     ):
         assert words in text, words

@@ -57,13 +57,17 @@ def loader(
             f"batch_size={batch_size}, start={start}, rank={rank}, world_size={world_size}"
         )
     for step in itertools.count(start):
-        first = (step * world_size + rank) * batch_size
-        samples = []
+        first, samples = (step * world_size + rank) * batch_size, []
         for position in range(first, first + batch_size):
-            image, target = without_crowds(*dataset[_index(position, len(dataset), seed)])
-            if transform is not None:
-                image, target = transform(image, target, sample_generator(seed, position))
-            samples.append((image, target))
+            epoch, index = divmod(position, len(dataset))
+            if len(dataset) <= LONG:
+                index = _order(epoch, len(dataset), seed)[index]
+            samples.append(dataset[index])
+        samples = [without_crowds(image, target) for image, target in samples]
+        if transform is not None:
+            for row, (image, target) in enumerate(samples):
+                generator = sample_generator(seed, first + row)
+                samples[row] = transform(image, target, generator)
         yield collate(samples)
 
 
@@ -87,13 +91,7 @@ def sample_generator(seed: int, position: int) -> Generator:
     return torch.Generator().manual_seed((seed * _MIX + position) % 2**63)
 
 
-def _index(position: int, count: int, seed: int) -> int:
-    """Which sample stands at a position of the endless order."""
-    epoch, within = divmod(position, count)
-    return within if count > LONG else _order(epoch, count, seed)[within]
-
-
 @lru_cache(maxsize=4)
 def _order(epoch: int, count: int, seed: int) -> list[int]:
-    """The order of one pass."""
+    """The order of one pass over a data set."""
     return torch.randperm(count, generator=sample_generator(seed + 1, epoch)).tolist()

@@ -127,14 +127,13 @@ class CocoDataset:
         }
 
     def _check_files(self) -> None:
-        missing = [
-            image for image in self.images if not (self.image_folder / image["file_name"]).is_file()
-        ]
+        folder = self.image_folder
+        missing = [image for image in self.images if not (folder / image["file_name"]).is_file()]
         if missing:
             raise ValueError(
                 f"{self.path}: {len(missing)} of {len(self.images)} images are missing; the first "
                 f"is image {missing[0]['id']}, file_name = {missing[0]['file_name']!r} in "
-                f"{self.image_folder}; give image_folder, or restore the file"
+                f"{folder}; give image_folder, or restore the file"
             )
 
 
@@ -155,12 +154,9 @@ def _without_faults(source: Source, folder: Path, repair: bool) -> tuple[dict, l
 
 
 def _choose(count: int, indices: Iterable[int] | None, exclude: Iterable[int] | None) -> list[int]:
-    chosen = list(range(count)) if indices is None else sorted(set(indices))
-    dropped = set() if exclude is None else set(exclude)
+    chosen = set(range(count) if indices is None else indices)
+    dropped = set(() if exclude is None else exclude)
     for name, values in (("indices", chosen), ("exclude", dropped)):
-        wrong = [index for index in values if not 0 <= index < count]
-        if wrong:
-            raise ValueError(
-                f"{name}: {wrong[0]} is not one of the {count} images (0..{count - 1})"
-            )
-    return [index for index in chosen if index not in dropped]
+        for wrong in sorted(values - set(range(count)))[:1]:
+            raise ValueError(f"{name}: {wrong} is not one of the {count} images (0..{count - 1})")
+    return sorted(chosen - dropped)

@@ -43,26 +43,11 @@ class Report:
     areas: tuple[int, ...] = ()
 
     @property
-    def images(self) -> int:
-        """Number of images."""
-        return len(self.data["images"])
-
-    @property
     def objects(self) -> Counter[str]:
         """Number per class, crowd regions not among them."""
         names = {category["id"]: category["name"] for category in self.data["categories"]}
         rows = self.data["annotations"]
         return Counter(names[row["category_id"]] for row in rows if not row.get("iscrowd"))
-
-    @property
-    def crowds(self) -> int:
-        """Number of crowd regions."""
-        return sum(1 for row in self.data["annotations"] if row.get("iscrowd"))
-
-    @property
-    def empty(self) -> int:
-        """Number of images without an annotation."""
-        return self.images - len({row["image_id"] for row in self.data["annotations"]})
 
 
 def scan(

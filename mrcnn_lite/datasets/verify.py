@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .faults import Fault, counted, refuse, short
+from .faults import Fault, counted, refuse
 from .formats import REPORT, read_source
 from .images import read_image
 from .masks import mask_boxes, segmentation_to_mask
@@ -23,9 +23,6 @@ def verify(path: str | Path, attribute: str | None = None) -> list[Fault]:
     Args:
         path, attribute: As `formats.read_source` takes them.
 
-    Returns:
-        The faults; an empty list means that training can read everything.
-
     Raises:
         ValueError: When there is nothing that can be read.
     """
@@ -33,14 +30,9 @@ def verify(path: str | Path, attribute: str | None = None) -> list[Fault]:
 
 
 def describe(report: Report) -> str:
-    """Write a report in words.
+    """Write a report in words: every fault on a line of its own, then their number per kind.
 
-    Args:
-        report: Of `scan`.
-
-    Returns:
-        Every fault on a line of its own, then their number per kind; then numbers and notes, which
-        do not count what has a fault.
+    Numbers and notes follow; they do not count what has a fault.
     """
     lines = [str(fault) for fault in report.faults]
     kinds = Counter((fault.kind, fault.fix) for fault in report.faults)
@@ -56,7 +48,9 @@ def describe(report: Report) -> str:
         objects = ", ".join(f"{name} {count}" for name, count in numbers.most_common(20))
         more = f" and {len(numbers) - 20} more classes" if len(numbers) > 20 else ""
         without = "without them " if kinds else ""
-        lines.append(f"{without}{report.images} images, sides of {low} to {high} pixels")
+        lines.append(
+            f"{without}{len(report.data['images'])} images, sides of {low} to {high} pixels"
+        )
         low, high = report.areas
         lines.append(f"{numbers.total()} objects of {low} to {high} pixels: {objects}{more}")
     return "\n".join([*lines, *(f"note: {note}" for note in _notes(report))])
@@ -65,19 +59,20 @@ def describe(report: Report) -> str:
 def _notes(report: Report) -> list[str]:
     """What is unusual but no fault."""
     names, objects = [row["name"] for row in report.data["categories"]], report.objects
-    rows = Counter(
-        short((row["image_id"], row["category_id"], row.get("bbox"))) + str(row["segmentation"])
-        for row in report.data["annotations"]
-    )
+    rows = report.data["annotations"]
+    empty = len(report.data["images"]) - len({row["image_id"] for row in rows})
+    crowds = sum(1 for row in rows if row.get("iscrowd"))
+    same = ("image_id", "category_id", "bbox", "segmentation")
+    twice = len(rows) - len({hash(str([row.get(field) for field in same])) for row in rows})
     unused = [name for name in names if not objects[name]]
-    same = [name for name, number in Counter(names).items() if number > 1]
+    shared = [name for name, number in Counter(names).items() if number > 1]
     notes = (
-        (report.empty, "images without an object", "(training takes them as they are)"),
-        (report.crowds, "crowd regions", "(training leaves them out, evaluation ignores them)"),
+        (empty, "images without an object", "(training takes them as they are)"),
+        (crowds, "crowd regions", "(training leaves them out, evaluation ignores them)"),
         (report.clipped, "segmentations over the border", "(what is outside is cut off)"),
-        (rows.total() - len(rows), "annotations that repeat another one of their image", ""),
+        (twice, "annotations that repeat another one of their image", ""),
         (len(unused), "classes without an object", "(" + ", ".join(unused[:10]) + ")"),
-        (len(same), "class names with several ids", "(" + ", ".join(same[:10]) + ")"),
+        (len(shared), "class names with several ids", "(" + ", ".join(shared[:10]) + ")"),
     )
     return [f"{what}: {number} {remark}".strip() for number, what, remark in notes if number]
 
