@@ -1,8 +1,7 @@
 """The exercises of notebook 02: a map read at a place of the image, boxes of three conventions."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,43 +20,75 @@ def _right_sample(values: Tensor, x: float, stride: float, aligned: bool) -> Ten
     return bilinear(values[None, None], torch.zeros_like(position), position)[0]
 
 
-@dataclass(frozen=True)
-class _SampleWay:
-    """A switch for everything that people get wrong; the defaults are right."""
-
-    shift: Callable[[bool], float] = lambda aligned: 0.5 if aligned else 0.0
-    pixel: bool = False
-    unscaled: bool = False
-    base: Callable[[float], int] | None = None  # one element instead of a mixture
-    mirror: bool = False
-    left: str = "clamp"
-    right: bool = True
+# What people get wrong, each as one switch; these are the right values.
+SAMPLE_RIGHT: dict[str, Any] = {
+    "half": lambda aligned: 0.5 if aligned else 0.0,
+    "unit": lambda stride: 1,  # of the half, in elements
+    "scale": lambda stride: stride,
+    "left": "clamp",
+    "right": True,
+    "pick": None,  # one element instead of a mixture
+    "mirror": False,
+}
 
 
 def _sample_variant(
-    values: Tensor, x: float, stride: float, aligned: bool, **changes: Any
+    values: Tensor, x: float, stride: float, aligned: bool, **switches: Any
 ) -> Tensor:
-    """One reading as somebody with these `_SampleWay` switches would write it."""
-    way = _SampleWay(**changes)
-    last = len(values) - 1
-    if way.pixel:
-        position = (x - (0.5 if aligned else 0.0)) / stride
-    else:
-        position = (x if way.unscaled else x / stride) - way.shift(aligned)
-    if way.left == "zero" and not 0 <= position <= last:
+    """One reading with some of `SAMPLE_RIGHT` changed."""
+    how = SAMPLE_RIGHT | switches
+    last, left = len(values) - 1, how["left"]
+    position = x / how["scale"](stride) - how["half"](aligned) / how["unit"](stride)
+    if left == "zero" and not 0 <= position <= last:
         return values.new_zeros(())
-    if way.left == "clamp":
-        position = max(position, 0.0)
-    if way.right:
-        position = min(position, float(last))
-    if way.base is not None:
-        return values[min(way.base(position), last)]
-    low = max(math.floor(position), 0) if way.left == "extend" else math.floor(position)
-    fraction = position - low
-    low = max(low, 0) if way.left == "index" else low
-    fraction = 1 - fraction if way.mirror else fraction
-    high = min(low + 1, last) if way.right else low + 1
+    position = max(position, 0.0) if left == "clamp" else position
+    position = min(position, float(last)) if how["right"] else position
+    if how["pick"]:
+        return values[min(how["pick"](position), last)]
+    low = math.floor(position)
+    fraction = position - (max(low, 0) if left == "extend" else low)
+    low = low if left == "wrap" else max(low, 0)
+    high = min(low + 1, last) if how["right"] else low + 1
+    low, high = (high, low) if how["mirror"] else (low, high)
     return (1 - fraction) * values[low] + fraction * values[high]
+
+
+SAMPLE_MISTAKES = {
+    "`aligned` is ignored: with True the middle of element 0 lies at 0.5, so take 0.5 off.": {
+        "half": lambda _: 0.0
+    },
+    "the half is always taken off; with aligned=False element 0 lies at 0.": {
+        "half": lambda _: 0.5
+    },
+    "the half is taken off twice; a middle is half an element away from a border, not one.": {
+        "half": lambda aligned: 1.0 if aligned else 0.0
+    },
+    "the half goes the wrong way: from image to map it is taken off, not added.": {
+        "half": lambda aligned: -0.5 if aligned else 0.0
+    },
+    "the two values of `aligned` are exchanged: it is True that takes the half off.": {
+        "half": lambda aligned: 0.0 if aligned else 0.5
+    },
+    "this takes off half an image pixel; it is half an element of the map, so divide first.": {
+        "unit": lambda stride: stride
+    },
+    "x is in image px; divide it by the stride.": {"scale": lambda _: 1},
+    "the place is rounded to one element; mix the two neighbours.": {"pick": round},
+    "only the element before the place counts here; mix it with the next one.": {
+        "pick": math.floor
+    },
+    "the weights are mirrored: the nearer element must get the larger one.": {"mirror": True},
+    "left of the first middle the index is -1, and Python takes the last element: clamp to 0.": {
+        "left": "wrap"
+    },
+    "left of the first middle the index is clamped but its weight is not: clamp the position.": {
+        "left": "extend"
+    },
+    "the index is moved onto the map only after the weight was taken from it: move the "
+    "position, then take its floor.": {"left": "index"},
+    "beyond the outermost elements this is 0; the nearest element counts there.": {"left": "zero"},
+    "at the right end there is no next element: clamp to the last one.": {"right": False},
+}
 
 
 def _places() -> Iterator[tuple[Any, ...]]:
@@ -80,82 +111,24 @@ def _places() -> Iterator[tuple[Any, ...]]:
         yield values, round(element * stride, 2), stride, k % 2 == 1
 
 
-SAMPLE_SLIPS = (
-    (
-        "`aligned` is ignored: with True the middle of element 0 lies at 0.5, so take 0.5 off.",
-        {"shift": lambda _: 0.0},
-    ),
-    (
-        "the half is always taken off; with aligned=False element 0 lies at 0.",
-        {"shift": lambda _: 0.5},
-    ),
-    (
-        "the half is taken off twice; a middle is half an element away from a border, not one.",
-        {"shift": lambda aligned: 1.0 if aligned else 0.0},
-    ),
-    (
-        "the half goes the wrong way: from image to map it is taken off, not added.",
-        {"shift": lambda aligned: -0.5 if aligned else 0.0},
-    ),
-    (
-        "the two values of `aligned` are exchanged: it is True that takes the half off.",
-        {"shift": lambda aligned: 0.0 if aligned else 0.5},
-    ),
-    (
-        "this takes off half an image pixel; it is half an element of the map, so divide first.",
-        {"pixel": True},
-    ),
-    ("x is in image px; divide it by the stride.", {"unscaled": True}),
-    ("the place is rounded to one element; mix the two neighbours.", {"base": round}),
-    (
-        "only the element before the place counts here; mix it with the next one.",
-        {"base": math.floor},
-    ),
-    ("the weights are mirrored: the nearer element must get the larger one.", {"mirror": True}),
-    (
-        "left of the first middle the index is -1, and Python takes the last element: clamp to 0.",
-        {"left": "wrap"},
-    ),
-    (
-        "left of the first middle the index is clamped but its weight is not: clamp the position.",
-        {"left": "extend"},
-    ),
-    (
-        "the index is moved onto the map only after the weight was taken from it: move the "
-        "position, then take its floor.",
-        {"left": "index"},
-    ),
-    (
-        "beyond the outermost elements this is 0; the nearest element counts there.",
-        {"left": "zero"},
-    ),
-    ("at the right end there is no next element: clamp to the last one.", {"right": False}),
-)
-
-
-def _right_half_open(boxes: Tensor, form: str) -> Tensor:
+def _half_open(
+    boxes: Tensor,
+    form: str,
+    kind: str = "corner",
+    turn: bool = False,
+    coco: tuple[int, int] = (0, 0),
+    inclusive: tuple[int, int] = (0, 1),
+    voc: tuple[int, int] = (-1, 0),
+) -> Tensor:
+    """Half-open boxes; the keywords say, for each form, what is added to both corners."""
     first, second = boxes[:, :2], boxes[:, 2:]  # [N, 2] each
-    if form == "coco":
-        return torch.cat([first, first + second], 1)  # [N, 4]
-    if form == "inclusive":
-        return torch.cat([first, second + 1], 1)  # [N, 4]
-    return torch.cat([first - 1, second], 1)  # [N, 4]
-
-
-def _half_open_variant(boxes: Tensor, form: str, **changes: Any) -> Tensor:
-    """The conversion with other rules: for each form what is added to both corners."""
-    way = {"coco": (0, 0), "inclusive": (0, 1), "voc": (-1, 0), "kind": "corner", "turn": False}
-    way |= changes
-    first, second = boxes[:, :2], boxes[:, 2:]  # [N, 2] each
-    if form == "coco" and way["kind"] == "corner":
+    if form == "coco" and kind == "corner":
         second = first + second
-    elif form == "coco" and way["kind"] == "centre":
+    elif form == "coco" and kind == "centre":
         first, second = first - second / 2, first + second / 2
-    low, high = way[form]
-    first, second = first + low, second + high
-    if way["turn"]:
-        first, second = first.flip(1), second.flip(1)
-    return torch.cat([first, second], 1)  # [N, 4]
+    low, high = {"coco": coco, "inclusive": inclusive, "voc": voc}[form]
+    corners = [first + low, second + high]
+    return torch.cat([corner.flip(1) if turn else corner for corner in corners], 1)  # [N, 4]
 
 
 def _boxes() -> Iterator[tuple[Any, ...]]:
@@ -170,42 +143,29 @@ def _boxes() -> Iterator[tuple[Any, ...]]:
             yield torch.cat([first + (form == "voc"), second], 1), form  # [N, 4]
 
 
-HALF_OPEN_SLIPS = (
-    ("coco: the last two numbers are width and height, not a corner.", {"kind": "as corner"}),
-    ("coco: x and y are the upper left corner, not the middle.", {"kind": "centre"}),
-    (
-        "coco: x + w - 1 is the last pixel of the box; a half-open box ends behind it, at x + w.",
-        {"coco": (0, -1)},
-    ),
-    ("coco: a width needs no + 1; x + w is where the box ends.", {"coco": (0, 1)}),
-    (
-        "inclusive: the last pixel belongs to the box, and it ends one further: + 1.",
-        {"inclusive": (0, 0)},
-    ),
-    (
-        "inclusive: only the end moves; the first pixel begins at its own index.",
-        {"inclusive": (1, 1)},
-    ),
-    (
-        "inclusive: this widens the box on both sides; only its end lies one further.",
-        {"inclusive": (-1, 1)},
-    ),
-    ("voc: pixels are counted from 1 there, and both ends belong to the box.", {"voc": (0, 0)}),
-    (
-        "voc: all four numbers count from 1, but the last pixel belongs to the box: "
-        "- 1 and + 1 at its end cancel.",
-        {"voc": (-1, -1)},
-    ),
-    (
-        "voc: this counts from 0; the first pixel of a row is number 1 there.",
-        {"voc": (0, 1)},
-    ),
-    (
-        "voc: the box is one pixel too long; counting from 1 has used up the + 1.",
-        {"voc": (-1, 1)},
-    ),
-    ("x and y are exchanged.", {"turn": True}),
-)
+HALF_OPEN_MISTAKES = {
+    "coco: the last two numbers are width and height, not a corner.": {"kind": "as corner"},
+    "coco: x and y are the upper left corner, not the middle.": {"kind": "centre"},
+    "coco: x + w - 1 is the last pixel of the box; a half-open box ends behind it, at x + w.": {
+        "coco": (0, -1)
+    },
+    "coco: a width needs no + 1; x + w is where the box ends.": {"coco": (0, 1)},
+    "inclusive: the last pixel belongs to the box, and it ends one further: + 1.": {
+        "inclusive": (0, 0)
+    },
+    "inclusive: only the end moves; the first pixel begins at its own index.": {
+        "inclusive": (1, 1)
+    },
+    "inclusive: this widens the box on both sides; only its end lies one further.": {
+        "inclusive": (-1, 1)
+    },
+    "voc: pixels are counted from 1 there, and both ends belong to the box.": {"voc": (0, 0)},
+    "voc: all four numbers count from 1, but the last pixel belongs to the box: "
+    "- 1 and + 1 at its end cancel.": {"voc": (-1, -1)},
+    "voc: this counts from 0; the first pixel of a row is number 1 there.": {"voc": (0, 1)},
+    "voc: the box is one pixel too long; counting from 1 has used up the + 1.": {"voc": (-1, 1)},
+    "x and y are exchanged.": {"turn": True},
+}
 
 
 _grade_sample = FunctionGrader(
@@ -214,17 +174,17 @@ _grade_sample = FunctionGrader(
     describe=lambda values, x, stride, aligned: (
         f"{len(values)} elements, x = {x} px, stride {stride}, aligned={aligned}"
     ),
-    mistakes=combine(_sample_variant, SAMPLE_SLIPS, most=2),
+    mistakes=combine(_sample_variant, SAMPLE_MISTAKES.items(), most=2),
     praise="{n} places agree, under both models, the ends of the map included.",
     tiers=(INSIDE,),
 )
 
 
 _grade_half_open = FunctionGrader(
-    right=_right_half_open,
+    right=_half_open,
     cases=_boxes,
     describe=lambda boxes, form: f'form "{form}", first box {boxes[0].int().tolist()}',
-    mistakes=combine(_half_open_variant, HALF_OPEN_SLIPS, most=2),
+    mistakes=combine(_half_open, HALF_OPEN_MISTAKES.items(), most=2),
     praise="{n} sets of boxes agree, in all three forms.",
     tiers=(SETS, 2 * SETS),
 )

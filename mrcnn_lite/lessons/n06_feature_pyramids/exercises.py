@@ -1,8 +1,7 @@
 """The exercises of notebook 06: the level of a box, and RoIAlign on all levels of a pyramid."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,73 +19,46 @@ def _right_levels(boxes: Tensor, k_min: int, k_max: int) -> Tensor:
     return assign_levels(boxes, k_min, k_max) + k_min  # [R]
 
 
-def _root(width: Tensor, height: Tensor) -> Tensor:
-    return (width * height).sqrt()
+# What people get wrong, each as one switch; these are the right values.
+LEVEL_RIGHT: dict[str, Any] = {
+    "size": lambda width, height: (width * height).sqrt(),
+    "log": torch.log2,
+    "rounding": torch.floor,
+    "base": 4,
+    "low": True,
+    "high": True,
+    "counted": False,  # from the finest level
+}
 
 
-@dataclass(frozen=True)
-class _LevelWay:
-    """A switch for everything that people get wrong; the defaults are right."""
-
-    size: Callable[[Tensor, Tensor], Tensor] = _root
-    log: Callable[[Tensor], Tensor] = torch.log2
-    rounding: Callable[[Tensor], Tensor] = torch.floor
-    early: bool = False
-    base: int = 4
-    low: bool = True
-    high: bool = True
-    counted: bool = False
-
-    def __call__(self, boxes: Tensor, k_min: int, k_max: int) -> Tensor:
-        """The level of each box, Tensor[R] int64."""
-        width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(1)
-        steps = self.log(self.size(width, height) / 224)  # [R]
-        if self.early:
-            level = self.base + self.rounding(steps)
-        else:
-            level = self.rounding(self.base + steps)
-        level = level.clamp(k_min if self.low else None, k_max if self.high else math.inf)
-        return (level - (k_min if self.counted else 0)).long()
+def _level_variant(boxes: Tensor, k_min: int, k_max: int, **switches: Any) -> Tensor:
+    """The level rule with some of `LEVEL_RIGHT` changed."""
+    how = LEVEL_RIGHT | switches
+    width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(1)  # [R] both
+    level = how["base"] + how["rounding"](how["log"](how["size"](width, height) / 224))  # [R]
+    level = level.clamp(k_min if how["low"] else None, k_max if how["high"] else math.inf)
+    return (level - (k_min if how["counted"] else 0)).long()
 
 
-def _level_variant(boxes: Tensor, k_min: int, k_max: int, **changes: Any) -> Tensor:
-    """The level rule as somebody with these `_LevelWay` switches would write it."""
-    return _LevelWay(**changes)(boxes, k_min, k_max)
-
-
-LEVEL_SLIPS: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "the level is rounded to the nearest; the paper rounds down. (Matterport's code rounds.)",
-        {"rounding": torch.round},
-    ),
-    ("the level is rounded up; the equation has a floor.", {"rounding": torch.ceil}),
-    (
-        "the logarithm is cut off towards zero (int, trunc or long) before 4 is added. Below 224 "
-        "px it is negative, and floor goes down: use floor.",
-        {"rounding": torch.trunc, "early": True},
-    ),
-    ("there is no lower limit: a small box stays at k_min.", {"low": False}),
-    ("there is no upper limit: a large box stays at k_max.", {"high": False}),
-    (
-        "the square root is missing: 224 px is a length, so take the root of the area.",
-        {"size": lambda width, height: width * height},
-    ),
-    ("only the width is used; the equation takes the root of w times h.", {"size": lambda w, _: w}),
-    (
-        "only the height is used; the equation takes the root of w times h.",
-        {"size": lambda _, h: h},
-    ),
-    (
-        "the longer side is used; the equation takes the root of w times h.",
-        {"size": torch.maximum},
-    ),
-    (
-        "this is the natural logarithm; a level is a factor of two, so take log2.",
-        {"log": torch.log},
-    ),
-    ("the 4 is missing: a box of 224 px goes to level 4.", {"base": 0}),
-    ("the levels are counted from the finest; return their numbers, 2 for P2.", {"counted": True}),
-)
+LEVEL_MISTAKES = {
+    "the level is rounded to the nearest; the paper rounds down. (Matterport's code rounds.)": {
+        "rounding": torch.round
+    },
+    "the level is rounded up; the equation has a floor.": {"rounding": torch.ceil},
+    "the logarithm is cut off towards zero (int, trunc or long) before 4 is added. Below 224 "
+    "px it is negative, and floor goes down: use floor.": {"rounding": torch.trunc},
+    "there is no lower limit: a small box stays at k_min.": {"low": False},
+    "there is no upper limit: a large box stays at k_max.": {"high": False},
+    "the square root is missing: 224 px is a length, so take the root of the area.": {
+        "size": torch.mul
+    },
+    "only the width is used; the equation takes the root of w times h.": {"size": lambda w, _: w},
+    "only the height is used; the equation takes the root of w times h.": {"size": lambda _, h: h},
+    "the longer side is used; the equation takes the root of w times h.": {"size": torch.maximum},
+    "this is the natural logarithm; a level is a factor of two, so take log2.": {"log": torch.log},
+    "the 4 is missing: a box of 224 px goes to level 4.": {"base": 0},
+    "the levels are counted from the finest; return their numbers, 2 for P2.": {"counted": True},
+}
 
 
 def _level_cases() -> Iterator[tuple[Any, ...]]:
@@ -113,104 +85,73 @@ def _right_pyramid(features: list[Tensor], boxes: Tensor, size: int, strides: li
     return multiscale_roi_align(batch, [boxes], (height, width), size, 2, aligned=False)
 
 
-@dataclass(frozen=True)
-class _PyramidWay:
-    """A switch for everything that people get wrong; the defaults are right."""
-
-    level: _LevelWay = _LevelWay()
-    stride: str = "own"
-    finest: int | None = None
-    between: bool = False  # P2 and P5, whatever the strides
-    order: str = "rows"
-    from_coarsest: bool = False
-    aligned: bool = False
-    ratio: int = 2
-
-    def scale(self, strides: list[int], place: int) -> float:
-        """Elements per pixel that the learner takes for this level."""
-        if self.stride == "finest":
-            return 1 / strides[0]
-        if self.stride == "coarsest":
-            return 1 / strides[-1]
-        if self.stride == "number":
-            return 1 / 2 ** (2 + place)
-        return 1.0 if self.stride == "none" else 1 / strides[place]
+# What people get wrong, each as one switch; these are the right values.
+PYRAMID_RIGHT: dict[str, Any] = {
+    "level": {},  # switches of the level rule
+    "finest": None,  # number of the finest level
+    "between": False,  # P2 and P5, whatever the strides
+    "reverse": False,
+    "scale": lambda strides, index: 1 / strides[index],
+    "aligned": False,
+    "ratio": 2,
+    "scatter": lambda out, rows, pooled: out.index_copy(0, rows, pooled),
+}
 
 
 def _pyramid_variant(
-    features: list[Tensor], boxes: Tensor, size: int, strides: list[int], **changes: Any
+    features: list[Tensor], boxes: Tensor, size: int, strides: list[int], **switches: Any
 ) -> Tensor:
-    """Multi-level RoIAlign as somebody with these `_PyramidWay` switches would write it."""
-    way = _PyramidWay(**changes)
+    """RoIAlign on all levels with some of `PYRAMID_RIGHT` changed."""
+    how = PYRAMID_RIGHT | switches
     k_min, k_max = (round(math.log2(stride)) for stride in (strides[0], strides[-1]))
-    k_min, k_max = (2, 5) if way.between else (k_min, k_max)
-    place = way.level(boxes, k_min, k_max) - (k_min if way.finest is None else way.finest)  # [R]
-    if not way.between and (place.min() < 0 or place.max() >= len(features)):
+    k_min, k_max = (2, 5) if how["between"] else (k_min, k_max)
+    index = _level_variant(boxes, k_min, k_max, **how["level"]) - (how["finest"] or k_min)  # [R]
+    if not how["between"] and (index.min() < 0 or index.max() >= len(features)):
         raise IndexError("no such level")
-    if way.from_coarsest:
-        place = len(features) - 1 - place
-    groups, pooled = [], []
-    for l, feature in enumerate(features):
-        rows = torch.nonzero(place == l)[:, 0]
-        rois, scale = [boxes[rows]], way.scale(strides, l)
-        options = {"sampling_ratio": way.ratio, "aligned": way.aligned}
-        pooled.append(roi_align(feature[None], rois, size, scale, **options))
-        groups.append(rows)
-    out, order = torch.cat(pooled), torch.cat(groups)  # [R, C, P, P], [R]
-    if way.order == "levels":
-        return out
-    if way.order == "twice":
-        return out[order]
-    rows = out.new_zeros(len(boxes), *out.shape[1:])  # [R, C, P, P]
-    rows[order] = out  # a box whose level does not exist keeps its zeros
-    return rows
-
-
-def _through(**change: Any) -> dict[str, Any]:
-    """A mistake in the level rule, as a mistake of the whole."""
-    return {"level": _LevelWay(**change)}
+    index = len(features) - 1 - index if how["reverse"] else index
+    rows = [torch.nonzero(index == l)[:, 0] for l in range(len(features))]
+    pooled = [
+        roi_align(f[None], [boxes[r]], size, how["scale"](strides, l), how["ratio"], how["aligned"])
+        for l, (f, r) in enumerate(zip(features, rows))
+    ]
+    out = boxes.new_zeros(len(boxes), *pooled[0].shape[1:])  # [R, C, P, P]
+    # A box whose level does not exist keeps its zeros.
+    return how["scatter"](out, torch.cat(rows), torch.cat(pooled))
 
 
 BETWEEN = (
     "the levels are held between 2 and 5, as in the notebook's own function. Here the list may "
     "begin later and end earlier: its limits are the log2 of the first and the last stride"
 )
-
-
-SLIPS: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "the answers stand in the order of the levels; row i of the output belongs to box i. "
-        "Write each level's answers to the rows its boxes came from.",
-        {"order": "levels"},
-    ),
-    (
-        "the order of the levels is applied once more and not undone: the answer of box rows[i] "
-        "belongs to row rows[i].",
-        {"order": "twice"},
-    ),
-    (
-        "one stride, the finest, is used for all levels: each level has its own.",
-        {"stride": "finest"},
-    ),
-    (
-        "one stride, the coarsest, is used for all levels: each level has its own.",
-        {"stride": "coarsest"},
-    ),
-    ("the boxes are px of the image; give roi_align 1 / stride of the level.", {"stride": "none"}),
-    (
-        "the finest level is taken for P2, also where it is not: its number is log2(strides[0]).",
-        {"finest": 2},
-    ),
-    (f"{BETWEEN}.", {"between": True}),
-    (
-        f"{BETWEEN}; the stride of a map comes from the list, too.",
-        {"between": True, "stride": "number"},
-    ),
-    ("the levels are taken in reverse: features[0] is the finest.", {"from_coarsest": True}),
-    ("aligned is True; this exercise, as torchvision, has aligned=False.", {"aligned": True}),
-    ("there is one sample per bin; the exercise asks for sampling_ratio 2.", {"ratio": 1}),
-    *[(words, _through(**change)) for words, change in LEVEL_SLIPS if "counted" not in change],
-)
+PYRAMID_MISTAKES = {
+    "the answers stand in the order of the levels; row i of the output belongs to box i. "
+    "Write each level's answers to the rows its boxes came from.": {
+        "scatter": lambda out, rows, pooled: pooled
+    },
+    "the order of the levels is applied once more and not undone: the answer of box rows[i] "
+    "belongs to row rows[i].": {"scatter": lambda out, rows, pooled: pooled[rows]},
+    "one stride, the finest, is used for all levels: each level has its own.": {
+        "scale": lambda strides, _: 1 / strides[0]
+    },
+    "one stride, the coarsest, is used for all levels: each level has its own.": {
+        "scale": lambda strides, _: 1 / strides[-1]
+    },
+    "the boxes are px of the image; give roi_align 1 / stride of the level.": {
+        "scale": lambda strides, _: 1.0
+    },
+    "the finest level is taken for P2, also where it is not: its number is log2(strides[0]).": {
+        "finest": 2
+    },
+    f"{BETWEEN}.": {"between": True},
+    f"{BETWEEN}; the stride of a map comes from the list, too.": {
+        "between": True,
+        "scale": lambda _, index: 1 / 2 ** (2 + index),
+    },
+    "the levels are taken in reverse: features[0] is the finest.": {"reverse": True},
+    "aligned is True; this exercise, as torchvision, has aligned=False.": {"aligned": True},
+    "there is one sample per bin; the exercise asks for sampling_ratio 2.": {"ratio": 1},
+    **{text: {"level": how} for text, how in LEVEL_MISTAKES.items() if "counted" not in how},
+}
 
 
 def _pyramids() -> Iterator[tuple[Any, ...]]:
@@ -232,20 +173,14 @@ def _pyramids() -> Iterator[tuple[Any, ...]]:
         yield features, boxes[torch.randperm(ROIS, generator=generator)], 1 + k % 3, strides
 
 
-def _describe_levels(boxes: Tensor, k_min: int, k_max: int) -> str:
-    (x1, y1, x2, y2), count = boxes[0].tolist(), len(boxes)
-    return f"{count} boxes, the first {x2 - x1:.1f} x {y2 - y1:.1f} px, levels {k_min} to {k_max}"
-
-
-def _describe_pyramid(features: list[Tensor], boxes: Tensor, size: int, strides: list[int]) -> str:
-    return f"{len(boxes)} boxes, strides {strides}, size {size}"
-
-
 _grade_levels = FunctionGrader(
     right=_right_levels,
     cases=_level_cases,
-    describe=_describe_levels,
-    mistakes=combine(_level_variant, LEVEL_SLIPS, most=2),
+    describe=lambda boxes, k_min, k_max: (
+        f"{len(boxes)} boxes, the first {boxes[0, 2] - boxes[0, 0]:.1f} x "
+        f"{boxes[0, 3] - boxes[0, 1]:.1f} px, levels {k_min} to {k_max}"
+    ),
+    mistakes=combine(_level_variant, LEVEL_MISTAKES.items(), most=2),
     praise="{n} sets of boxes agree, both limits and exact powers of two included.",
 )
 
@@ -253,8 +188,10 @@ _grade_levels = FunctionGrader(
 _grade_pyramid = FunctionGrader(
     right=_right_pyramid,
     cases=_pyramids,
-    describe=_describe_pyramid,
-    mistakes=combine(_pyramid_variant, SLIPS, most=2),
+    describe=lambda features, boxes, size, strides: (
+        f"{len(boxes)} boxes, strides {strides}, size {size}"
+    ),
+    mistakes=combine(_pyramid_variant, PYRAMID_MISTAKES.items(), most=2),
     praise="{n} pyramids agree, each box in its own row, also where P3 or P4 is the finest.",
 )
 
