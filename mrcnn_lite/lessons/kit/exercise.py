@@ -9,7 +9,7 @@ import functools
 import importlib
 import itertools
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ class Exercise:
 
 
 def combine(
-    variant: Callable[..., Any], switches: Sequence[tuple[str, dict[str, Any]]], most: int = 3
+    variant: Callable[..., Any], switches: Collection[tuple[str, dict[str, Any]]], most: int = 3
 ) -> tuple[Mistake, ...]:
     """Mistakes alone and together, for people rarely make only one.
 

@@ -67,11 +67,14 @@ def test_levels_without_the_small_number_and_in_any_form_pass(form):
 
 
 def test_two_mistakes_at_once():
-    words = {change: text for text, kwargs in pyramid.LEVEL_SLIPS for change in kwargs}
+    words = {change: text for text, kwargs in pyramid.LEVEL_MISTAKES.items() for change in kwargs}
     function = functools.partial(pyramid._level_variant, low=False, base=0)
     verdict = find("06-level").grade(function).message
     assert f"Likely: {words['low']}" in verdict and f"and: {words['base']}" in verdict
-    both = {"order": "levels", "stride": "finest"}
+    both = {
+        "scatter": lambda out, rows, pooled: pooled,
+        "scale": lambda strides, index: 1 / strides[0],
+    }
     verdict = find("06-pyramid").grade(functools.partial(pyramid._pyramid_variant, **both)).message
     assert "Likely: the answers stand in the order of the levels" in verdict
     assert "and: one stride, the finest" in verdict

@@ -27,10 +27,18 @@ from mrcnn_lite.lessons.n02_where_are_the_pixels.pictures import read_along, rea
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def test_the_right_variants_are_right():
+def test_the_right_variant_is_right():
     """The mistakes differ from the truth by their switch only."""
     assert find("02-sample").grade(pixels._sample_variant).passed
-    assert find("02-half-open").grade(pixels._half_open_variant).passed
+
+
+@pytest.mark.parametrize(
+    ("form", "box"), [("coco", [3, 7, 3, 1]), ("inclusive", [3, 7, 5, 7]), ("voc", [4, 8, 6, 8])]
+)
+def test_half_open_by_hand(form, box):
+    """Columns 3, 4 and 5 of row 7."""
+    half_open = pixels._half_open(torch.tensor([box], dtype=torch.float32), form)
+    assert half_open.tolist() == [[3, 7, 6, 8]]
 
 
 @pytest.mark.parametrize("name", ["02-sample", "02-half-open"])
@@ -42,14 +50,14 @@ def test_an_error_is_no_known_mistake(name):
 def test_help_comes_one_difficulty_at_a_time():
     """No half and no clamp: the half is named first, the ends of the map wait."""
     variant = pixels._sample_variant
-    function = functools.partial(variant, shift=lambda _: 0.0, right=False)
+    function = functools.partial(variant, half=lambda _: 0.0, right=False)
     words = find("02-sample").grade(function).message
     assert "`aligned` is ignored" in words
     assert "and:" not in words
 
 
 def test_two_mistakes_at_once():
-    function = functools.partial(pixels._sample_variant, mirror=True, pixel=True)
+    function = functools.partial(pixels._sample_variant, mirror=True, unit=lambda stride: stride)
     words = find("02-sample").grade(function).message
     assert "half an image pixel" in words
     assert "and: the weights are mirrored" in words

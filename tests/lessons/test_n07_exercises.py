@@ -12,27 +12,30 @@ from test_exercises import broken
 
 from mrcnn_lite import ops
 from mrcnn_lite.lessons.kit.exercise import find
-from mrcnn_lite.lessons.n07_anchors_to_positives import exercises as matcher
-from mrcnn_lite.lessons.n07_anchors_to_positives import nms_exercise as nms
+from mrcnn_lite.lessons.n07_anchors_to_positives import exercises as anchors
 
-MODULES = {"07-nms": nms, "07-matcher": matcher}
-each = pytest.mark.parametrize("name", MODULES)
+VARIANTS = {"07-nms": anchors._nms_variant, "07-matcher": anchors._matcher_variant}
+each = pytest.mark.parametrize("name", VARIANTS)
 
 
 @each
 def test_the_right_variant_is_right(name):
     """The mistakes differ from the truth by their switch only."""
-    assert find(name).grade(MODULES[name]._variant).passed
+    assert find(name).grade(VARIANTS[name]).passed
 
 
 @each
 def test_there_is_enough(name):
-    assert len(MODULES[name].SLIPS) >= 4
+    assert len(find(name).known) >= 4
     assert 2 <= len(find(name).hints) <= 4
 
 
 def test_two_mistakes_at_once():
-    both = functools.partial(nms._variant, strikes=">=", give="mask")
+    both = functools.partial(
+        anchors._nms_variant,
+        strikes=torch.ge,
+        give=lambda rows, boxes, *_: torch.isin(torch.arange(len(boxes)), rows),
+    )
     words = find("07-nms").grade(both).message
     assert "suppress with >" in words
     assert "and: this is a mask" in words
@@ -69,7 +72,7 @@ def test_an_answer_of_the_right_shape_is_not_enough():
 
 def test_cases_of_suppression_hold_what_they_promise():
     ties = exact = empty = 0
-    for boxes, scores, threshold in nms._cases():
+    for boxes, scores, threshold in anchors._crowds():
         right = ops.nms(boxes, scores, threshold)
         assert right.tolist() == torchvision.ops.nms(boxes, scores, threshold).tolist()
         ties += len(scores.unique()) < len(scores)
@@ -84,12 +87,12 @@ def test_cases_of_matching_hold_what_they_promise():
     """Where every object is within reach, torchvision's matcher gives the right answer."""
     theirs = torchvision.models.detection._utils.Matcher
     reached = exact = 0
-    for objects, anchors, high, low in matcher._cases():
-        iou = ops.box_iou(objects, anchors)
+    for objects, boxes, high, low in anchors._images():
+        iou = ops.box_iou(objects, boxes)
         exact += bool((iou.amax(0) == low).any()) and bool((iou.amax(0) == high).any())
         if (iou.amax(1) > 0).all():
             reached += 1
-            right = matcher._right(objects, anchors, high, low)
+            right = anchors._right_matches(objects, boxes, high, low)
             assert torch.equal(right, theirs(high, low, True)(iou))
-    assert 0 < reached < matcher.CASES
+    assert 0 < reached < anchors.IMAGES
     assert exact > 5
