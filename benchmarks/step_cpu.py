@@ -136,13 +136,13 @@ def first_losses(config: Config, images: list[Tensor], targets: list[dict]) -> l
     ours, theirs = MaskRCNN(config), torchvision_twin(config)
     theirs.load_state_dict(ours.state_dict())
     drawn: list[Tensor] = []
-    random = ours.keys
+    random = ours.sampler.priorities
 
     def keys(shape: tuple[int, ...], device: torch.device) -> Tensor:
         drawn.append(random(shape, device))
         return drawn[-1]
 
-    ours.keys = keys
+    ours.sampler.priorities = keys
     mine = make_step(ours, images, targets, torch.channels_last)()
     share_sample(theirs, config, drawn, [len(target["boxes"]) for target in targets])
     return [mine, make_step(theirs, images, targets, torch.contiguous_format)()]

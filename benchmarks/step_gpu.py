@@ -81,13 +81,13 @@ def gate(stage: Stage) -> list[Row]:
     ours, theirs = twins(stage, torch.float64)
     images, targets = make_batch(stage, 2, torch.float64)
     drawn: list[Tensor] = []
-    random = ours.keys
+    random = ours.sampler.priorities
 
     def keys(shape: tuple[int, ...], device: torch.device) -> Tensor:
         drawn.append(random(shape, device))
         return drawn[-1]
 
-    ours.keys = keys
+    ours.sampler.priorities = keys
     with torch.no_grad():
         mine = losses(ours.train(), images, targets)
         share_sample(theirs, ours.config, drawn, [len(t["boxes"]) for t in targets])

@@ -27,8 +27,8 @@ from .training import (
 )
 from .training.distributed import DeadProcess, rank
 from .training.fast import FastRun, compile_parts
+from .training.loop import validation_losses
 from .training.run import PRECISIONS
-from .training.validation import validation_losses
 
 VALIDATION_IMAGES = 32  # of drawn shapes
 BAR = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"

@@ -15,11 +15,11 @@ from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.datasets.batches import loader
 from mrcnn_lite.models import load_weights
+from mrcnn_lite.models.matching import image_priorities
 from mrcnn_lite.training import TrainingRun, launch
 from mrcnn_lite.training.checkpoint import load_checkpoint
 from mrcnn_lite.training.distributed import rank, world_size
 from mrcnn_lite.training.loop import images_per_process
-from mrcnn_lite.training.run import image_keys
 
 SHAPES = Shapes(None, seed=1)
 ROOT = Path(__file__).parent.parent
@@ -168,11 +168,11 @@ def test_a_dead_process_ends_the_run_and_resume_goes_on(tmp_path, processes):
 def test_keys_belong_to_the_image_and_not_to_its_batch():
     """An image draws the same numbers in any process and with any padding."""
     cpu = torch.device("cpu")
-    whole = image_keys(3, 5, 0)
+    whole = image_priorities(3, 5, 0)
     first, second = whole((4, 50), cpu), whole((4, 9), cpu)
-    part = image_keys(3, 5, 2)
+    part = image_priorities(3, 5, 2)
     assert torch.equal(part((2, 70), cpu)[:, :50], first[2:])
     assert torch.equal(part((2, 9), cpu), second[2:])
     assert len({round(float(v), 6) for v in torch.cat([first, second], 1)[:, 0]}) == 4
     assert not torch.equal(first[:, :9], second)
-    assert not torch.equal(image_keys(3, 6, 0)((4, 50), cpu), first)
+    assert not torch.equal(image_priorities(3, 6, 0)((4, 50), cpu), first)

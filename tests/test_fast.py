@@ -10,12 +10,12 @@ import torch
 from mrcnn_lite.cli import main
 from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.models import MaskRCNN, recorded, roi_heads
+from mrcnn_lite.models import MaskRCNN, cuda_graph, variants
+from mrcnn_lite.models.cuda_graph import GraphedCallable
 from mrcnn_lite.models.detector import Detector
-from mrcnn_lite.models.matching import random_keys
-from mrcnn_lite.models.recorded import Recorded
+from mrcnn_lite.models.matching import random_priorities
 from mrcnn_lite.training import TrainingRun
-from mrcnn_lite.training.fast import FastRun, KeysInPlace, OneSize, compile_parts
+from mrcnn_lite.training.fast import FastRun, PaddingByOrientation, StaticPriorities, compile_parts
 
 SHAPES = Shapes(None, seed=1)
 SMALL = lite(6).with_(
@@ -58,7 +58,7 @@ BATCHES = [
 def runs(config):
     """A plain and a fast run that pad alike."""
     plain, fast = (kind(config, SHAPES.class_names) for kind in (TrainingRun, FastRun))
-    plain.model.processes = OneSize(config.image)
+    plain.model.padding = PaddingByOrientation(config.image)
     return plain, fast
 
 
@@ -87,7 +87,7 @@ def test_with_all_sizes_static_they_are_equal_in_float64():
         targets = [{**target, "boxes": target["boxes"].double()} for target in targets]
         one = [image.double() for image in images], targets
         want = plain.step(one, step / 5)
-        with mock.patch.object(roi_heads, "skips_padding", return_value=False):
+        with mock.patch.object(variants, "wants_static_shapes", return_value=True):
             found = fast.step(one, step / 5)
         assert found == pytest.approx(want, rel=1e-9) and want["loss_mask"] > 0
     for a, b in zip(plain.model.parameters(), fast.model.parameters(), strict=True):
@@ -96,7 +96,7 @@ def test_with_all_sizes_static_they_are_equal_in_float64():
 
 def test_a_fast_run_goes_on_from_a_plain_checkpoint(tmp_path):
     plain = TrainingRun(SMALL, SHAPES.class_names)
-    plain.model.processes = OneSize(SMALL.image)
+    plain.model.padding = PaddingByOrientation(SMALL.image)
     plain.step(BATCHES[0], 0.0)
     plain.save(tmp_path)
     fast = FastRun(SMALL, SHAPES.class_names)
@@ -124,20 +124,20 @@ def test_what_the_fast_step_cannot_do_is_said():
 
 
 def test_padding_by_orientation():
-    size = OneSize(SMALL.image).largest
+    size = PaddingByOrientation(SMALL.image)
     assert size((60, 90)) == size((64, 65)) == (64, 96)
     assert size((70, 64)) == (96, 64) and size((90, 80)) == (96, 96)
     assert size((64, 200)) == (64, 200)  # larger than the network resizes to: never cut
 
 
 def test_keys_stay_in_place_and_are_those_of_the_source():
-    keys, cpu = KeysInPlace(), torch.device("cpu")
+    keys, cpu = StaticPriorities(), torch.device("cpu")
     places = []
     for seed in (1, 2):
-        keys.draw(random_keys(torch.Generator().manual_seed(seed)))
+        keys.draw(random_priorities(torch.Generator().manual_seed(seed)))
         keys.rewind()
         drawn = [keys((2, 5), cpu), keys((3,), cpu)]
-        wanted = random_keys(torch.Generator().manual_seed(seed))
+        wanted = random_priorities(torch.Generator().manual_seed(seed))
         assert all(torch.equal(d, wanted(tuple(d.shape), cpu)) for d in drawn)
         places.append([d.data_ptr() for d in drawn])
     assert places[0] == places[1]
@@ -171,13 +171,13 @@ def test_recording_follows_the_protocol_and_leaves_running_statistics_alone():
         "graph": lambda graph, pool, capture_error_mode: contextlib.nullcontext(),
     }
     fake = SimpleNamespace(**names)
-    step = Recorded(function, [torch.zeros(3)], model)
+    step = GraphedCallable(function, [torch.zeros(3)], model)
     assert step.graph is None and not calls  # on a CPU nothing is recorded
     assert step(torch.ones(3)).tolist() == [2, 2, 2] and len(calls) == 1
     model.seen.zero_()
-    with mock.patch.object(recorded.torch, "cuda", fake):
+    with mock.patch.object(cuda_graph.torch, "cuda", fake):
         step._record(None)
-    assert len(calls) == 1 + recorded.WARM_UP + 1 and len(set(calls)) == 1  # always in one place
+    assert len(calls) == 1 + cuda_graph.WARM_UP + 1 and len(set(calls)) == 1  # always in one place
     assert float(model.seen) == 1  # what a real capture does not execute either
     assert stream.wait_stream.call_count == 2
     result = step(torch.full((3,), 5.0))
@@ -200,7 +200,7 @@ def test_detections_of_static_size_are_the_defaults(model, monkeypatch):
     images = BATCHES[0][0] + BATCHES[1][0]
     with torch.inference_mode():
         wanted = model(images)
-        monkeypatch.setattr(roi_heads, "skips_padding", lambda device: False)
+        monkeypatch.setattr(variants, "wants_static_shapes", lambda device: True)
         found = model(images)
     assert sum(len(w["boxes"]) for w in wanted) > 20
     same(found, wanted)
@@ -213,7 +213,7 @@ def test_a_detector_gives_what_the_network_gives(model):
     with torch.inference_mode():
         wanted = [model([image])[0] for image in images]
     same(found, wanted)  # also those of which the next picture took the place
-    assert len(detector._ways) == 2
+    assert len(detector._graphs) == 2
 
 
 def test_a_detector_finds_nothing_where_nothing_is_sure(model):

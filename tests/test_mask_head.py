@@ -10,6 +10,7 @@ from mrcnn_lite.config import lite
 from mrcnn_lite.models import MaskRCNN
 from mrcnn_lite.models.losses import mask_loss
 from mrcnn_lite.models.mask_head import MaskHead, MaskHeadC4, MaskRCNNPredictor
+from mrcnn_lite.models.variants import logits_of_classes, one_class_pays
 
 
 def count(*modules):
@@ -114,23 +115,23 @@ def test_the_class_that_counts_alone_is_equal_gradients_included():
     for whole in (True, False):
         predictor.zero_grad()
         x.grad = None
-        logits = predictor(x) if whole else predictor(x, labels)
+        logits = predictor(x) if whole else logits_of_classes(predictor, x, labels)
         mask_loss(logits, targets, labels, valid).backward()
         own = logits[torch.arange(5), labels] if whole else logits[:, 0]
         results.append([own.detach(), x.grad, *(p.grad.clone() for p in predictor.parameters())])
-    assert predictor(x, labels).shape == (5, 1, 14, 14)
+    assert logits_of_classes(predictor, x, labels).shape == (5, 1, 14, 14)
     for whole, alone in zip(*results, strict=True):
         torch.testing.assert_close(alone, whole, rtol=1e-12, atol=1e-14)
-    assert predictor(x[:0], labels[:0]).shape == (0, 1, 14, 14)
+    assert logits_of_classes(predictor, x[:0], labels[:0]).shape == (0, 1, 14, 14)
 
 
 def test_when_one_class_is_asked_for():
-    assert MaskRCNNPredictor(8, 8, 91).alone_pays()
-    assert not MaskRCNNPredictor(8, 8, 6).alone_pays()  # measured: longer
-    assert not MaskRCNNPredictor(8, 8, 1).alone_pays()  # class-agnostic: there is one channel
+    assert one_class_pays(MaskRCNNPredictor(8, 8, 91))
+    assert not one_class_pays(MaskRCNNPredictor(8, 8, 6))  # measured: longer
+    assert not one_class_pays(MaskRCNNPredictor(8, 8, 1))  # class-agnostic: there is one channel
     hooked = MaskRCNNPredictor(8, 8, 91)
     hooked.register_forward_hook(lambda *_: None)
-    assert not hooked.alone_pays()
+    assert not one_class_pays(hooked)
 
 
 def heads(competition="sigmoid"):
@@ -147,10 +148,10 @@ def test_the_heads_ask_for_one_class_where_no_other_takes_part(competition):
         [torch.tensor([[4.0, 4, 60, 50], [0, 0, 90, 9]])],
     )
     labels = torch.tensor([7, 39])
-    found = model._mask_logits(features, boxes, (128, 128), slice(None), labels)
+    found = model.predict_masks(features, boxes, (128, 128), labels)
     assert found.shape[1] == (1 if competition == "sigmoid" else 40)
     model.mask_predictor.register_forward_hook(lambda *_: None)
-    whole = model._mask_logits(features, boxes, (128, 128), slice(None), labels)
+    whole = model.predict_masks(features, boxes, (128, 128), labels)
     assert whole.shape[1] == 40
     if competition == "sigmoid":
         torch.testing.assert_close(found[:, 0], whole[torch.arange(2), labels])
@@ -164,5 +165,5 @@ def test_a_users_own_predictor_is_not_asked_for_one_class():
     model = heads()
     model.mask_predictor = Foreign(32, 32, 40)
     features, boxes = [torch.randn(1, 48, 32, 32)], [torch.tensor([[4.0, 4, 60, 50]])]
-    found = model._mask_logits(features, boxes, (128, 128), slice(None), torch.tensor([7]))
+    found = model.predict_masks(features, boxes, (128, 128), torch.tensor([7]))
     assert found.shape == (1, 40, 28, 28)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrcnn_lite.models.matching import gather_rows, match, random_keys, sample
+from mrcnn_lite.models.matching import BalancedSampler, gather_rows, match, sample
 from mrcnn_lite.ops import best_objects, box_iou, use_backend
 
 # One object, 10 pixels wide; boxes that overlap it by 1, 0.5, 1/3 and 0.
@@ -87,8 +87,8 @@ def test_match_equals_torchvision(seed, low_quality):
 )
 def test_sample_properties(labels, count, fraction, seed):
     labels = torch.tensor([labels])
-    keys = random_keys(torch.Generator().manual_seed(seed))
-    index, valid = sample(labels, count, fraction, keys)
+    sampler = BalancedSampler(torch.Generator().manual_seed(seed))
+    index, valid = sampler(labels, count, fraction)
     chosen = index[0][valid[0]]
     kinds = labels[0][chosen]
     positives, background = int((labels > 0).sum()), int((labels == 0).sum())
@@ -100,9 +100,9 @@ def test_sample_properties(labels, count, fraction, seed):
     assert valid.int().diff().le(0).all(), "padding last"
 
 
-def test_fixed_keys_fix_the_choice():
+def test_fixed_priorities_fix_the_choice():
     labels = torch.tensor([[1, 1, 0, 0, 0, 1]])
-    index, valid = sample(labels, 4, 0.5, lambda shape, device: torch.arange(6.0)[None] / 6)
+    index, valid = sample(labels, 4, 0.5, torch.arange(6.0)[None] / 6)
     assert index.tolist() == [[0, 1, 2, 3]]
     assert valid.all()
 

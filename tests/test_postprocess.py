@@ -5,7 +5,7 @@ import torch
 from mrcnn_lite.config import BoxConfig
 from mrcnn_lite.models.postprocess import select_detections, select_masks, to_original_size
 
-SIZE = (100.0, 100.0)
+SIZE = torch.tensor([100.0, 100.0])
 
 
 def logits(*scores: list[float]) -> torch.Tensor:
@@ -52,12 +52,12 @@ def test_the_box_branchs_class_picks_the_mask():
     mask_logits = torch.zeros(2, 3, 1, 1)
     mask_logits[0, 1], mask_logits[1, 2] = 5.0, -5.0
     labels = torch.tensor([1, 2])
-    picked = select_masks(mask_logits, labels, class_agnostic=False, competition="sigmoid")
+    picked = select_masks(mask_logits, labels, competition="sigmoid")
     torch.testing.assert_close(picked.flatten(), torch.tensor([5.0, -5.0]).sigmoid())
     # With competition the same logit means less: the other classes take their share.
-    rival = select_masks(mask_logits, labels, class_agnostic=False, competition="softmax")
+    rival = select_masks(mask_logits, labels, competition="softmax")
     assert rival[0] < picked[0]
-    one = select_masks(mask_logits[:, :1], labels, class_agnostic=True, competition="sigmoid")
+    one = select_masks(mask_logits[:, :1], labels, competition="sigmoid")
     assert one.flatten().tolist() == [0.5, 0.5]
 
 

@@ -5,16 +5,16 @@ import torch
 
 from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.models import MaskRCNN
-from mrcnn_lite.models.matching import gather_rows, random_keys
-from mrcnn_lite.models.neighbourhood import neighbourhoods
+from mrcnn_lite.models import MaskRCNN, variants
+from mrcnn_lite.models.matching import gather_rows, random_priorities
 from mrcnn_lite.models.rpn import RPNHead
+from mrcnn_lite.models.variants import head_at, im2col_patches, sampling_pays
 
 
 def test_the_nine_pixels_around_a_cell_by_hand():
     fine = torch.arange(1.0, 7).view(1, 1, 2, 3)  # 1 2 3 / 4 5 6
     coarse = torch.tensor([[[[9.0]]]])
-    corner, middle, alone = neighbourhoods([fine, coarse], torch.tensor([[0, 4, 6]]))[0].tolist()
+    corner, middle, alone = im2col_patches([fine, coarse], torch.tensor([[0, 4, 6]]))[0].tolist()
     assert corner == [0, 0, 0, 0, 1, 2, 0, 4, 5]
     assert middle == [1, 2, 3, 4, 5, 6, 0, 0, 0]
     assert alone == [0, 0, 0, 0, 9, 0, 0, 0, 0]
@@ -42,7 +42,7 @@ def test_some_anchors_equal_all_anchors(kinds, layout):
 
     logits, deltas = (torch.cat(levels, dim=1) for levels in head(features))
     whole = logits.gather(1, index), gather_rows(deltas, index)
-    some = head.at(features, index)
+    some = head_at(head, features, index)
     pairs = [*zip(some, whole, strict=True)]
     pairs += zip(gradients(*some), gradients(*whole), strict=True)
     for mine, wanted in pairs:
@@ -51,9 +51,9 @@ def test_some_anchors_equal_all_anchors(kinds, layout):
 
 def test_it_is_used_only_where_it_pays():
     features = [torch.zeros(1, 4, 10, 10)]
-    assert RPNHead(4, 1).at_pays(features, 11)
-    assert not RPNHead(4, 1).at_pays(features, 12)
-    assert not RPNHead(4, 1, convs=2).at_pays(features, 1)
+    assert sampling_pays(RPNHead(4, 1), features, 11)
+    assert not sampling_pays(RPNHead(4, 1), features, 12)
+    assert not sampling_pays(RPNHead(4, 1, convs=2), features, 1)
 
 
 def test_a_training_step_has_the_same_losses_and_gradients_both_ways(monkeypatch):
@@ -64,8 +64,8 @@ def test_a_training_step_has_the_same_losses_and_gradients_both_ways(monkeypatch
     targets = [{**target, "boxes": target["boxes"].double()} for _, target in samples]
     found = []
     for pays in (True, False):
-        monkeypatch.setattr(RPNHead, "at_pays", lambda *_, pays=pays: pays)
-        model.keys = random_keys(torch.Generator().manual_seed(1))
+        monkeypatch.setattr(variants, "sampling_pays", lambda *_, pays=pays: pays)
+        model.sampler.priorities = random_priorities(torch.Generator().manual_seed(1))
         model.zero_grad()
         losses = model(images, targets)
         sum(losses.values()).backward()

@@ -17,7 +17,7 @@ from mrcnn_lite.evaluation.coco import evaluate
 from mrcnn_lite.models import load_weights
 from mrcnn_lite.training import TrainingRun, launch, train, training_batches
 from mrcnn_lite.training.checkpoint import load_checkpoint, save_checkpoint
-from mrcnn_lite.training.schedule import learning_rate
+from mrcnn_lite.training.run import learning_rate
 
 DATA = Path(os.environ.get("MRCNN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SHAPES = Shapes(None, seed=1)

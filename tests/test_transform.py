@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from mrcnn_lite.config import ImageConfig
-from mrcnn_lite.models.targets import pad_targets
-from mrcnn_lite.models.transform import batch_images, resize_factor
+from mrcnn_lite.models.transform import batch_images, pad_targets, resize_factor
 
 PLAIN = ImageConfig(min_size=32, max_size=64, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 

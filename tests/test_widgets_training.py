@@ -17,7 +17,7 @@ from mrcnn_lite.lessons.n12_training.explorer import explore_film
 from mrcnn_lite.lessons.n12_training.live_losses import LiveLosses
 from mrcnn_lite.lessons.n12_training.pictures import LOSSES, draw_film, draw_losses, smooth
 from mrcnn_lite.models import maskrcnn_lite
-from mrcnn_lite.models.inside import look_inside
+from mrcnn_lite.models.intermediate import intermediate_outputs
 
 MEDIAN_MS = 150
 NAMES = Shapes.class_names
@@ -115,7 +115,7 @@ def test_smooth_by_hand():
 def test_every_picture_is_drawn():
     torch.manual_seed(0)
     model, data = maskrcnn_lite(), Shapes(3, seed=2)
-    scenes = [look_inside(model, data[index][0]) for index in range(3)]
+    scenes = [intermediate_outputs(model, data[index][0]) for index in range(3)]
     pictures = [
         draw_pipeline(scenes[0], NAMES),
         draw_pipeline(scenes[1], NAMES, row=1, letters=True),

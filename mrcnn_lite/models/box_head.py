@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import BoxConfig
@@ -55,20 +54,6 @@ class FastRCNNConvFCHead(nn.Sequential):
         linear = nn.Linear(in_channels * pooled_size**2, channels)
         super().__init__(*layers, nn.Flatten(), linear, nn.ReLU(inplace=True))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map Tensor[K, C, P, P] to Tensor[K, channels].
-
-        Flattening goes channel by channel, while in channels_last memory the channels of a cell are
-        neighbours. So the linear layer's columns are put in that order, not the features: there are
-        fewer of them, and in the backward pass the gradient has the order of the features.
-        """
-        *convs, _, linear, relu = self
-        for conv in convs:
-            x = conv(x)  # [K, C, P, P]
-        weight = linear.weight.unflatten(1, x.shape[1:]).permute(0, 2, 3, 1)  # [channels, P, P, C]
-        cells = x.permute(0, 2, 3, 1).flatten(1)  # [K, P * P * C]
-        return relu(F.linear(cells, weight.flatten(1), linear.bias))  # [K, channels]
-
 
 class FastRCNNPredictor(nn.Module):
     """Class logits, and one box correction for every class."""
@@ -81,9 +66,8 @@ class FastRCNNPredictor(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map Tensor[K, channels] to class logits Tensor[K, C] and deltas Tensor[K, C, 4]."""
         deltas = self.bbox_pred(x)
-        return self.cls_score(x), deltas.reshape(
-            len(x), deltas.shape[1] // 4, 4
-        )  # [K, C], [K, C, 4]
+        deltas = deltas.reshape(len(x), deltas.shape[1] // 4, 4)  # [K, C, 4]
+        return self.cls_score(x), deltas
 
 
 def make_box_head(in_channels: int, config: BoxConfig) -> TwoMLPHead | FastRCNNConvFCHead:

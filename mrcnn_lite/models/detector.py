@@ -1,9 +1,9 @@
-"""One picture at a time, as fast as a GPU allows: all up to the masks is one recorded graph.
+"""One image at a time, as fast as a GPU allows: all up to the masks is one CUDA graph.
 
-Between the picture and its masks no size depends on values (`RoIHeads.detect_padded`), so the
-whole way is recorded, once for each padded size. Then the host asks once how many detections there
-are, and their masks are pasted on the GPU. The recording itself has never run on a GPU; on a CPU
-the same functions are called one by one.
+Between the image and its masks no size depends on values (`LeanRoIHeads.detect_static`), so all of
+it is recorded, once for each padded size. Then the host asks once how many detections there are,
+and their masks are pasted on the GPU. The recording itself has never run on a GPU; on a CPU the
+same functions are called one by one.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
+from .cuda_graph import GraphedCallable
 from .mask_rcnn import MaskRCNN
-from .postprocess import to_original_size, trim
-from .recorded import Recorded
+from .postprocess import to_original_size
 from .transform import batch_images
+from .variants import drop_padding
 
 
 class Detector:
-    """A network that looks at one picture after the other.
+    """A network that is given one image after the other.
 
     Args:
         model: put into evaluation mode; weights may change, but must stay where they are.
@@ -34,12 +35,12 @@ class Detector:
     ) -> None:
         self.model, self.precision, self.sizes = model.eval(), precision, sizes
         self.device = next(model.parameters()).device
-        self._ways: OrderedDict[tuple[int, ...], Recorded] = OrderedDict()
+        self._graphs: OrderedDict[tuple[int, ...], GraphedCallable] = OrderedDict()
         self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """Find the objects of a picture.
+        """Find the objects of an image.
 
         Args:
             image: Tensor[3, H, W], RGB in 0..1, on any device.
@@ -51,32 +52,28 @@ class Detector:
         config = self.model.config
         image = image.to(self.device, non_blocking=True)
         batch, _ = batch_images([image], None, config.image)
-        found = self._way(batch.pixels, batch.sizes)(batch.pixels, batch.sizes)
-        (found,) = trim([found])
-        # The next picture overwrites these two; boxes and masks are made anew.
-        found = found | {name: found[name].clone() for name in ("labels", "scores")}
+        key = tuple(batch.pixels.shape)
+        if key not in self._graphs:
+            if len(self._graphs) >= self.sizes:
+                self._graphs.popitem(last=False)
+            inputs = batch.pixels, batch.sizes
+            self._graphs[key] = GraphedCallable(self._detect, inputs, self.model, self._pool)
+        self._graphs.move_to_end(key)
+        (detections,) = drop_padding([self._graphs[key](batch.pixels, batch.sizes)])
+        # The next image overwrites these two; boxes and masks are made anew.
+        detections |= {name: detections[name].clone() for name in ("labels", "scores")}
         size, original = batch.resized_sizes[0], batch.original_sizes[0]
-        return to_original_size(found, size, original, config.mask.paste)
-
-    def _way(self, pixels: Tensor, sizes: Tensor) -> Recorded:
-        """The recorded way from pictures of this size to their masks."""
-        key = tuple(pixels.shape)
-        if key not in self._ways:
-            if len(self._ways) >= self.sizes:
-                self._ways.popitem(last=False)
-            self._ways[key] = Recorded(self._detect, (pixels, sizes), self.model, self._pool)
-        self._ways.move_to_end(key)
-        return self._ways[key]
+        return to_original_size(detections, size, original, config.mask.paste)
 
     def _detect(self, pixels: Tensor, sizes: Tensor) -> dict[str, Tensor]:
-        """Tensors in, tensors of the same sizes out; see `RoIHeads.detect_padded`."""
+        """Tensors in, tensors of the same sizes out: `MaskRCNN.forward` with static shapes."""
         model, padded = self.model, tuple(pixels.shape[-2:])
         mixed = nullcontext()
         if self.precision is not None:
             mixed = torch.autocast(self.device.type, self.precision)
         with mixed:
             features = model.backbone(pixels)
-            proposals, valid, _ = model.rpn(features, padded, sizes, None, model.keys)
-            heads = model.roi_heads
-            (found,) = heads.detect_padded(features, proposals, valid, padded, sizes)
-        return found
+            proposals, valid, _ = model.rpn(features, padded, sizes)
+            inputs = features, proposals, valid, padded, sizes
+            (detections,) = model.roi_heads.detect_static(*inputs)
+        return detections

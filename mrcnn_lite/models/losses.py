@@ -3,17 +3,34 @@
 The paper's L = L_cls + L_box + L_mask (section 3) is the second stage; the RPN adds two more of
 its own. All five have weight 1.
 
-Each divides by a count. `count` replaces it where the batch is shared among processes: the mean of
-their counts, so that the mean of their losses and gradients is that of the whole batch.
+Each divides by a count, by default that of its own rows; the network gives a `Normaliser`'s.
 """
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 # Where the box losses turn from a parabola into a straight line (torchvision's choice, in units of
 # the encoded deltas).
 SMOOTH_L1_BETA = 1 / 9
+
+
+class Normaliser(nn.Module):
+    """How many rows of the whole batch count, for a loss to be divided by.
+
+    Where processes share a batch, it is the mean of their counts in training: so the mean of their
+    losses and gradients, which DistributedDataParallel takes, is that of the whole batch.
+    """
+
+    def forward(self, valid: Tensor) -> Tensor:
+        """Return Tensor[], at least 1, for any bool tensor."""
+        count = valid.sum()
+        if self.training and dist.is_initialized():
+            count = count.float()
+            dist.all_reduce(count)
+            count = count / dist.get_world_size()
+        return torch.where(count > 0, count, 1)
 
 
 def objectness_loss(
@@ -35,23 +52,22 @@ def objectness_loss(
 
 
 def rpn_box_loss(
-    deltas: Tensor, wanted: Tensor, positive: Tensor, valid: Tensor, count: Tensor | None = None
+    deltas: Tensor, targets: Tensor, positive: Tensor, valid: Tensor, count: Tensor | None = None
 ) -> Tensor:
-    """Smooth L1 between predicted and wanted deltas of the positive anchors (Faster R-CNN,
+    """Smooth L1 between predicted and target deltas of the positive anchors (Faster R-CNN,
     equation 1).
 
     The sum runs over the positives, the division over all samples: an image with few objects
     weighs less.
 
     Args:
-        deltas, wanted: Tensor[B, N, 4]. positive, valid: bool Tensor[B, N]. count: see the module.
+        deltas, targets: Tensor[B, N, 4]. positive, valid: bool Tensor[B, N]. count: see the module.
 
     Returns:
         A scalar.
     """
-    loss = F.smooth_l1_loss(deltas, wanted, beta=SMOOTH_L1_BETA, reduction="none").sum(
-        dim=-1
-    )  # [B, N]
+    loss = F.smooth_l1_loss(deltas, targets, beta=SMOOTH_L1_BETA, reduction="none")
+    loss = loss.sum(dim=-1)  # [B, N]
     return torch.where(positive, loss, 0).sum() / _divisor(valid, count)
 
 
@@ -72,22 +88,21 @@ def class_loss(
 
 
 def box_loss(
-    deltas: Tensor, wanted: Tensor, labels: Tensor, valid: Tensor, count: Tensor | None = None
+    deltas: Tensor, targets: Tensor, labels: Tensor, valid: Tensor, count: Tensor | None = None
 ) -> Tensor:
     """Smooth L1 on the deltas of the true class of the positive RoIs, divided by all samples
     (L_box).
 
     Args:
-        deltas: Tensor[B, R, C, 4], one correction per class. wanted: Tensor[B, R, 4].
+        deltas: Tensor[B, R, C, 4], one correction per class. targets: Tensor[B, R, 4].
         labels: int64 Tensor[B, R]. valid: bool Tensor[B, R]. count: see the module.
 
     Returns:
         A scalar.
     """
-    of_class = deltas.gather(2, labels[:, :, None, None].expand(-1, -1, 1, 4)).squeeze(
-        2
-    )  # [B, R, 4]
-    return rpn_box_loss(of_class, wanted, (labels > 0) & valid, valid, count)
+    column = labels[:, :, None, None].expand(-1, -1, 1, 4)
+    of_class = deltas.gather(2, column).squeeze(2)  # [B, R, 4]
+    return rpn_box_loss(of_class, targets, (labels > 0) & valid, valid, count)
 
 
 def mask_loss(
@@ -140,7 +155,12 @@ def mask_loss(
 
 def _divisor(valid: Tensor, count: Tensor | None) -> Tensor:
     """What a sum over the valid rows is divided by; never 0."""
-    return valid.sum().clamp(min=1) if count is None else torch.where(count > 0, count, 1)
+    return valid.sum().clamp(min=1) if count is None else count
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return at least float32: eight bits of bf16 hold no coordinate and no small loss."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _check_mask_shapes(

@@ -17,10 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-MANY_CLASSES = 32
+from torch import nn
 
 
 class MaskHead(nn.Sequential):
@@ -92,35 +89,6 @@ class MaskRCNNPredictor(nn.Sequential):
         )
         for layer in (self.conv5_mask, self.mask_fcn_logits):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return mask logits.
-
-        Args:
-            x: features, Tensor[K, C, P, P].
-            labels: int64 Tensor[K], the one class of each RoI that is asked for; None for all.
-
-        Returns:
-            Logits, Tensor[K, C, M, M] with M = 2 P and one channel per class; with labels
-            Tensor[K, 1, M, M].
-        """
-        x = self.relu(self.conv5_mask(x))  # [K, C, M, M]
-        if labels is None:
-            return self.mask_fcn_logits(x)  # [K, C, M, M]
-        last, (height, width) = self.mask_fcn_logits, x.shape[-2:]
-        cells = x.permute(0, 2, 3, 1).flatten(1, 2)  # [K, M * M, C]
-        kernel, bias = last.weight.flatten(1)[labels], last.bias[labels]  # [K, C], [K]
-        logits = torch.baddbmm(bias[:, None, None], cells, kernel[:, :, None])  # [K, M * M, 1]
-        return logits.reshape(len(x), 1, height, width)  # [K, 1, M, M]
-
-    def alone_pays(self) -> bool:
-        """Say whether to ask for the one class that counts, and no other.
-
-        On a CPU it saves time with COCO's 91 classes, none with 21, and costs some with 6. A hook
-        is somebody who looks at all channels.
-        """
-        hooked = self._forward_hooks or self._forward_pre_hooks
-        return self.mask_fcn_logits.out_channels >= MANY_CLASSES and not hooked
 
 
 class MaskHeadC4(MaskRCNNPredictor):

@@ -6,13 +6,18 @@ from torch import Tensor, nn
 
 from ..config import Config, lite
 from .fpn import BackboneWithFPN
-from .matching import RandomKeys, random_keys
+from .matching import BalancedSampler
 from .postprocess import to_original_size
-from .processes import ALONE
 from .roi_heads import RoIHeads
 from .rpn import RegionProposalNetwork
-from .targets import Targets, check_targets, pad_targets
-from .transform import batch_images
+from .transform import (
+    Targets,
+    batch_images,
+    check_targets,
+    largest_of_processes,
+    pad_targets,
+)
+from .variants import use_variants
 
 
 class MaskRCNN(nn.Module):
@@ -20,9 +25,10 @@ class MaskRCNN(nn.Module):
 
     Args:
         config: every number of the network, `mrcnn_lite.config`.
+        variants: whether its modules are the faster ones of `variants`; the function is the same.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, variants: bool = True) -> None:
         super().__init__()
         self.config = config
         self.backbone = BackboneWithFPN(config.backbone)
@@ -31,11 +37,12 @@ class MaskRCNN(nn.Module):
                 f"config.rpn.anchor_sizes has {len(config.rpn.anchor_sizes)} levels, the pyramid "
                 f"{self.backbone.num_levels}; give one tuple of sizes per level"
             )
-        self.rpn = RegionProposalNetwork(self.backbone.out_channels, config.rpn)
-        self.roi_heads = RoIHeads(self.backbone.out_channels, config)
-        # Replace it to fix which anchors and RoIs are sampled.
-        self.keys: RandomKeys = random_keys()
-        self.processes = ALONE  # replaced where several processes share a batch
+        self.sampler = BalancedSampler()
+        self.rpn = RegionProposalNetwork(self.backbone.out_channels, config.rpn, self.sampler)
+        self.roi_heads = RoIHeads(self.backbone.out_channels, config, self.sampler)
+        self.padding = largest_of_processes  # of the images in training, see `batch_images`
+        if variants:
+            use_variants(self)
 
     def forward(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
@@ -56,11 +63,11 @@ class MaskRCNN(nn.Module):
         batch, _ = batch_images(images, None, self.config.image)
         size = batch.padded_size
         features = self.backbone(batch.pixels)
-        proposals, valid, _ = self.rpn(features, size, batch.sizes, None, self.keys)
+        proposals, valid, _ = self.rpn(features, size, batch.sizes)
         detections = self.roi_heads.detect(features, proposals, valid, size, batch.sizes)
         return [
-            to_original_size(found, size, original, self.config.mask.paste)
-            for found, size, original in zip(
+            to_original_size(detection, size, original, self.config.mask.paste)
+            for detection, size, original in zip(
                 detections, batch.resized_sizes, batch.original_sizes, strict=True
             )
         ]
@@ -71,8 +78,7 @@ class MaskRCNN(nn.Module):
         """Return the five losses by name, in training and in evaluation mode.
 
         In evaluation mode (validation losses) batch norms use their running statistics; everything
-        else, the number of proposals included, is as in training. The samplers draw from
-        `self.keys` there too.
+        else, the number of proposals included, is as in training.
 
         Args:
             images, targets: see `forward`.
@@ -80,7 +86,8 @@ class MaskRCNN(nn.Module):
         """
         if check:
             check_targets(images, targets, self.num_classes)
-        batch, targets = batch_images(images, targets, self.config.image, self.processes)
+        padding = self.padding if self.training else None
+        batch, targets = batch_images(images, targets, self.config.image, padding)
         objects = pad_targets(targets, batch.padded_size, batch.pixels)
         return self.losses_of_batch(batch.pixels, batch.sizes, objects)
 
@@ -93,13 +100,11 @@ class MaskRCNN(nn.Module):
             pixels: Tensor[B, 3, H, W], normalised and padded. sizes: Tensor[B, 2], (height, width)
                 of each picture inside the padding. objects: what is in them.
         """
-        together, size = self.processes, tuple(pixels.shape[-2:])
+        size, heads = tuple(pixels.shape[-2:]), self.roi_heads
         features = self.backbone(pixels)
-        proposals, valid, rpn_losses = self.rpn(features, size, sizes, objects, self.keys, together)
-        box_losses, rois = self.roi_heads.train_boxes(
-            features, proposals, valid, size, objects, self.keys, together
-        )
-        mask_losses = self.roi_heads.train_masks(features, rois, size, objects, together)
+        proposals, valid, rpn_losses = self.rpn(features, size, sizes, objects)
+        box_losses, rois = heads.train_boxes(features, proposals, valid, size, objects)
+        mask_losses = heads.train_masks(features, rois, size, objects)
         return box_losses | mask_losses | rpn_losses
 
     @property

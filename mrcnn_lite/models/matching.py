@@ -12,23 +12,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..ops import best_objects
+from ..ops.matching import best_overlaps
 
 IGNORED = -1
 BACKGROUND = 0
+# A prime far above any number of images in a batch: every (step, image, draw) gets its own seed.
+STEP_SEEDS = 1_000_003
 
-# (shape, device) -> one number in [0, 1) per candidate. The sampler takes the candidates with the
-# smallest keys, so a fixed function in place of torch.rand makes the choice repeatable.
-RandomKeys = Callable[[tuple[int, ...], torch.device], Tensor]
-
-
-def random_keys(generator: torch.Generator | None = None) -> RandomKeys:
-    """Return the usual source of sampling keys: uniform numbers from `generator`."""
-
-    def keys(shape: tuple[int, ...], device: torch.device) -> Tensor:
-        return torch.rand(shape, generator=generator, device=device)
-
-    return keys
+# (shape, device) -> a number in [0, 1) for each candidate.
+Priorities = Callable[[tuple[int, ...], torch.device], Tensor]
 
 
 def match(
@@ -53,49 +45,101 @@ def match(
         matched: int64 Tensor[B, A], index of the object (0 where there is none).
         labels: int64 Tensor[B, A], 1 positive, 0 background, -1 ignored.
     """
-    best, matched, favourite = best_objects(gt_boxes, gt_valid, boxes, allow_low_quality)  # [B, A]
-    labels = torch.where(best >= foreground_iou, 1, IGNORED)
+    best, matched, low_quality = best_overlaps(gt_boxes, gt_valid, boxes, allow_low_quality)
+    labels = torch.where(best >= foreground_iou, 1, IGNORED)  # [B, A]
     labels = torch.where(best < background_iou, BACKGROUND, labels)
-    if favourite is not None:
-        labels = torch.where(favourite, 1, labels)
+    if allow_low_quality:
+        labels = torch.where(low_quality, 1, labels)
     return matched, labels
 
 
 def sample(
-    labels: Tensor, count: int, positive_fraction: float, keys: RandomKeys
+    labels: Tensor, count: int, positive_fraction: float, priorities: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Choose `count` boxes per image at random, at most `positive_fraction` of them positive (FR
-    §3.1.3).
+    """Choose `count` boxes per image, at most `positive_fraction` of them positive (FR §3.1.3).
 
     Args:
         labels: Tensor[B, N]: positive > 0, background 0, ignored < 0.
         count: how many to take; background fills what the positives leave free.
         positive_fraction: largest share of positives.
-        keys: source of the random order.
+        priorities: Tensor[B, N] in [0, 1): of each kind the smallest are taken. Random numbers
+            make the choice random.
 
     Returns:
         index: int64 Tensor[B, count], the chosen boxes, positives first.
         valid: bool Tensor[B, count], False where an image had too few candidates.
     """
     limit = int(count * positive_fraction)
-    order = keys(tuple(labels.shape), labels.device)  # [B, N]
-    positive = _first(labels > 0, order, min(limit, labels.shape[1]))
-    background = _first(labels == BACKGROUND, order, min(count, labels.shape[1]))
+    positive = _first(labels > 0, priorities, min(limit, labels.shape[1]))
+    background = _first(labels == BACKGROUND, priorities, min(count, labels.shape[1]))
     free = count - positive[1].sum(dim=1, keepdim=True)  # [B, 1]
     room = torch.arange(background[1].shape[1], device=labels.device) < free
     index = torch.cat([positive[0], background[0]], dim=1)
     valid = torch.cat([positive[1], background[1] & room], dim=1)
     # The chosen ones to the front: a stable sort keeps positives before background.
-    front = valid.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[
-        :, :count
-    ]  # [B, count]
+    front = valid.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+    front = front[:, :count]  # [B, count]
     return index.gather(1, front), valid.gather(1, front)
 
 
-def _first(candidates: Tensor, order: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the candidates with the smallest keys: index and validity, Tensor[B, count]."""
-    key, index = order.masked_fill(~candidates, 2.0).topk(count, dim=1, largest=False)
-    return index, key < 2.0
+def _first(candidates: Tensor, priorities: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the candidates with the smallest priorities: index and validity, Tensor[B, count]."""
+    value, index = priorities.masked_fill(~candidates, 2.0).topk(count, dim=1, largest=False)
+    return index, value < 2.0
+
+
+class BalancedSampler:
+    """`sample` with random priorities, drawn anew at each call; both stages share one.
+
+    Args:
+        generator: of the random numbers; None for torch's own.
+    """
+
+    def __init__(self, generator: torch.Generator | None = None) -> None:
+        # Replace it to fix which anchors and RoIs are sampled.
+        self.priorities: Priorities = random_priorities(generator)
+
+    def __call__(
+        self, labels: Tensor, count: int, positive_fraction: float
+    ) -> tuple[Tensor, Tensor]:
+        """See `sample`."""
+        priorities = self.priorities(tuple(labels.shape), labels.device)  # [B, N]
+        return sample(labels, count, positive_fraction, priorities)
+
+
+def random_priorities(generator: torch.Generator | None = None) -> Priorities:
+    """Return the usual source of priorities: uniform numbers from `generator`."""
+    return lambda shape, device: torch.rand(shape, generator=generator, device=device)
+
+
+def image_priorities(seed: int, step: int, first: int) -> Priorities:
+    """Sampling priorities that belong to an image's index in the batch.
+
+    They depend neither on the process that draws them nor on the padding of its images: an image
+    has the same numbers among few candidates as at the head of many.
+
+    Args:
+        seed: of the run.
+        step: of the run.
+        first: index in the whole batch of this call's first image.
+
+    Returns:
+        See `Priorities`; the draws of one step are told apart by their order.
+    """
+    draw = 0
+
+    def priorities(shape: tuple[int, ...], device: torch.device) -> Tensor:
+        nonlocal draw
+        generator = torch.Generator(device)
+        rows = []
+        for index in range(first, first + shape[0]):
+            mixed = (seed * STEP_SEEDS + step) * STEP_SEEDS + index
+            generator.manual_seed((mixed * 7 + draw) % 2**63)  # fewer than 7 draws per step
+            rows.append(torch.rand(shape[1:], generator=generator, device=device))
+        draw += 1
+        return torch.stack(rows)  # [B, N]
+
+    return priorities
 
 
 def gather_rows(values: Tensor, index: Tensor) -> Tensor:

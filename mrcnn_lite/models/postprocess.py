@@ -6,105 +6,79 @@ import torch
 from torch import Tensor
 
 from ..config import BoxConfig
-from ..ops import batched_nms, clip_boxes, decode_boxes, nms_mask, paste_masks
-from .transform import resize_boxes
+from ..ops.boxes import clip, decode
+from ..ops.checks import check_finite
+from ..ops.masks import paste
+from ..ops.nms import suppress_in_groups
+from .transform import Size, resize_boxes
 
-MIN_SIZE = 1e-2  # pixels; torchvision drops smaller detections
+MIN_SIDE = 1e-2  # pixels; torchvision drops smaller detections
 
 
-def select_detections(
-    class_logits: Tensor,
-    deltas: Tensor,
-    proposals: Tensor,
-    image_size: tuple[float, float] | Tensor,
-    config: BoxConfig,
-    valid: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """Turn the box branch's output for one image into detections.
-
-    On a CPU it pays to go on with the few boxes above the threshold. A GPU does not wait to learn
-    how many they are: it is given `valid`, and all results keep their size.
+def score_boxes(
+    class_logits: Tensor, deltas: Tensor, proposals: Tensor, image_size: Tensor, config: BoxConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn the box branch's output for one image into a box and a score for every class.
 
     Args:
         class_logits: Tensor[R, C]. deltas: Tensor[R, C, 4], one correction per class.
-        proposals: Tensor[R, 4]. image_size: (height, width) to clip to.
+        proposals: Tensor[R, 4]. image_size: Tensor[2], (height, width) to clip to.
         config: thresholds.
-        valid: bool Tensor[R], which proposals count; None when all do.
+
+    Returns:
+        boxes Tensor[R, C - 1, 4]; scores Tensor[R, C - 1]; and which of them can be detections,
+        bool Tensor[R, C - 1]. The background never is one.
+    """
+    check_finite(deltas, "deltas of the boxes")
+    scores = class_logits.softmax(dim=-1)[:, 1:]  # [R, C - 1]
+    boxes = decode(deltas[:, 1:], proposals[:, None], config.code_weights)  # [R, C - 1, 4]
+    boxes = clip(boxes, image_size)
+    large = (boxes[..., 2:] - boxes[..., :2] >= MIN_SIDE).all(dim=-1)
+    return boxes, scores, (scores > config.score_threshold) & large
+
+
+def select_detections(
+    class_logits: Tensor, deltas: Tensor, proposals: Tensor, image_size: Tensor, config: BoxConfig
+) -> dict[str, Tensor]:
+    """Turn the box branch's output for one image into detections.
+
+    Args:
+        class_logits, deltas, proposals, image_size, config: see `score_boxes`.
 
     Returns:
         boxes Tensor[N, 4], labels int64 Tensor[N], scores Tensor[N], best first, N at most
-        `config.detections`. With `valid` N is that number, or all boxes where these are fewer, and
-        count is a Tensor[] of how many are detections: the first ones.
+        `config.detections`.
     """
-    scores = class_logits.softmax(dim=-1)[:, 1:]  # [R, C - 1]: the background is never a detection
-    boxes = decode_boxes(deltas[:, 1:], proposals[:, None], config.code_weights)  # [R, C - 1, 4]
-    boxes = clip_boxes(boxes, image_size)
-    big = (boxes[..., 2:] - boxes[..., :2] >= MIN_SIZE).all(dim=-1)
-    if valid is not None:
-        valid = valid[:, None] & (scores > config.score_threshold) & big  # [R, C - 1]
-        return _select_padded(scores, boxes, valid, config)
-    rows, classes = torch.nonzero((scores > config.score_threshold) & big, as_tuple=True)  # [N]
+    boxes, scores, likely = score_boxes(class_logits, deltas, proposals, image_size, config)
+    rows, classes = likely.nonzero(as_tuple=True)  # [N]
     boxes, scores, labels = boxes[rows, classes], scores[rows, classes], classes + 1
-    keep = batched_nms(boxes, scores, labels, config.nms_iou)[
-        : config.detections
-    ]  # a box rivals its own class only
+    # A box rivals its own class only.
+    keep = suppress_in_groups(boxes, scores, labels, config.nms_iou)[: config.detections]
     return {"boxes": boxes[keep], "labels": labels[keep], "scores": scores[keep]}
 
 
-def _select_padded(
-    scores: Tensor, boxes: Tensor, valid: Tensor, config: BoxConfig
-) -> dict[str, Tensor]:
-    """The rest of `select_detections` with sizes that no value changes: a class is a problem."""
-    keep = nms_mask(boxes.transpose(0, 1), scores.T, valid.T, config.nms_iou).T  # [R, C - 1]
-    scores = scores.masked_fill(~keep, -torch.inf).flatten()  # [R * (C - 1)]
-    scores, index = scores.sort(descending=True, stable=True)
-    scores, index = scores[: config.detections], index[: config.detections]  # [N] each
-    return {
-        "boxes": boxes.flatten(0, 1)[index],  # [N, 4]
-        "labels": index % valid.shape[1] + 1,
-        "scores": scores,
-        "count": (scores > -torch.inf).sum(),
-    }
-
-
-def trim(detections: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
-    """Cut off what `count` says is no detection; the one moment at which the host waits."""
-    if not detections or "count" not in detections[0]:
-        return detections
-    counts = torch.stack([found["count"] for found in detections]).tolist()
-    return [
-        {name: values[:count] for name, values in found.items() if name != "count"}
-        for found, count in zip(detections, counts, strict=True)
-    ]
-
-
-def select_masks(
-    mask_logits: Tensor, labels: Tensor, class_agnostic: bool, competition: str
-) -> Tensor:
+def select_masks(mask_logits: Tensor, labels: Tensor, competition: str) -> Tensor:
     """Return the probabilities of the mask that the box branch's class asks for.
 
     Args:
-        mask_logits: Tensor[N, C, M, M]. labels: int64 Tensor[N]. class_agnostic: there is one
-            channel for all.
+        mask_logits: Tensor[N, C, M, M], or Tensor[N, 1, M, M]: one channel, whatever the class.
+        labels: int64 Tensor[N].
         competition: "sigmoid" judges the class's channel alone, "softmax" against the others.
 
     Returns:
         Tensor[N, M, M] in 0..1.
     """
     rows = torch.arange(len(labels), device=labels.device)
-    channel = torch.zeros_like(labels) if class_agnostic else labels
+    channel = torch.zeros_like(labels) if mask_logits.shape[1] == 1 else labels
     if competition == "sigmoid":
         return mask_logits[rows, channel].sigmoid()  # [N, M, M]
     return mask_logits.softmax(dim=1)[rows, channel]  # [N, M, M]
 
 
 def to_original_size(
-    detections: dict[str, Tensor],
-    size: tuple[float, float],
-    original: tuple[int, int],
-    paste_rule: str,
+    detections: dict[str, Tensor], size: tuple[float, float], original: Size, paste_rule: str
 ) -> dict[str, Tensor]:
-    """Scale boxes from the network's image to the learner's and paste the masks there.
+    """Scale boxes from the network's image to the user's and paste the masks there.
 
     Args:
         detections: boxes [N, 4] in the resized image, mask_probabilities [N, M, M] and the rest.
@@ -115,9 +89,7 @@ def to_original_size(
         The same dict with boxes in original pixels and masks Tensor[N, 1, H, W] in 0..1.
     """
     boxes = resize_boxes(detections["boxes"], size, original)
-    masks = paste_masks(
-        detections["mask_probabilities"], boxes, original, rule=paste_rule
-    )  # [N, H, W]
+    masks = paste(detections["mask_probabilities"], boxes, original, paste_rule)  # [N, H, W]
     return {
         "boxes": boxes,
         "labels": detections["labels"],

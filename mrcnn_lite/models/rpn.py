@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import RPNConfig
-from ..ops import clip_boxes, decode_boxes, encode_boxes, nms_mask
+from ..ops.boxes import clip, decode, encode
+from ..ops.checks import check_finite
+from ..ops.nms import suppress
 from .anchors import AnchorGenerator
-from .losses import objectness_loss, rpn_box_loss
-from .matching import RandomKeys, gather_rows, match, sample
-from .neighbourhood import neighbourhoods
-from .processes import ALONE, Alone
-from .roi_features import full
-from .targets import Targets
+from .losses import Normaliser, at_least_float32, objectness_loss, rpn_box_loss
+from .matching import BalancedSampler, gather_rows, match
+from .transform import Targets
 
 INITIAL_STD = 0.01  # FR §3.1.3: new layers start from N(0, 0.01)
 
@@ -43,48 +41,20 @@ class RPNHead(nn.Module):
         objectness, deltas = [], []
         for feature in features:
             x = self.conv(feature)  # [B, C, h, w]
-            objectness.append(full(self.cls_logits(x)).permute(0, 2, 3, 1).flatten(1))  # [B, A]
+            logits = at_least_float32(self.cls_logits(x))
+            objectness.append(logits.permute(0, 2, 3, 1).flatten(1))  # [B, A]
             # An anchor's 4 numbers are neighbours among the channels: the reshape keeps them.
-            delta = full(self.bbox_pred(x)).permute(0, 2, 3, 1)  # [B, h, w, 4 * N]
+            delta = at_least_float32(self.bbox_pred(x)).permute(0, 2, 3, 1)  # [B, h, w, 4 * N]
             deltas.append(delta.reshape(len(delta), -1, 4))  # [B, A, 4]
         return objectness, deltas
-
-    def at(self, features: list[Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `forward`'s answers for some anchors alone: logits [B, N] and deltas [B, N, 4].
-
-        The loss asks for a few anchors of each image, and no other gets a gradient. To compute
-        those again, from the nine pixels around each, takes a small part of the time that the
-        gradient of the convolution over whole maps would take (see `at_pays`).
-
-        Args:
-            features: see `forward`.
-            index: int64 Tensor[B, N], places in the concatenated levels.
-        """
-        conv, score, move = self.conv[0][0], self.cls_logits, self.bbox_pred
-        kinds = score.out_channels  # anchors per cell
-        x = neighbourhoods(features, index // kinds)  # [B, N, 9 * C]
-        x = F.linear(x, conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias).relu()  # [B, N, C]
-        logits = full(F.linear(x, score.weight.flatten(1), score.bias))  # [B, N, kinds]
-        deltas = full(F.linear(x, move.weight.flatten(1), move.bias)).unflatten(2, (kinds, 4))
-        kind = (index % kinds)[..., None]  # [B, N, 1]
-        deltas = deltas.gather(2, kind[..., None].expand(-1, -1, -1, 4))  # [B, N, 1, 4]
-        return logits.gather(2, kind)[..., 0], deltas[:, :, 0]  # [B, N], [B, N, 4]
-
-    def at_pays(self, features: list[Tensor], count: int) -> bool:
-        """Say whether `at` for `count` anchors of each image gathers fewer pixels than there are.
-
-        It is made for one convolution: with two, an anchor sees 25 pixels.
-        """
-        pixels = sum(f.shape[-2:].numel() for f in features)
-        return len(self.conv) == 1 and 9 * count < pixels
 
 
 class RegionProposalNetwork(nn.Module):
     """Anchors in, the most promising boxes out; in training also its two losses."""
 
-    def __init__(self, channels: int, config: RPNConfig) -> None:
+    def __init__(self, channels: int, config: RPNConfig, sampler: BalancedSampler) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.sampler, self.normaliser = config, sampler, Normaliser()
         self.anchor_generator = AnchorGenerator(config.anchor_sizes, config.aspect_ratios)
         self.head = RPNHead(channels, self.anchor_generator.per_location(), config.convs)
 
@@ -93,9 +63,7 @@ class RegionProposalNetwork(nn.Module):
         features: list[Tensor],
         padded_size: tuple[int, int],
         image_sizes: Tensor,
-        targets: Targets | None,
-        keys: RandomKeys,
-        processes: Alone = ALONE,
+        targets: Targets | None = None,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Propose boxes.
 
@@ -103,29 +71,30 @@ class RegionProposalNetwork(nn.Module):
             features: the pyramid, finest level first: Tensor[B, C, h_l, w_l] each.
             padded_size: (H, W) of the batch. image_sizes: Tensor[B, 2], each image's own (H, W).
             targets: the objects (training) or None.
-            keys: source of random numbers for the loss's sample.
-            processes: those that share the batch.
 
         Returns:
             proposals Tensor[B, R, 4], best first; valid bool Tensor[B, R]; the losses (empty
             without targets).
         """
-        # Where the loss computes its few anchors again, the maps need no gradient.
-        again = targets is not None and self.head.at_pays(features, self.config.samples)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not again):
-            objectness, deltas = self.head(features)
-        anchors = self.anchor_generator(features, padded_size)  # [A, 4]
-        per_level = [o.shape[1] for o in objectness]
-        logits, delta = torch.cat(objectness, dim=1), torch.cat(deltas, dim=1)  # [B, A], [B, A, 4]
-        proposals, valid = self.propose(
-            logits.detach(), delta.detach(), anchors, per_level, image_sizes, targets is not None
-        )
+        predicted = logits, deltas, anchors, _ = self.predict(features, padded_size)
+        proposals, valid = self.propose(*predicted, image_sizes, targets is not None)
         if targets is None:
             return proposals, valid, {}
-        source = features if again else None
-        losses = self.losses(logits, delta, anchors, targets, keys, processes, source)
-        return proposals, valid, losses
+        index, *answers = self.sample(anchors, targets)
+        sampled = logits.gather(1, index), gather_rows(deltas, index)  # [B, samples, ...]
+        return proposals, valid, self.losses(*sampled, *answers)
 
+    def predict(
+        self, features: list[Tensor], padded_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+        """Logits [B, A], deltas [B, A, 4] and boxes [A, 4] of all anchors; how many each level
+        has."""
+        objectness, deltas = self.head(features)
+        anchors = self.anchor_generator(features, padded_size)  # [A, 4]
+        per_level = [level.shape[1] for level in objectness]
+        return torch.cat(objectness, dim=1), torch.cat(deltas, dim=1), anchors, per_level
+
+    @torch.no_grad()
     def propose(
         self,
         logits: Tensor,
@@ -149,57 +118,46 @@ class RegionProposalNetwork(nn.Module):
             start += level.shape[1]
         top = torch.cat(tops, dim=1)  # [B, N]
         # tv compares probabilities: sure anchors of two levels can tie.
-        scores = logits.gather(1, top).sigmoid()  # [B, N]
-        boxes = decode_boxes(gather_rows(deltas, top), anchors[top])  # [B, N, 4]
-        boxes = clip_boxes(boxes, image_sizes[:, None])
+        scores, deltas = logits.gather(1, top).sigmoid(), gather_rows(deltas, top)  # [B, N, ...]
+        check_finite(deltas, "deltas of the RPN")  # the first to tell of weights that exploded
+        boxes = clip(decode(deltas, anchors[top]), image_sizes[:, None])  # [B, N, 4]
         valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
         # Only boxes of one level compete.
-        counts = [part.shape[1] for part in tops]
-        parts = zip(*(t.split(counts, dim=1) for t in (boxes, scores, valid)), strict=True)
-        keep = torch.cat([nms_mask(*part, cfg.nms_iou) for part in parts], dim=1)  # [B, N]
+        counts = [level.shape[1] for level in tops]
+        levels = zip(*(t.split(counts, dim=1) for t in (boxes, scores, valid)), strict=True)
+        keep = torch.cat([suppress(*level, cfg.nms_iou) for level in levels], dim=1)  # [B, N]
         scores = scores.masked_fill(~keep, -torch.inf)  # [B, N]
-        best, index = scores.sort(
-            dim=1, descending=True, stable=True
-        )  # ties: the finer level first
+        # Ties: the finer level first.
+        best, index = scores.sort(dim=1, descending=True, stable=True)
         best, index = best[:, :after], index[:, :after]  # [B, R] each
         return gather_rows(boxes, index), best > -torch.inf  # [B, R, 4], [B, R]
 
-    def losses(
-        self,
-        logits: Tensor,
-        deltas: Tensor,
-        anchors: Tensor,
-        targets: Targets,
-        keys: RandomKeys,
-        processes: Alone,
-        features: list[Tensor] | None = None,
-    ) -> dict[str, Tensor]:
-        """Compare a balanced sample of anchors with the objects: FR eq. (1).
+    def sample(self, anchors: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw a balanced sample of anchors (FR §3.1.3) and say what they should have answered.
 
-        With `features` the gradient goes through `RPNHead.at`, not through `logits` and `deltas`.
+        Returns:
+            index [B, samples]; target deltas [B, samples, 4]; positive and valid, bool
+            [B, samples].
         """
         cfg = self.config
+        thresholds = cfg.foreground_iou, cfg.background_iou
         matched, labels = match(
-            targets.boxes,
-            targets.valid,
-            anchors,
-            cfg.foreground_iou,
-            cfg.background_iou,
-            allow_low_quality=True,
+            targets.boxes, targets.valid, anchors, *thresholds, allow_low_quality=True
         )
-        index, valid = sample(labels, cfg.samples, cfg.positive_fraction, keys)  # [B, samples]
+        index, valid = self.sampler(labels, cfg.samples, cfg.positive_fraction)  # [B, samples]
         positive = (labels.gather(1, index) > 0) & valid
         gt_boxes = gather_rows(targets.boxes, matched.gather(1, index))  # [B, samples, 4]
         # Only positives have a box to reach; the others stand in for themselves, because a
         # padded row without size has no logarithm.
         gt_boxes = torch.where(positive[..., None], gt_boxes, anchors[index])
-        wanted = encode_boxes(gt_boxes, anchors[index])
-        count = processes.mean(valid.sum())
-        if features is None:
-            scores, moves = logits.gather(1, index), gather_rows(deltas, index)
-        else:
-            scores, moves = self.head.at(features, index)  # [B, samples], [B, samples, 4]
+        return index, encode(gt_boxes, anchors[index]), positive, valid
+
+    def losses(
+        self, logits: Tensor, deltas: Tensor, target: Tensor, positive: Tensor, valid: Tensor
+    ) -> dict[str, Tensor]:
+        """Compare the sampled anchors' answers with the objects: FR eq. (1)."""
+        count = self.normaliser(valid)
         return {
-            "loss_objectness": objectness_loss(scores, positive, valid, count),
-            "loss_rpn_box_reg": rpn_box_loss(moves, wanted, positive, valid, count),
+            "loss_objectness": objectness_loss(logits, positive, valid, count),
+            "loss_rpn_box_reg": rpn_box_loss(deltas, target, positive, valid, count),
         }

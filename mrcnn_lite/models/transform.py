@@ -1,17 +1,20 @@
-"""Pictures of any size in, one padded batch out (§3.1)."""
+"""Images of any size and their objects in, one padded batch out (§3.1)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import ImageConfig
 from ..ops.checks import sums_finite
 from ..ops.constants import constants_like
-from .processes import ALONE, Alone
+
+Size = tuple[int, int]  # (height, width)
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,63 @@ class ImageBatch:
 
     pixels: Tensor  # float [B, 3, H, W]
     sizes: Tensor  # float [B, 2]: (height, width) of each image inside the padding
-    original_sizes: list[tuple[int, int]]  # (height, width) before resizing
-    resized_sizes: list[tuple[int, int]]  # `sizes` as Python's numbers: no GPU is asked for them
+    original_sizes: list[Size]  # before resizing
+    resized_sizes: list[Size]  # `sizes` as Python's numbers: no GPU is asked for them
 
     @property
-    def padded_size(self) -> tuple[int, int]:
+    def padded_size(self) -> Size:
         """(H, W) of the batch."""
         return tuple(self.pixels.shape[-2:])
 
 
-def resize_factor(size: tuple[int, int], config: ImageConfig) -> float:
+@dataclass(frozen=True)
+class Targets:
+    """Ground truth of B images, padded to G objects each."""
+
+    boxes: Tensor  # float [B, G, 4]
+    labels: Tensor  # int64 [B, G], 0 in padded rows
+    masks: Tensor  # uint8 [B, G, H, W]
+    valid: Tensor  # bool [B, G], False in padded rows
+
+
+def batch_images(
+    images: list[Tensor],
+    targets: list[dict[str, Tensor]] | None,
+    config: ImageConfig,
+    padding: Callable[[Size], Size] | None = None,
+) -> tuple[ImageBatch, list[dict[str, Tensor]] | None]:
+    """Resize, normalise and pad images [3, H_b, W_b] in 0..1 and, in training, their targets.
+
+    Args:
+        images, targets: see `MaskRCNN.forward`.
+        config: sizes, mean and standard deviation.
+        padding: from the size that holds all images to the one that they are padded to; None: to
+            that size. Either is then rounded up to `config.size_divisible`.
+    """
+    check_images(images)
+    images = [image.as_subclass(Tensor) for image in images]  # torchvision's tv_tensors too
+    originals = [tuple(image.shape[-2:]) for image in images]
+    pairs = [
+        resize_sample(image, target, config)
+        for image, target in zip(images, targets or [None] * len(images), strict=True)
+    ]
+    mean, std = (constants_like(images[0], v)[:, None, None] for v in (config.mean, config.std))
+    shapes = [tuple(image.shape[-2:]) for image, _ in pairs]
+    largest = max(h for h, _ in shapes), max(w for _, w in shapes)
+    step = config.size_divisible
+    padded = largest if padding is None else padding(largest)
+    height, width = (-(-side // step) * step for side in padded)
+    pixels = images[0].new_zeros(len(images), 3, height, width)  # [B, 3, H, W]
+    for row, ((image, _), (h, w)) in enumerate(zip(pairs, shapes, strict=True)):
+        pixels[row, :, :h, :w] = (image - mean).div_(std)
+    sizes = torch.tensor(shapes, dtype=torch.float32)  # [B, 2]
+    sizes = sizes.to(pixels.device, non_blocking=True)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    batch = ImageBatch(pixels.contiguous(memory_format=layout), sizes, originals, shapes)
+    return batch, None if targets is None else [target for _, target in pairs]
+
+
+def resize_factor(size: Size, config: ImageConfig) -> float:
     """Return the factor to `min_size`, or less where the longer side would pass `max_size`."""
     return min(config.min_size / min(size), config.max_size / max(size))
 
@@ -40,8 +90,7 @@ def resize_sample(
     """Resize an image [3, H, W], and its boxes and masks with it."""
     size = tuple(image.shape[-2:])
     factor = resize_factor(size, config)
-    new_size = (int(size[0] * factor), int(size[1] * factor))
-    if new_size == size:
+    if (int(size[0] * factor), int(size[1] * factor)) == size:
         return image, target
     # The exact factor, not new/old: torchvision's interpolation samples with it too.
     image = F.interpolate(
@@ -71,64 +120,126 @@ def resize_boxes(boxes: Tensor, old: tuple[float, float], new: tuple[float, floa
     return boxes * ratio  # [N, 4]
 
 
-def batch_images(
-    images: list[Tensor],
-    targets: list[dict[str, Tensor]] | None,
-    config: ImageConfig,
-    processes: Alone = ALONE,
-) -> tuple[ImageBatch, list[dict[str, Tensor]] | None]:
-    """Resize, normalise and pad images [3, H_b, W_b] in 0..1 and, in training, their targets.
+def largest_of_processes(size: Size) -> Size:
+    """Return the largest size of any process: all that share a batch pad to one."""
+    if not dist.is_initialized():
+        return size
+    # NCCL reads a GPU's memory, gloo the CPU's.
+    message = torch.tensor(size, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(message, dist.ReduceOp.MAX)
+    height, width = message.tolist()
+    return height, width
+
+
+def pad_targets(
+    targets: list[dict[str, Tensor]], image_size: Size, like: Tensor, at_least: int = 1
+) -> Targets:
+    """Stack the objects of a batch; G is the largest count.
 
     Args:
-        images, targets: see `MaskRCNN.forward`.
-        config: sizes, mean and standard deviation.
-        processes: those that share the batch; all pad to one size.
+        targets: one dict per image with boxes [G_b, 4], labels [G_b], masks [G_b, H_b, W_b].
+        image_size: (H, W) of the padded batch.
+        like: the images; boxes take their dtype, everything their device.
+        at_least: smallest G; 1, so that no tensor is empty.
     """
-    check_images(images)
-    images = [image.as_subclass(Tensor) for image in images]  # torchvision's tv_tensors too
-    originals = [tuple(image.shape[-2:]) for image in images]
-    wanted = targets if targets is not None else [None] * len(images)
-    pairs = [
-        resize_sample(image, target, config) for image, target in zip(images, wanted, strict=True)
-    ]
-    mean, std = (constants_like(images[0], v)[:, None, None] for v in (config.mean, config.std))
-    shapes = [tuple(image.shape[-2:]) for image, _ in pairs]
-    step = config.size_divisible
-    height, width = processes.largest((max(h for h, _ in shapes), max(w for _, w in shapes)))
-    height, width = -(-height // step) * step, -(-width // step) * step
-    pixels = images[0].new_zeros(len(images), 3, height, width)  # [B, 3, H, W]
-    for row, ((image, _), (h, w)) in enumerate(zip(pairs, shapes, strict=True)):
-        pixels[row, :, :h, :w] = (image - mean).div_(std)
-    sizes = torch.tensor(shapes, dtype=torch.float32)  # [B, 2]
-    sizes = sizes.to(pixels.device, non_blocking=True)
-    layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    batch = ImageBatch(pixels.contiguous(memory_format=layout), sizes, originals, shapes)
-    return batch, None if targets is None else [target for _, target in pairs]
+    count = max(at_least, *(len(t["boxes"]) for t in targets)) if targets else at_least
+    batch, device = len(targets), like.device
+    boxes = like.new_zeros(batch, count, 4)  # [B, G, 4]
+    labels = torch.zeros(batch, count, dtype=torch.int64, device=device)
+    masks = torch.zeros(batch, count, *image_size, dtype=torch.uint8, device=device)
+    valid = torch.zeros(batch, count, dtype=torch.bool, device=device)
+    for row, target in enumerate(targets):
+        objects, (height, width) = len(target["boxes"]), target["masks"].shape[-2:]
+        boxes[row, :objects] = target["boxes"]
+        labels[row, :objects] = target["labels"]
+        masks[row, :objects, :height, :width] = target["masks"]
+        valid[row, :objects] = True
+    return Targets(boxes, labels, masks, valid)
 
 
 def check_images(images: list[Tensor]) -> None:
     """Refuse what is not a list of float RGB images.
 
     Raises:
-        TypeError, ValueError: with the place in the list, what was found and what is asked for.
+        TypeError, ValueError: with the index in the list, what was found and what is asked for.
     """
     if not isinstance(images, list | tuple) or not images:
         raise TypeError("images must be a non-empty list of Tensor[3, H, W]")
-    for place, image in enumerate(images):
+    for index, image in enumerate(images):
         if not isinstance(image, Tensor) or not image.is_floating_point():
             found = image.dtype if isinstance(image, Tensor) else type(image).__name__
             raise TypeError(
-                f"images[{place}] is {found}; give a float Tensor[3, H, W] in 0..1 "
+                f"images[{index}] is {found}; give a float Tensor[3, H, W] in 0..1 "
                 "(uint8: divide by 255)"
             )
         if image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(
-                f"images[{place}] has shape {tuple(image.shape)}; "
+                f"images[{index}] has shape {tuple(image.shape)}; "
                 "give [3, H, W], channels first, RGB"
             )
         if image.device.type != "cpu" or sums_finite(image):
             continue
         if not image.isfinite().all():
             raise ValueError(
-                f"images[{place}] holds NaN or infinite pixels; look at how it was read"
+                f"images[{index}] holds NaN or infinite pixels; look at how it was read"
             )
+
+
+def check_targets(
+    images: list[Tensor], targets: list[dict[str, Tensor]] | None, num_classes: int
+) -> None:
+    """Refuse targets that would train nonsense.
+
+    Raises:
+        ValueError: a target is missing, malformed or degenerate; the message names image, row,
+        field and value.
+    """
+    if targets is None:
+        raise ValueError(
+            "targets is None; in training the model needs one dict per image (boxes, labels, masks)"
+        )
+    if len(targets) != len(images):
+        raise ValueError(
+            f"{len(images)} images but {len(targets)} targets; give one dict per image"
+        )
+    for index, (image, target) in enumerate(zip(images, targets, strict=True)):
+        if missing := {"boxes", "labels", "masks"} - set(target):
+            raise ValueError(
+                f"targets[{index}] lacks {sorted(missing)}; give boxes, labels and masks"
+            )
+        boxes, labels, masks = target["boxes"], target["labels"], target["masks"]
+        objects, size = len(boxes), tuple(image.shape[-2:])
+        for name, value, shape, right, asked in (
+            ("boxes", boxes, (objects, 4), boxes.is_floating_point(), "float [G, 4]"),
+            ("labels", labels, (objects,), labels.dtype == torch.int64, f"int64 [{objects}]"),
+        ):
+            if value.shape != shape or not right:
+                found = f"{value.dtype} {tuple(value.shape)}"
+                raise ValueError(f"targets[{index}]['{name}'] is {found}; give {asked}")
+        if masks.shape != (objects, *size):
+            raise ValueError(
+                f"targets[{index}]['masks'] is {tuple(masks.shape)}; "
+                f"the image asks for {(objects, *size)}"
+            )
+    _check_values(targets, num_classes)
+
+
+def _check_values(targets: list[dict[str, Tensor]], num_classes: int) -> None:
+    """All images at once; which one it was is asked only when something is wrong."""
+    boxes, labels = (torch.cat([t[name] for t in targets]) for name in ("boxes", "labels"))
+    degenerate = ~boxes.isfinite().all(dim=1) | (boxes[:, 2:] <= boxes[:, :2]).any(dim=1)  # [N]
+    unknown = (labels < 1) | (labels >= num_classes)  # [N]
+    if not (degenerate | unknown).any():
+        return
+    number = int((degenerate | unknown).nonzero()[0])
+    rows = [(index, row) for index, t in enumerate(targets) for row in range(len(t["boxes"]))]
+    index, row = rows[number]
+    if degenerate[number]:
+        raise ValueError(
+            f"targets[{index}]['boxes'][{row}] is {boxes[number].tolist()}: x2 must exceed x1 and "
+            "y2 exceed y1, all finite; drop the object"
+        )
+    raise ValueError(
+        f"targets[{index}]['labels'][{row}] is {int(labels[number])}; labels go from 1 to "
+        f"{num_classes - 1} (0 is the background, num_classes is {num_classes})"
+    )

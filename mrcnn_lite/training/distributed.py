@@ -1,8 +1,9 @@
 """Several processes, one model: each has its own images, and all take the same step.
 
 The result is that of one process with the whole batch, within rounding: losses divide by the whole
-batch's counts, images are padded to the whole batch's size, and random numbers belong to an image's
-place in the batch, not to a process.
+batch's counts (`models.losses.Normaliser`), images are padded to the whole batch's size, and random
+numbers belong to an image's index in the batch, not to a process. torch's DistributedDataParallel
+averages the gradients.
 
 Most operations of a small network are too small to be split among threads, which then wait for one
 another at every one of them. Processes meet once a step. On an idle machine two processes of one
@@ -22,9 +23,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-
-from ..models.processes import Alone
+from torch import Tensor
 
 # A process that does not answer for this long is taken for dead.
 PATIENCE = timedelta(minutes=5)
@@ -32,21 +31,6 @@ PATIENCE = timedelta(minutes=5)
 
 class DeadProcess(RuntimeError):
     """A process of the run ended or cannot be reached."""
-
-
-class Together(Alone):
-    """What processes that share a batch ask one another."""
-
-    def mean(self, counts: Tensor) -> Tensor:
-        """Return the mean of each count over all processes."""
-        return mean_over_processes(counts.to(torch.float32))
-
-    def largest(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the largest (height, width) of any process."""
-        message = torch.tensor(size, device=_device())
-        _all_reduce(message, dist.ReduceOp.MAX)
-        height, width = message.tolist()
-        return height, width
 
 
 def rank() -> int:
@@ -66,30 +50,9 @@ def default_workers() -> int:
     return min(2, len(os.sched_getaffinity(0)))
 
 
-def average_gradients(model: nn.Module) -> None:
-    """Replace every gradient by its mean over all processes, in one message.
-
-    torch's DistributedDataParallel sends them in buckets while others are still computed; that
-    hides the time of a slow connection, at the price of a wrapper around the network. Here one
-    message follows the backward pass.
-    """
-    if world_size() == 1:
-        return
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
-    _all_reduce(flat)
-    flat /= world_size()
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
 def from_first(value: float) -> float:
     """Return the first process's value in all processes: clocks differ, decisions must not."""
-    if world_size() == 1:
-        return value
-    message = torch.tensor([value if rank() == 0 else 0.0], dtype=torch.float64, device=_device())
-    _all_reduce(message)
-    return float(message)
+    return gather(value)[0]
 
 
 def mean_over_processes(values: Tensor) -> Tensor:
@@ -97,7 +60,7 @@ def mean_over_processes(values: Tensor) -> Tensor:
     if world_size() == 1:
         return values
     values = values.clone()
-    _all_reduce(values)
+    dist.all_reduce(values)
     return values / world_size()
 
 
@@ -108,21 +71,6 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
-
-
-def _all_reduce(values: Tensor, operation: Any = dist.ReduceOp.SUM) -> None:
-    try:
-        dist.all_reduce(values, operation)
-    except RuntimeError as error:  # the connection is closed, or nobody answered in time
-        raise DeadProcess(
-            f"process {rank()} of {world_size()}: another process of the run ended or does not "
-            "answer; go on with --resume"
-        ) from error
-
-
-def _device() -> torch.device:
-    """Where messages must lie: NCCL reads a GPU's memory, gloo the CPU's."""
-    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
 def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None:
@@ -173,7 +121,11 @@ def leave(status: int) -> None:
 
 @contextmanager
 def _group(meeting: str, number: int, workers: int) -> Iterator[None]:
-    """Join the processes: NCCL where each has a GPU of its own, gloo elsewhere."""
+    """Join the processes: NCCL where each has a GPU of its own, gloo elsewhere.
+
+    Raises:
+        DeadProcess: the connection is closed, or nobody answered in time.
+    """
     gpu = torch.cuda.is_available() and torch.cuda.device_count() >= workers
     if gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", number)))
@@ -187,6 +139,13 @@ def _group(meeting: str, number: int, workers: int) -> Iterator[None]:
     try:
         yield
         # Leave together: a process that goes while the first still writes takes its connections.
-        _all_reduce(torch.zeros(1, device=_device()))
+        gather(None)
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise DeadProcess(
+            f"process {number} of {workers}: another process of the run ended or does not "
+            "answer; go on with --resume"
+        ) from error
     finally:
         dist.destroy_process_group()

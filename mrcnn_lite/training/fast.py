@@ -2,9 +2,10 @@
 
 Three things let a step be recorded, and change no result:
 
-- Pictures are padded to one size per orientation, and objects to a power of two. (The default pads
-  to the largest picture of a batch; with the same padding the losses are the same.)
-- The random keys are drawn before the step, with the same seeds, into tensors that stay in place.
+- Images are padded to one size per orientation, and objects to a power of two. (The default pads
+  to the largest image of a batch; with the same padding the losses are the same.)
+- The sampling priorities are drawn before the step, with the same seeds, into tensors that stay
+  in place.
 - No operation asks the GPU for a value; the losses are read once, before the weights change.
 
 Optimiser and running average follow outside of the graph: they are few kernels. On a CPU the same
@@ -20,44 +21,41 @@ from torch import Tensor
 
 from ..config import Config, ImageConfig
 from ..models import MaskRCNN
-from ..models.matching import RandomKeys
-from ..models.processes import Alone
-from ..models.recorded import Recorded
-from ..models.targets import Targets, pad_targets
-from ..models.transform import batch_images
-from .batch import Batch, to_device
+from ..models.cuda_graph import GraphedCallable
+from ..models.matching import Priorities, image_priorities
+from ..models.transform import Size, Targets, batch_images, pad_targets
 from .distributed import world_size
-from .run import TrainingRun, image_keys
+from .prefetch import Batch, to_device
+from .run import TrainingRun
 
 FEWEST_OBJECTS = 16  # objects are padded to this, or to a larger power of two
 
 
-class OneSize(Alone):
-    """Padding to the few sizes that any picture of a training can need.
+class PaddingByOrientation:
+    """Padding to the few sizes that any image of a training can need; see `batch_images`.
 
     Args:
-        config: how pictures are resized.
+        config: how images are resized.
     """
 
     def __init__(self, config: ImageConfig) -> None:
-        self.config = config
+        self.short, self.long = config.min_size, config.max_size
 
-    def largest(self, size: tuple[int, int]) -> tuple[int, int]:
+    def __call__(self, size: Size) -> Size:
         """Return the size for landscapes, for portraits, or for a batch of both."""
-        short, long = self.config.min_size, self.config.max_size
-        height, width = (short if side <= short else max(long, side) for side in size)
+        height, width = (self.short if n <= self.short else max(self.long, n) for n in size)
         return height, width
 
 
-class KeysInPlace:
-    """Random keys in tensors that stay where they are: a recorded step reads them there."""
+class StaticPriorities:
+    """Sampling priorities in tensors that stay where they are: a recorded step reads them there."""
 
     def __init__(self) -> None:
         self.tensors: list[Tensor] = []
-        self.source: RandomKeys | None = None
-        self.place = 0
+        self.source: Priorities | None = None
+        self.next = 0
 
-    def draw(self, source: RandomKeys) -> None:
+    def draw(self, source: Priorities) -> None:
         """Put the numbers of a new step into the tensors, in the order of their use."""
         self.source = source
         for tensor in self.tensors:
@@ -65,14 +63,14 @@ class KeysInPlace:
 
     def rewind(self) -> None:
         """Begin with the first tensor again."""
-        self.place = 0
+        self.next = 0
 
     def __call__(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
-        """Return the next tensor; see `RandomKeys`."""
-        if self.place == len(self.tensors):  # the first of all calls
+        """Return the next tensor; see `Priorities`."""
+        if self.next == len(self.tensors):  # the first of all calls
             self.tensors.append(self.source(shape, device))
-        self.place += 1
-        return self.tensors[self.place - 1]
+        self.next += 1
+        return self.tensors[self.next - 1]
 
 
 class FastRun(TrainingRun):
@@ -100,9 +98,9 @@ class FastRun(TrainingRun):
                 "with --workers 1 and without --accumulate"
             )
         super().__init__(config, class_names, seed, device)
-        self._steps: dict[tuple[int, ...], tuple[KeysInPlace, Recorded]] = {}
+        self._steps: dict[tuple[int, ...], tuple[StaticPriorities, GraphedCallable]] = {}
         self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
-        self._padding = OneSize(config.image)
+        self._padding = PaddingByOrientation(config.image)
 
     def gradients(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """See `TrainingRun.gradients`; batches of one size share their step."""
@@ -113,36 +111,35 @@ class FastRun(TrainingRun):
         objects = pad_targets(targets, ready.padded_size, ready.pixels, count)
         inputs = (ready.pixels, ready.sizes, *vars(objects).values())
         key = (*ready.pixels.shape, count)
-        source = image_keys(self.seed, self.steps, 0)
+        source = image_priorities(self.seed, self.steps, 0)
         if key not in self._steps:
-            keys = KeysInPlace()
-            keys.draw(source)
-            step = Recorded(self._step_with(keys), inputs, self.model, self._pool)
-            self._steps[key] = keys, step
-            source = image_keys(self.seed, self.steps, 0)  # recording has used up the first
-        keys, step = self._steps[key]
-        keys.draw(source)
-        found, gradients = step(*inputs)
+            priorities = StaticPriorities()
+            priorities.draw(source)
+            step = GraphedCallable(self._step_with(priorities), inputs, self.model, self._pool)
+            self._steps[key] = priorities, step
+            source = image_priorities(self.seed, self.steps, 0)  # recording has used up the first
+        priorities, step = self._steps[key]
+        priorities.draw(source)
+        losses, gradients = step(*inputs)
         # Each recorded step writes gradients of its own.
         for parameter, gradient in zip(self.model.parameters(), gradients, strict=True):
             parameter.grad = gradient
-        return found
+        return losses
 
-    def _step_with(self, keys: KeysInPlace) -> Any:
+    def _step_with(self, priorities: StaticPriorities) -> Any:
         """The function that is recorded: from a batch to losses and gradients."""
 
         def step(pixels: Tensor, sizes: Tensor, *objects: Tensor) -> tuple[dict, list]:
             self.optimizer.zero_grad()  # so that gradients belong to the graph
-            keys.rewind()
-            self.model.keys = keys
+            priorities.rewind()
+            self.model.sampler.priorities = priorities
             with self.autocast():
                 losses = self.model.losses_of_batch(pixels, sizes, Targets(*objects))
-            total = sum(losses.values())
-            total.backward()
-            found = {name: value.detach() for name, value in (losses | {"loss": total}).items()}
-            length = self.clip()
-            gradients = [parameter.grad for parameter in self.model.parameters()]
-            return found | {"gradients": length}, gradients
+            losses["loss"] = sum(losses.values())
+            losses["loss"].backward()
+            report = {name: value.detach() for name, value in losses.items()}
+            report["gradients"] = self.clip()
+            return report, [parameter.grad for parameter in self.model.parameters()]
 
         return step
 

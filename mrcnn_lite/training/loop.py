@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from ..config import Config
+from ..datasets.batches import collate, without_crowds
 from ..files import write_whole
+from ..models import MaskRCNN
+from ..models.matching import random_priorities
 from .distributed import from_first, rank, world_size
-from .run import Batch, TrainingRun
+from .prefetch import Batch, to_device
+from .run import TrainingRun
 
 LOG_EVERY = 10  # steps
 SAVE_EVERY = 60.0  # seconds
@@ -127,3 +133,43 @@ def images_per_process(config: Config) -> int:
             f"batch_size {config.training.batch_size} does not divide by {world_size()} processes"
         )
     return config.training.batch_size // world_size()
+
+
+@torch.no_grad()
+def validation_losses(
+    model: MaskRCNN, dataset: Sequence, batch_size: int = 4, limit: int | None = None
+) -> dict[str, float]:
+    """Average the five losses over held-out images, in evaluation mode: when they rise, the
+    network is learning by heart.
+
+    The samplers draw the same numbers in every call, so that two calls differ by the weights alone.
+
+    Args:
+        model: its mode and its sampling priorities are restored afterwards.
+        dataset: sequence of (image, target).
+        batch_size: pictures at a time.
+        limit: use only the first ones; None for all.
+
+    Returns:
+        The mean of each loss over the pictures, and their sum as "loss".
+    """
+    count = len(dataset) if limit is None else min(limit, len(dataset))
+    if count == 0:
+        raise ValueError("dataset has no picture; validation needs at least one")
+    training, priorities = model.training, model.sampler.priorities
+    device = next(model.parameters()).device
+    sums: dict[str, float] = {}
+    model.eval()
+    try:
+        for start in range(0, count, batch_size):
+            rows = range(start, min(start + batch_size, count))
+            batch = collate([without_crowds(*dataset[row]) for row in rows])
+            generator = torch.Generator(device).manual_seed(start)
+            model.sampler.priorities = random_priorities(generator)
+            for name, value in model.losses(*to_device(batch, device)).items():
+                sums[name] = sums.get(name, 0.0) + len(rows) * float(value)
+    finally:
+        model.train(training)
+        model.sampler.priorities = priorities
+    means = {name: value / count for name, value in sums.items()}
+    return means | {"loss": sum(means.values())}

@@ -13,10 +13,9 @@ from ..config import Config
 from ..datasets import CocoDataset, Shapes, open_dataset
 from ..datasets.batches import loader
 from ..datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
-from .batch import Batch
 from .distributed import rank, world_size
 from .loop import images_per_process
-from .prefetch import ToDevice, prefetch
+from .prefetch import Batch, ToDevice, prefetch
 
 SHAPES = "shapes"
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no picture

@@ -1,36 +1,35 @@
-"""A run: the network on its way, with its average, its optimiser and its place; one step of it."""
+"""A run: a network in training with its average, its optimiser and its position; one step of it."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn, optim
+from torch.nn.parallel import DistributedDataParallel
 
-from ..config import Config
+from ..config import Config, TrainingConfig
 from ..models import MaskRCNN, save_weights
-from ..models.matching import RandomKeys
-from ..models.targets import check_targets
-from .batch import Batch, to_device
+from ..models.matching import image_priorities
+from ..models.transform import check_targets
 from .checkpoint import load_checkpoint, save_checkpoint
-from .distributed import Together, average_gradients, gather, mean_over_processes, rank, world_size
+from .distributed import gather, mean_over_processes, rank, world_size
+from .prefetch import Batch, to_device
 from .sanity import check_first_losses
-from .schedule import learning_rate, make_optimizer
 
-# A prime far above any number of images in a batch: every (step, image, draw) gets its own seed.
-STEP_SEEDS = 1_000_003
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class TrainingRun:
-    """A model on its way: weights, their running average, optimiser and position.
+    """A model in training: weights, their running average, optimiser and position.
 
-    Every random number of a step comes from (seed, step, place of the image in the batch), so a run
+    Every random number of a step comes from (seed, step, index of the image in the batch), so a run
     that is stopped and resumed continues as if nothing had happened, and several processes draw
     what one would.
 
@@ -65,8 +64,6 @@ class TrainingRun:
         self.average = {
             name: value.detach().clone() for name, value in self.model.state_dict().items()
         }
-        if world_size() > 1:
-            self.model.processes = Together()
         self.steps, self.seconds = 0, 0.0
 
     def step(self, batch: Batch, progress: float) -> dict[str, float]:
@@ -86,18 +83,18 @@ class TrainingRun:
         rate = learning_rate(self.steps, progress, self.config.training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        # Here, where a batch from the host can be looked at without waiting for a GPU.
+        # Here, where a batch from the host can be checked without waiting for a GPU.
         check_targets(*batch, self.model.num_classes)
-        found = self.gradients(batch, rate)
-        values = torch.stack(list(found.values())).tolist()  # all that is asked of a GPU, at once
-        report = dict(zip(found, values, strict=True))
+        losses = self.gradients(batch, rate)
+        values = torch.stack(list(losses.values())).tolist()  # all that is asked of a GPU, at once
+        report = dict(zip(losses, values, strict=True))
         norm = report.pop("gradients")
         bad = [name for name in report if not math.isfinite(report[name])]
         self._stop_if(bad or ([] if math.isfinite(norm) else ["gradients"]), rate, batch[1])
         self.optimizer.step()
         if self.steps == 0 and rank() == 0:
-            for words in check_first_losses(report, self.config):
-                print(f"warning: {words}", file=sys.stderr, flush=True)
+            for message in check_first_losses(report, self.config):
+                print(f"warning: {message}", file=sys.stderr, flush=True)
         self.steps += 1
         self._update_average()
         return report | {"learning_rate": rate}
@@ -107,32 +104,44 @@ class TrainingRun:
 
         Args:
             batch: images and targets of this process.
-            rate: learning rate, for the words of an error.
+            rate: learning rate, for the message of an error.
 
         Returns:
             The five losses, their sum "loss", and "gradients", their length before clipping:
             Tensor[] each, averaged over the processes. None of them is looked at.
         """
         self.optimizer.zero_grad()
-        parts = min(self.config.training.accumulate, len(batch[0]))
+        images, targets = batch
+        count, parts = len(images), min(self.config.training.accumulate, len(images))
         sums: dict[str, Tensor] = {}
-        for first, images, targets in _split(*batch, parts):
-            losses = self._losses(first + rank() * len(batch[0]), images, targets, rate)
-            total = sum(losses.values())
-            total.backward()
-            for name, value in [*losses.items(), ("loss", total)]:
+        for part in range(parts):  # of nearly equal size
+            here = slice(count * part // parts, count * (part + 1) // parts)
+            first, last = rank() * count + here.start, part == parts - 1
+            with nullcontext() if last or world_size() == 1 else self._network.no_sync():
+                losses = self._losses(first, images[here], targets[here], rate)
+                losses["loss"] = sum(losses.values())
+                losses["loss"].backward()
+            for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach()
         values = mean_over_processes(torch.stack(list(sums.values())) / parts)
         for parameter in self.model.parameters():
             if parameter.grad is not None and parts > 1:
                 parameter.grad /= parts
-        average_gradients(self.model)
         return dict(zip(sums, values, strict=True)) | {"gradients": self.clip()}
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        """Images and checked targets in, losses out; processes that share a batch average their
+        gradients."""
+        losses = _Losses(self.model)
+        if world_size() == 1:
+            return losses
+        return DistributedDataParallel(losses, broadcast_buffers=False)
 
     def clip(self) -> Tensor:
         """Shorten the gradients to the largest length allowed; return their length before."""
         largest = self.config.training.gradient_clip
-        return torch.nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+        return nn.utils.clip_grad_norm_(self.model.parameters(), largest)
 
     def autocast(self) -> torch.autocast:
         """Return the context in which losses are computed, for the configured precision."""
@@ -142,17 +151,17 @@ class TrainingRun:
     def _losses(
         self, first: int, images: list[Tensor], targets: list[dict[str, Any]], rate: float
     ) -> dict[str, Tensor]:
-        """The losses of some images, the first of which has this place in the whole batch."""
-        self.model.keys = image_keys(self.seed, self.steps, first)
+        """The losses of some images, the first of which has this index in the whole batch."""
+        self.model.sampler.priorities = image_priorities(self.seed, self.steps, first)
         images, targets = to_device((images, targets), self.device)
         try:
             with self.autocast():
-                return self.model.losses(images, targets, check=False)
+                return self._network(images, targets)
         except ValueError as error:
             # Good data and bad numbers further in: not the data, but the weights have exploded.
-            words = str(error)
-            if "is not finite" in words and not words.startswith(("images[", "targets[")):
-                self._stop_if([words.split(":")[0] + " of an operation"], rate, targets)
+            message = str(error)
+            if "is not finite" in message and not message.startswith(("images[", "targets[")):
+                self._stop_if([message.split(":")[0]], rate, targets)
             raise
 
     def _stop_if(self, bad: list[str], rate: float, targets: list[dict[str, Any]]) -> None:
@@ -200,12 +209,6 @@ class TrainingRun:
         )
         save_weights(self.model, folder / "last.safetensors", self.class_names, self.average)
 
-    def _differences(self, state: dict[str, Any]) -> list[str]:
-        """What a checkpoint's run has and this one has not, each as "name: there, here"."""
-        there, here = _flat(Config.from_dict(state["config"])), _flat(self.config)
-        there["classes"], here["classes"] = state["class_names"], self.class_names
-        return [f"{n} {there[n]} instead of {here[n]}" for n in here if there[n] != here[n]]
-
     def load(self, folder: str | Path, tell: Callable[[str], None] | None = None) -> None:
         """Go on where `save` left off; the number of processes may be another one.
 
@@ -218,7 +221,9 @@ class TrainingRun:
             network or data set.
         """
         state = load_checkpoint(folder, tell)
-        if other := self._differences(state):
+        there, here = _flat(Config.from_dict(state["config"])), _flat(self.config)
+        there["classes"], here["classes"] = state["class_names"], self.class_names
+        if other := [f"{n} {there[n]} instead of {here[n]}" for n in here if there[n] != here[n]]:
             raise ValueError(
                 f"{folder}: the checkpoint has other settings: {', '.join(other)}; "
                 "resume with the same ones"
@@ -230,6 +235,17 @@ class TrainingRun:
         torch.set_rng_state(state["random"])
 
 
+class _Losses(nn.Module):
+    """The network's losses as a module of its own, as DistributedDataParallel wants them."""
+
+    def __init__(self, model: MaskRCNN) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return self.model.losses(images, targets, check=False)
+
+
 def _flat(config: Config) -> dict[str, Any]:
     """All settings by name, such as "mask.rois"."""
     return {
@@ -239,40 +255,36 @@ def _flat(config: Config) -> dict[str, Any]:
     }
 
 
-def image_keys(seed: int, step: int, first: int) -> RandomKeys:
-    """Sampling keys that belong to an image's place in the batch.
+def learning_rate(step: int, progress: float, config: TrainingConfig) -> float:
+    """Return the learning rate of a step: a warm-up, a plateau, and a cosine down to zero.
 
-    They depend neither on the process that draws them nor on the padding of its images: an image
-    has the same numbers among few candidates as at the head of many.
+    The warm-up counts steps, because it protects the first few updates; the decay follows the
+    progress of the run, so that a run of 300 seconds ends at zero on a slow machine as on a fast
+    one.
 
     Args:
-        seed: of the run.
-        step: of the run.
-        first: place in the whole batch of this call's first image.
-
-    Returns:
-        See `RandomKeys`; the draws of one step are told apart by their order.
+        step: steps done. progress: share of the run that is done, 0..1.
+        config: learning_rate, warmup_steps, decay_fraction.
     """
-    draw = 0
-
-    def keys(shape: tuple[int, ...], device: torch.device) -> Tensor:
-        nonlocal draw
-        generator = torch.Generator(device)
-        rows = []
-        for place in range(first, first + shape[0]):
-            mixed = (seed * STEP_SEEDS + step) * STEP_SEEDS + place
-            generator.manual_seed((mixed * 7 + draw) % 2**63)  # fewer than 7 draws per step
-            rows.append(torch.rand(shape[1:], generator=generator, device=device))
-        draw += 1
-        return torch.stack(rows)  # [B, N]
-
-    return keys
+    warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    # 1 on the plateau, 0 at the end.
+    left = min(1.0, max(0.0, 1.0 - progress) / max(config.decay_fraction, 1e-9))
+    return config.learning_rate * warmup * 0.5 * (1 - math.cos(math.pi * left))
 
 
-def _split(
-    images: list[Tensor], targets: list[dict[str, Any]], parts: int
-) -> Iterator[tuple[int, list[Tensor], list[dict[str, Any]]]]:
-    """Cut a batch into parts of nearly equal size: (place of its first image, images, targets)."""
-    edges = [len(images) * part // parts for part in range(parts + 1)]
-    for start, end in pairwise(edges):
-        yield start, images[start:end], targets[start:end]
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> optim.Optimizer:
+    """Return AdamW or SGD; norms and biases (vectors) carry no weight decay.
+
+    Raises:
+        ValueError: `config.optimizer` is neither "adamw" nor "sgd".
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "adamw":
+        return optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    if config.optimizer == "sgd":
+        return optim.SGD(groups, lr=config.learning_rate, momentum=0.9, fused=True)
+    raise ValueError(f"config.training.optimizer is {config.optimizer!r}; choose 'adamw' or 'sgd'")

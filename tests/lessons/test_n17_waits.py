@@ -16,9 +16,9 @@ from mrcnn_lite.lessons.n17_gpu_training.waits import (
     waits_of_torchvision,
 )
 from mrcnn_lite.models import MaskRCNN
+from mrcnn_lite.models.cuda_graph import GraphedCallable
 from mrcnn_lite.models.detector import Detector
-from mrcnn_lite.models.matching import random_keys
-from mrcnn_lite.models.recorded import Recorded
+from mrcnn_lite.models.matching import random_priorities
 from mrcnn_lite.ops.constants import constant, forget_constants, kept_constants
 from mrcnn_lite.training import fast
 
@@ -47,9 +47,9 @@ def test_inference_waits_once():
 @pytest.fixture
 def no_graphs(monkeypatch):
     """On fakes nothing can be recorded; the function that would be is called instead."""
-    monkeypatch.setattr(Recorded, "_record", lambda *_: None)
+    monkeypatch.setattr(GraphedCallable, "_record", lambda *_: None)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
-    monkeypatch.setattr(fast, "image_keys", lambda *_: random_keys())
+    monkeypatch.setattr(fast, "image_priorities", lambda *_: random_priorities())
 
 
 def test_nothing_waits_in_what_the_fast_step_records(no_graphs):
@@ -61,7 +61,7 @@ def test_nothing_waits_in_what_the_fast_step_records(no_graphs):
         watch.found.clear()
         run.step(batch, 0.0)
     assert len(run._steps) == 1
-    assert [line.split()[1] for line, _ in watch.found] == ["check_targets:", "step:"]
+    assert [line.split()[1] for line, _ in watch.found] == ["_check_values:", "step:"]
 
 
 def test_nothing_waits_in_what_a_detector_records(no_graphs):
@@ -72,7 +72,7 @@ def test_nothing_waits_in_what_a_detector_records(no_graphs):
         detector(images[0])
         watch.found.clear()
         detector(images[0])
-    assert [line.split()[1] for line, _ in watch.found] == ["trim:"]
+    assert [line.split()[1] for line, _ in watch.found] == ["drop_padding:"]
 
 
 def test_constants_are_kept_where_they_would_have_to_be_copied():

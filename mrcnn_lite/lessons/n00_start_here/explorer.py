@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...datasets import Shapes
-from ...models.inside import Inside
+from ...models.intermediate import IntermediateOutputs
 from ..kit import style
 from ..kit.canvas import Canvas
 from ..kit.detections import DetectionImage, ScoreBars
@@ -15,7 +15,7 @@ from ..kit.explorer import Explorer, slider, toggle
 MOST = 10  # bars in the diagram, and lines of text
 
 
-def stand_in(image: Tensor, target: dict) -> Inside:
+def stand_in(image: Tensor, target: dict) -> IntermediateOutputs:
     """What a perfect network would find, for trying the explorers out without weights."""
     boxes, count = target["boxes"], len(target["boxes"])
     generator = torch.Generator().manual_seed(0)
@@ -24,13 +24,13 @@ def stand_in(image: Tensor, target: dict) -> Inside:
     found = {"boxes": boxes, "labels": target["labels"], "scores": scores}
     found["masks"] = target["masks"][:, None].float()  # [N, 1, H, W]
     empty = torch.zeros(count, 0, 0, 0)
-    return Inside(image, [], boxes.repeat(8, 1) + shift, empty, empty, found)
+    return IntermediateOutputs(image, [], boxes.repeat(8, 1) + shift, empty, empty, found)
 
 
 class Branches:
     """A picture, and which branches of the network may speak."""
 
-    def __init__(self, scenes: Sequence[Inside], class_names: Sequence[str]):
+    def __init__(self, scenes: Sequence[IntermediateOutputs], class_names: Sequence[str]):
         """Start with all of Mask R-CNN and without the proposals."""
         self.scenes, self.class_names = list(scenes), list(class_names)
         self.picture = 1
@@ -39,7 +39,7 @@ class Branches:
         self._board: _Board | None = None
 
     @property
-    def scene(self) -> Inside:
+    def scene(self) -> IntermediateOutputs:
         """The image that is looked at."""
         return self.scenes[self.picture - 1]
 
@@ -113,7 +113,8 @@ class _Board:
 
 
 def explore_branches(
-    scenes: Sequence[Inside] | None = None, class_names: Sequence[str] = Shapes.class_names
+    scenes: Sequence[IntermediateOutputs] | None = None,
+    class_names: Sequence[str] = Shapes.class_names,
 ) -> Explorer:
     """The explorer with its controls, for a notebook cell to end with.
 

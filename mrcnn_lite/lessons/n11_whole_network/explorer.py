@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...datasets import Shapes
 from ...models import maskrcnn_lite
-from ...models.inside import Inside, look_inside
+from ...models.intermediate import IntermediateOutputs, intermediate_outputs
 from ..kit import style
 from ..kit.explorer import Explorer, slider
 
@@ -21,7 +21,7 @@ BEST = 12  # proposals that are drawn
 class Journey:
     """One picture inside a network; a stage and one of the detections are in view."""
 
-    def __init__(self, inside: Inside, class_names: list[str]):
+    def __init__(self, inside: IntermediateOutputs, class_names: list[str]):
         """Start at the picture."""
         self.inside, self.class_names = inside, class_names
         self.stage, self.object = 1, 1
@@ -114,11 +114,13 @@ def outline(canvas: np.ndarray, box: Tensor, colour: str, thick: int = 3) -> Non
         canvas[rows, columns] = ink
 
 
-def explore_journey(inside: Inside | None = None, class_names: list[str] | None = None) -> Explorer:
+def explore_journey(
+    inside: IntermediateOutputs | None = None, class_names: list[str] | None = None
+) -> Explorer:
     """The explorer with its controls, for a notebook cell to end with.
 
     Args:
-        inside: from `look_inside`; an untrained network's if not given.
+        inside: from `intermediate_outputs`; an untrained network's if not given.
         class_names: index 0 is the background.
 
     Returns:
@@ -138,8 +140,8 @@ def explore_journey(inside: Inside | None = None, class_names: list[str] | None 
 
 
 @lru_cache(maxsize=1)
-def _untrained() -> Inside:
+def _untrained() -> IntermediateOutputs:
     """A network that knows nothing still finds something."""
     torch.manual_seed(0)
     model = maskrcnn_lite(len(Shapes.class_names))
-    return look_inside(model, Shapes(3, seed=2)[0][0])
+    return intermediate_outputs(model, Shapes(3, seed=2)[0][0])

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...models import MaskRCNN
-from ...models.matching import random_keys
+from ...models.matching import random_priorities
 from .reference_pair import one_class_at_a_time, share_sample
 
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -82,13 +82,13 @@ def compare_training(
     """Run both in training mode with the same sample and compare losses and gradients."""
     bound = BOUNDS[images[0].dtype]
     drawn: list[Tensor] = []  # the keys of the RPN's sample, then those of the RoIs
-    draw = random_keys(torch.Generator().manual_seed(0))
+    draw = random_priorities(torch.Generator().manual_seed(0))
 
     def keys(shape: tuple[int, ...], device: torch.device) -> Tensor:
         drawn.append(draw(shape, device))
         return drawn[-1]
 
-    ours.keys = keys
+    ours.sampler.priorities = keys
     handed = None
     if images[0].dtype == torch.float32:
         handed = _record(theirs.train(), images, targets=targets)[0]

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from ...datasets import Shapes
-from ...models.inside import Inside
+from ...models.intermediate import IntermediateOutputs
 from ..kit import style
 from ..kit.canvas import Canvas
 from ..kit.detections import DetectionImage
@@ -24,7 +24,7 @@ class Moment:
     """A network on its way: what it saw, and how good it was."""
 
     step: int
-    scenes: list[Inside]  # the same images at every moment
+    scenes: list[IntermediateOutputs]  # the same images at every moment
     figures: dict[str, float]  # what is drawn as a curve, 0..1
 
 
@@ -47,7 +47,7 @@ class Film:
         png = self._board.draw(now, scene, self.class_names, (self.masks, self.proposals))
         return png, self.describe(now, scene)
 
-    def describe(self, now: Moment, scene: Inside) -> str:
+    def describe(self, now: Moment, scene: IntermediateOutputs) -> str:
         """The state in words and numbers."""
         found = scene.detections
         rows = (found["scores"] >= SHOWN).nonzero().flatten().tolist()
@@ -81,7 +81,11 @@ class _Board:
         self.mark = self.canvas.add(axes[1].axvline(0, color=style.BLACK, lw=1.4))
 
     def draw(
-        self, now: Moment, scene: Inside, names: Sequence[str], parts: tuple[bool, bool]
+        self,
+        now: Moment,
+        scene: IntermediateOutputs,
+        names: Sequence[str],
+        parts: tuple[bool, bool],
     ) -> bytes:
         """Draw one moment: masks and proposals where `parts` asks for them."""
         masks, proposals = parts
@@ -126,7 +130,7 @@ def _stand_in_moments() -> list[Moment]:
         scenes = []
         for scene in truth:
             found = {**scene.detections, "scores": scene.detections["scores"] * certainty}
-            scenes.append(Inside(scene.image, [], scene.proposals, scene.pooled,
+            scenes.append(IntermediateOutputs(scene.image, [], scene.proposals, scene.pooled,
                                  scene.mask_logits, found))  # fmt: skip
         moments.append(Moment(step, scenes, {"mask AP50": certainty, "recall": certainty**0.5}))
     return moments

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...config import Config
 from ...models import MaskRCNN
-from ...models.matching import random_keys
+from ...models.matching import random_priorities
 from ...training import run as training
 from .fake_gpu import Watch, backward, fake_models, watched
 
@@ -45,7 +45,7 @@ def make_batch(images: int, device: str, size: tuple[int, int] = SIZE) -> traini
 @contextmanager
 def on_fakes() -> Iterator[None]:
     """What a step needs of a real device, done otherwise: random keys and the backward pass."""
-    keys = mock.patch.object(training, "image_keys", return_value=random_keys())
+    keys = mock.patch.object(training, "image_priorities", return_value=random_priorities())
     # Fake numbers make odd first losses, and without a GPU there is no autocast: nothing to tell.
     quiet = mock.patch.object(training, "check_first_losses", return_value=[])
     with warnings.catch_warnings(), keys, quiet, mock.patch.object(Tensor, "backward", backward):

@@ -24,11 +24,11 @@ def smooth_map() -> Tensor:
 def channel_map() -> Tensor:
     """What a trained network computes: the liveliest channel of P3 on a drawn picture."""
     from ....datasets.shapes import Shapes
-    from ....models.inside import look_inside
+    from ....models.intermediate import intermediate_outputs
     from ....models.weights import load_weights
 
     model, _ = load_weights(WEIGHTS)
-    level = look_inside(model, Shapes(1, PICTURE_SEED)[0][0]).features[LEVEL]  # [C, h, w]
+    level = intermediate_outputs(model, Shapes(1, PICTURE_SEED)[0][0]).features[LEVEL]  # [C, h, w]
     return level[level.std((1, 2)).argmax()].clone()  # [h, w]
 
 

@@ -1,11 +1,11 @@
-"""What `look_inside` keeps is what the network computes, for images of any size."""
+"""What `intermediate_outputs` keeps is what the network computes, for images of any size."""
 
 import pytest
 import torch
 
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.models import maskrcnn_lite
-from mrcnn_lite.models.inside import look_inside
+from mrcnn_lite.models.intermediate import intermediate_outputs
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def model():
 @pytest.mark.parametrize("crop", [(128, 128), (70, 100)])
 def test_the_stages_lead_to_the_models_answer(model, crop):
     image = Shapes(1, seed=5)[0][0][:, : crop[0], : crop[1]]
-    inside = look_inside(model.train(), image)
+    inside = intermediate_outputs(model.train(), image)
     assert model.training, "the mode is restored"
     with torch.inference_mode():
         (found,) = model.eval()([image])
@@ -30,7 +30,7 @@ def test_the_stages_lead_to_the_models_answer(model, crop):
 
 def test_proposals_lie_in_the_image(model):
     image = Shapes(1, seed=5)[0][0][:, :70, :100]  # enlarged on its way into the network
-    boxes = look_inside(model, image).proposals
+    boxes = intermediate_outputs(model, image).proposals
     assert (boxes >= 0).all()
     assert boxes[:, 2].max() <= 100.01
     assert boxes[:, 3].max() <= 70.01

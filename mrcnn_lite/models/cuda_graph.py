@@ -23,7 +23,7 @@ from .mask_rcnn import MaskRCNN
 WARM_UP = 3  # calls before recording: PyTorch's number; kernels are compiled in the first
 
 
-class Recorded:
+class GraphedCallable:
     """A function and its inputs.
 
     Args:
@@ -50,10 +50,10 @@ class Recorded:
 
     def __call__(self, *values: Tensor) -> Any:
         """Copy values into the inputs and return the results, which the next call overwrites."""
-        for place, value in zip(self.inputs, values, strict=True):
-            if place.shape != value.shape:
-                raise ValueError(f"recorded for {list(place.shape)}, called with {value.shape}")
-            place.copy_(value, non_blocking=True)
+        for static, value in zip(self.inputs, values, strict=True):
+            if static.shape != value.shape:
+                raise ValueError(f"recorded for {list(static.shape)}, called with {value.shape}")
+            static.copy_(value, non_blocking=True)
         if self.graph is None:
             return self.function(*self.inputs)
         self.graph.replay()

@@ -1,0 +1,63 @@
+"""Intermediate outputs: what a network computes on its way, the stages of Figure 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .mask_rcnn import MaskRCNN
+from .transform import resize_boxes
+
+
+@dataclass(frozen=True)
+class IntermediateOutputs:
+    """One image and everything between it and its detections."""
+
+    image: Tensor  # [3, H, W] in 0..1
+    features: list[Tensor]  # the pyramid, finest level first: [C, h, w] each
+    proposals: Tensor  # [R, 4], best first, in pixels of the image
+    pooled: Tensor  # [N, C, P, P]: RoIAlign's answer for the mask branch, per detection
+    mask_logits: Tensor  # [N, C, M, M]: one channel per class
+    detections: dict[str, Tensor]  # boxes [N, 4], labels [N], scores [N], masks [N, 1, H, W]
+
+
+@torch.inference_mode()
+def intermediate_outputs(model: MaskRCNN, image: Tensor) -> IntermediateOutputs:
+    """Run a network on one image and keep what each stage gave.
+
+    Args:
+        model: its mode is restored afterwards.
+        image: Tensor[3, H, W], RGB in 0..1.
+
+    Returns:
+        The stages; `detections` is what `model([image])` gives in evaluation mode.
+    """
+    outputs: dict[nn.Module, Any] = {}
+
+    def keep(module: nn.Module, inputs: tuple, output: Any) -> None:
+        outputs[module] = inputs, output
+
+    heads, training = model.roi_heads, model.training
+    stages = (model.backbone, model.rpn, heads.mask_roi_pool, heads.mask_predictor)
+    hooks = [module.register_forward_hook(keep) for module in stages]
+    try:
+        (detections,) = model.eval()([image])
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    (_, features), (asked, (proposals, valid, _)), (_, pooled), (_, logits) = (
+        outputs[module] for module in stages
+    )
+    resized = tuple(asked[2][0].tolist())  # (height, width) that the network saw
+    return IntermediateOutputs(
+        image,
+        [level[0] for level in features],
+        resize_boxes(proposals[0][valid[0]], resized, tuple(image.shape[-2:])),
+        pooled[: len(detections["boxes"])],
+        logits[: len(detections["boxes"])],
+        detections,
+    )

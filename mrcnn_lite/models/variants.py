@@ -1,0 +1,266 @@
+"""Variants of the network's modules: the same functions with less work, beside the plain ones.
+
+A variant has the weights and the constructor of its plain module, and tests hold it equal to it.
+`use_variants` is the one place that puts them in; `MaskRCNN(config, variants=False)` leaves it out.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import BoxConfig
+from ..ops.nms import suppress
+from .box_head import FastRCNNConvFCHead
+from .losses import at_least_float32
+from .mask_head import MaskRCNNPredictor
+from .postprocess import score_boxes
+from .roi_heads import RoIHeads
+from .rpn import RegionProposalNetwork, RPNHead
+from .transform import Targets
+
+MANY_CLASSES = 32  # measured on a CPU: one mask instead of 91 saves time, instead of 21 none
+
+
+def use_variants(model: nn.Module) -> None:
+    """Let every module that has a variant be that variant; weights and names stay."""
+    for module in model.modules():
+        module.__class__ = VARIANTS.get(type(module), type(module))
+
+
+class SampledRPN(RegionProposalNetwork):
+    """Only the anchors of the loss's sample carry a gradient, so only they are computed for it.
+
+    Proposals need no gradient. The sampled anchors are computed again, from the nine pixels around
+    each; that takes a small part of the time that the gradient of the convolution over whole maps
+    would take.
+    """
+
+    def forward(
+        self,
+        features: list[Tensor],
+        padded_size: tuple[int, int],
+        image_sizes: Tensor,
+        targets: Targets | None = None,
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """See `RegionProposalNetwork.forward`."""
+        if targets is None or not sampling_pays(self.head, features, self.config.samples):
+            return super().forward(features, padded_size, image_sizes, targets)
+        with torch.no_grad():
+            predicted = self.predict(features, padded_size)
+        proposals, valid = self.propose(*predicted, image_sizes, True)
+        index, *answers = self.sample(predicted[2], targets)
+        sampled = head_at(self.head, features, index)
+        return proposals, valid, self.losses(*sampled, *answers)
+
+
+def sampling_pays(head: RPNHead, features: list[Tensor], count: int) -> bool:
+    """Say whether `head_at` for `count` anchors of each image gathers fewer pixels than there are.
+
+    It is made for one convolution: with two, an anchor sees 25 pixels.
+    """
+    pixels = sum(f.shape[-2:].numel() for f in features)
+    return len(head.conv) == 1 and 9 * count < pixels
+
+
+def head_at(head: RPNHead, features: list[Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the head's answers for some anchors alone: logits [B, N] and deltas [B, N, 4].
+
+    Args:
+        head: with one convolution.
+        features: the pyramid, Tensor[B, C, h_l, w_l] each.
+        index: int64 Tensor[B, N], rows of the concatenated levels.
+    """
+    conv, score, move = head.conv[0][0], head.cls_logits, head.bbox_pred
+    kinds = score.out_channels  # anchors per cell
+    x = im2col_patches(features, index // kinds)  # [B, N, 9 * C]
+    x = F.linear(x, conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias).relu()  # [B, N, C]
+    logits = at_least_float32(F.linear(x, score.weight.flatten(1), score.bias))  # [B, N, kinds]
+    deltas = at_least_float32(F.linear(x, move.weight.flatten(1), move.bias))
+    deltas = deltas.unflatten(2, (kinds, 4))  # [B, N, kinds, 4]
+    kind = (index % kinds)[..., None]  # [B, N, 1]
+    deltas = deltas.gather(2, kind[..., None].expand(-1, -1, -1, 4))  # [B, N, 1, 4]
+    return logits.gather(2, kind)[..., 0], deltas[:, :, 0]  # [B, N], [B, N, 4]
+
+
+def im2col_patches(features: list[Tensor], cells: Tensor) -> Tensor:
+    """Gather the 3 x 3 pixels around some cells of a pyramid; pixels outside a map are zero.
+
+    Args:
+        features: the pyramid, Tensor[B, C, h_l, w_l] each.
+        cells: int64 Tensor[B, N], counted level after level and row by row.
+
+    Returns:
+        Tensor[B, N, 9 * C], pixel after pixel; differentiable in the features.
+    """
+    batch, channels = features[0].shape[:2]
+    # One table of all pixels of an image. Its first row is the zero outside the maps.
+    outside = features[0].new_zeros(batch, 1, channels)
+    pixels = [f.flatten(2).transpose(1, 2) for f in features]  # [B, h_l * w_l, C] each
+    table = torch.cat([outside, *pixels], dim=1)  # [B, 1 + cells, C]
+    around, first = [], 1  # rows of the table that hold the nine pixels around every cell
+    for height, width in (f.shape[-2:] for f in features):
+        last = first + height * width
+        rows = torch.arange(first, last, dtype=torch.float64, device=table.device)
+        # The padding's zero is the number of the row that is zero.
+        around.append(F.unfold(rows.view(1, 1, height, width), 3, padding=1)[0])  # [9, h * w]
+        first = last
+    rows = torch.cat(around, dim=1).T.long()[cells]  # [B, N, 9]
+    start = torch.arange(batch, device=cells.device) * table.shape[1]  # [B]
+    patches = F.embedding(rows + start[:, None, None], table.flatten(0, 1))  # [B, N, 9, C]
+    return patches.flatten(2)  # [B, N, 9 * C]
+
+
+class ChannelsLastHead(FastRCNNConvFCHead):
+    """The linear layer reads the features in their memory order, so that none is moved.
+
+    Flattening goes channel by channel, while in channels_last memory the channels of a cell are
+    neighbours. So the linear layer's columns are put in that order, not the features: there are
+    fewer of them, and in the backward pass the gradient has the order of the features.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map Tensor[K, C, P, P] to Tensor[K, channels]."""
+        *convs, _, linear, relu = self
+        for conv in convs:
+            x = conv(x)  # [K, C, P, P]
+        weight = linear.weight.unflatten(1, x.shape[1:]).permute(0, 2, 3, 1)  # [channels, P, P, C]
+        cells = x.permute(0, 2, 3, 1).flatten(1)  # [K, P * P * C]
+        return relu(F.linear(cells, weight.flatten(1), linear.bias))  # [K, channels]
+
+
+class LeanRoIHeads(RoIHeads):
+    """Of each RoI only the mask of the class that counts; and on a GPU, static shapes.
+
+    A GPU would have to wait until the host knows how many rows are valid. There all rows stay, the
+    invalid ones count for nothing, and only at the end of `detect` the host asks, once.
+    """
+
+    def predict_masks(
+        self, features: list[Tensor], boxes: list[Tensor], size: tuple[int, int], labels: Tensor
+    ) -> Tensor:
+        """Mask logits Tensor[K, 1, M, M], or of all classes where others take part."""
+        predictor, competition = self.mask_predictor, self.config.mask.competition
+        if competition != "sigmoid" or not one_class_pays(predictor):
+            return super().predict_masks(features, boxes, size, labels)
+        x = self.mask_head(self.mask_roi_pool(features, boxes, size))  # [K, C, P, P]
+        return at_least_float32(logits_of_classes(predictor, x, labels))  # [K, 1, M, M]
+
+    def drop_invalid(self, valid: Tensor, *values: Tensor) -> list[list[Tensor]]:
+        """See `RoIHeads.drop_invalid`; with static shapes all rows stay."""
+        if wants_static_shapes(valid.device):
+            return [list(rows) for rows in values]
+        return super().drop_invalid(valid, *values)
+
+    def detect(
+        self,
+        features: list[Tensor],
+        proposals: Tensor,
+        valid: Tensor,
+        padded_size: tuple[int, int],
+        image_sizes: Tensor,
+    ) -> list[dict[str, Tensor]]:
+        """See `RoIHeads.detect`."""
+        inputs = features, proposals, valid, padded_size, image_sizes
+        if wants_static_shapes(valid.device):
+            return drop_padding(self.detect_static(*inputs))
+        return super().detect(*inputs)
+
+    def detect_static(
+        self,
+        features: list[Tensor],
+        proposals: Tensor,
+        valid: Tensor,
+        padded_size: tuple[int, int],
+        image_sizes: Tensor,
+    ) -> list[dict[str, Tensor]]:
+        """Do the work of `detect` with sizes that no value changes; see `select_static`."""
+        pooled = self.box_roi_pool(features, list(proposals), padded_size)  # [K, C, P, P]
+        logits, deltas = (x.unflatten(0, valid.shape) for x in self.predict_boxes(pooled))
+        images = zip(logits, deltas, proposals, image_sizes, valid, strict=True)
+        detections = [select_static(*image, self.config.box) for image in images]
+        return self.add_masks(features, detections, padded_size)
+
+
+def wants_static_shapes(device: torch.device) -> bool:
+    """Say whether sizes shall not depend on values: everywhere but on a CPU."""
+    return device.type != "cpu"
+
+
+def select_static(
+    class_logits: Tensor,
+    deltas: Tensor,
+    proposals: Tensor,
+    image_size: Tensor,
+    valid: Tensor,
+    config: BoxConfig,
+) -> dict[str, Tensor]:
+    """`select_detections` with sizes that no value changes: each class is a problem of its own.
+
+    Args:
+        class_logits, deltas, proposals, image_size, config: see `select_detections`.
+        valid: bool Tensor[R], which proposals count.
+
+    Returns:
+        As there, with N `config.detections`, or all boxes where these are fewer; and "count"
+        Tensor[], how many are detections: the first ones.
+    """
+    boxes, scores, likely = score_boxes(class_logits, deltas, proposals, image_size, config)
+    likely = likely & valid[:, None]  # [R, C - 1]
+    keep = suppress(boxes.transpose(0, 1), scores.T, likely.T, config.nms_iou).T  # [R, C - 1]
+    scores = scores.masked_fill(~keep, -torch.inf).flatten()  # [R * (C - 1)]
+    scores, index = scores.sort(descending=True, stable=True)
+    scores, index = scores[: config.detections], index[: config.detections]  # [N] each
+    return {
+        "boxes": boxes.flatten(0, 1)[index],  # [N, 4]
+        "labels": index % likely.shape[1] + 1,
+        "scores": scores,
+        "count": (scores > -torch.inf).sum(),
+    }
+
+
+def drop_padding(detections: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """Cut off what `count` says is no detection; the one moment at which the host waits."""
+    counts = torch.stack([detection["count"] for detection in detections]).tolist()
+    return [
+        {name: values[:count] for name, values in detection.items() if name != "count"}
+        for detection, count in zip(detections, counts, strict=True)
+    ]
+
+
+def one_class_pays(predictor: nn.Module) -> bool:
+    """Say whether to ask for the one class that counts, and no other.
+
+    A user's own predictor need not be what it is taken for here, and a hook is somebody who looks
+    at all channels.
+    """
+    hooked = predictor._forward_hooks or predictor._forward_pre_hooks
+    ours = type(predictor) is MaskRCNNPredictor
+    return ours and not hooked and predictor.mask_fcn_logits.out_channels >= MANY_CLASSES
+
+
+def logits_of_classes(predictor: MaskRCNNPredictor, x: Tensor, labels: Tensor) -> Tensor:
+    """Return one channel of the predictor's answer for each RoI.
+
+    Args:
+        predictor: of the masks.
+        x: features, Tensor[K, C, P, P].
+        labels: int64 Tensor[K], the class of each RoI.
+
+    Returns:
+        Logits, Tensor[K, 1, M, M].
+    """
+    x = predictor.relu(predictor.conv5_mask(x))  # [K, C, M, M]
+    last, (height, width) = predictor.mask_fcn_logits, x.shape[-2:]
+    cells = x.permute(0, 2, 3, 1).flatten(1, 2)  # [K, M * M, C]
+    kernel, bias = last.weight.flatten(1)[labels], last.bias[labels]  # [K, C], [K]
+    logits = torch.baddbmm(bias[:, None, None], cells, kernel[:, :, None])  # [K, M * M, 1]
+    return logits.reshape(len(x), 1, height, width)  # [K, 1, M, M]
+
+
+VARIANTS = {
+    RegionProposalNetwork: SampledRPN,
+    FastRCNNConvFCHead: ChannelsLastHead,
+    RoIHeads: LeanRoIHeads,
+}
