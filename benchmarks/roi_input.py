@@ -18,8 +18,8 @@ from torch import Tensor
 
 from benchmarks.gpu import Stage
 from mrcnn_lite.ops import assign_levels, multiscale_roi_align
+from mrcnn_lite.ops.bilinear import interpolation
 from mrcnn_lite.ops.roi_align import roi_extent
-from mrcnn_lite.ops.taps import axis_taps
 
 STRIDES = (4, 8, 16, 32)
 SAMPLES = 2
@@ -143,8 +143,8 @@ def touched_elements(size: Size, boxes: list[Tensor]) -> int:
         touched = torch.zeros(size.images, h, w, dtype=torch.bool)
         scale = torch.full((len(level), 1), 1 / stride)
         start, extent = roi_extent(level[:, 1:], scale, False)  # [K, 2] each
-        y = axis_taps(start[:, 1], extent[:, 1], size.pooled, SAMPLES, h)
-        x = axis_taps(start[:, 0], extent[:, 0], size.pooled, SAMPLES, w)
+        y = interpolation(start[:, 1], extent[:, 1], size.pooled, SAMPLES, h)
+        x = interpolation(start[:, 0], extent[:, 0], size.pooled, SAMPLES, w)
         for k, image in enumerate(level[:, 0].int().tolist()):
             row = y.index[k][y.weight[k] != 0].unique()
             column = x.index[k][x.weight[k] != 0].unique()

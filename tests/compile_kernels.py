@@ -128,10 +128,10 @@ for _dtype in ("fp32", "fp64"):
         {**_images, "valid_ptr": "u8", "iou_ptr": _dtype, "index_ptr": "i64"},
         {"BLOCK_A": 256},
     )
-    KERNELS[f"favourites {_dtype}"] = (
+    KERNELS[f"low quality {_dtype}"] = (
         "matching",
-        "_favourite_kernel",
-        {**_images, "favourite_ptr": "u8"},
+        "_low_quality_kernel",
+        {**_images, "low_quality_ptr": "u8"},
         {"BLOCK_A": 256},
     )
 for _grouped in (False, True):

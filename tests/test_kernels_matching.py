@@ -1,4 +1,4 @@
-"""The matching kernels against `ops`: the same overlaps, objects and favourites, bit by bit."""
+"""The matching kernels against `ops`: the same bits."""
 
 import importlib
 
@@ -44,11 +44,11 @@ def assert_same(*args):
 @pytest.mark.parametrize("count", [1, 255, 256, 257, 600])
 def test_best_objects(count, shared, dtype):
     found = assert_same(*problem(count, shared, dtype), True)
-    assert found.favourite.any() or count == 1
+    assert found.low_quality.any() or count == 1
 
 
-def test_without_favourites():
-    assert assert_same(*problem(30, True)).favourite is None
+def test_without_low_quality():
+    assert assert_same(*problem(30, True)).low_quality is None
 
 
 def test_padding_matches_nothing():
@@ -56,7 +56,9 @@ def test_padding_matches_nothing():
     valid[1] = False
     objects[~valid] = float("nan")
     found = assert_same(objects, valid, boxes, True)
-    assert (found.iou[1] == -1).all() and not found.index[1].any() and not found.favourite[1].any()
+    assert (
+        (found.iou[1] == -1).all() and not found.index[1].any() and not found.low_quality[1].any()
+    )
 
 
 def test_ties_go_to_the_lower_row():
@@ -64,7 +66,7 @@ def test_ties_go_to_the_lower_row():
     boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 4], [20, 20, 30, 30]], device=DEVICE)
     found = assert_same(objects, torch.ones(1, 3, dtype=torch.bool, device=DEVICE), boxes, True)
     assert found.index.tolist() == [[0, 0, 0]] and found.iou.tolist() == [[1, 1, 0]]
-    assert found.favourite.tolist() == [[True, True, False]]  # the middle object has none
+    assert found.low_quality.tolist() == [[True, True, False]]  # the middle object has none
 
 
 def test_no_boxes_and_other_types():
@@ -91,7 +93,7 @@ def test_the_operators_are_registered_rightly():
     with kernels_run():
         torch.library.opcheck(torch.ops.mrcnn_lite.best_objects, (objects, valid, boxes))
         top = torch.ops.mrcnn_lite.best_objects(objects, valid, boxes)[2]
-        torch.library.opcheck(torch.ops.mrcnn_lite.favourites, (objects, top, boxes))
+        torch.library.opcheck(torch.ops.mrcnn_lite.low_quality, (objects, top, boxes))
 
 
 def test_overlaps_are_launched_without_fused_products(monkeypatch):
@@ -109,7 +111,11 @@ def test_overlaps_are_launched_without_fused_products(monkeypatch):
 
             return launch
 
-    names = {"_best_kernel": "matching", "_favourite_kernel": "matching", "_conflict_kernel": "nms"}
+    names = {
+        "_best_kernel": "matching",
+        "_low_quality_kernel": "matching",
+        "_conflict_kernel": "nms",
+    }
     for name, file in names.items():
         module = importlib.import_module(f"mrcnn_lite.kernels.{file}")
         monkeypatch.setattr(module, name, Listener(getattr(module, name)))

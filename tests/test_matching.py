@@ -38,11 +38,11 @@ def test_padding_matches_nothing():
 
 def test_best_objects_by_hand():
     objects = torch.cat([OBJECT, OBJECT + 50, OBJECT], dim=1)
-    best, index, favourite = best_objects(objects, torch.ones(1, 3).bool(), BOXES, True)
+    best, index, low_quality = best_objects(objects, torch.ones(1, 3).bool(), BOXES, True)
     assert best.tolist() == [pytest.approx([1, 0.5, 1 / 3, 1])]
     assert index.tolist() == [[0, 0, 0, 1]], "the first of two equal objects"
-    assert favourite.tolist() == [[True, False, False, True]]
-    assert best_objects(objects, torch.ones(1, 3).bool(), BOXES).favourite is None
+    assert low_quality.tolist() == [[True, False, False, True]]
+    assert best_objects(objects, torch.ones(1, 3).bool(), BOXES).low_quality is None
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -57,7 +57,7 @@ def test_best_objects_loop_equals_the_table(dtype, shared):
     with use_backend("reference"):
         slow = best_objects(*arguments)
     assert all(torch.equal(a, b) for a, b in zip(fast, slow))
-    assert (fast.iou[1] == -1).all() and not fast.favourite[1].any()
+    assert (fast.iou[1] == -1).all() and not fast.low_quality[1].any()
 
 
 @pytest.mark.parametrize("low_quality", [False, True])

@@ -32,15 +32,15 @@ def boxes_of(generator: torch.Generator, *shape: int, size: float = 64) -> torch
 @often
 @given(seed=seeds, objects=st.integers(1, 5), count=st.integers(1, 40), low=st.booleans())
 def test_every_box_gets_exactly_one_label(seed, objects, count, low):
-    """Positive from .7 on, background below .3, ignored between; favourites turn positive."""
+    """Positive from .7 on, background below .3, ignored between; low-quality matches positive."""
     generator = torch.Generator().manual_seed(seed)
     gt, boxes = boxes_of(generator, 1, objects), boxes_of(generator, count)
     matched, labels = match(gt, torch.ones(1, objects, dtype=torch.bool), boxes, 0.7, 0.3, low)
     iou = box_iou(gt[0], boxes)  # [G, A]
     best = iou.amax(0)
-    favourite = ((iou == iou.amax(1, keepdim=True)) & (iou > 0)).any(0) & low
-    assert torch.equal(labels[0] == 1, (best >= 0.7) | favourite)
-    assert torch.equal(labels[0] == 0, (best < 0.3) & ~favourite)
+    low_quality = ((iou == iou.amax(1, keepdim=True)) & (iou > 0)).any(0) & low
+    assert torch.equal(labels[0] == 1, (best >= 0.7) | low_quality)
+    assert torch.equal(labels[0] == 0, (best < 0.3) & ~low_quality)
     assert torch.equal(iou.gather(0, matched)[0], best)
 
 

@@ -8,7 +8,7 @@ import torchvision
 from cases import article_map, article_rois, ramp, random_rois
 
 from mrcnn_lite.ops import roi_align, use_backend
-from mrcnn_lite.ops.taps import axis_taps, dense
+from mrcnn_lite.ops.bilinear import interpolation
 
 SAMPLING = [2, 1, 3, 4, 0]
 
@@ -87,7 +87,7 @@ def test_equals_torchvision(ratio, aligned, scale):
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("ratio", SAMPLING)
 def test_equals_the_loop(ratio, aligned):
-    """The loop knows no taps, no merging, no tables; reversed boxes with every ratio."""
+    """The loop knows no index lists, no merging, no tables; reversed boxes with every ratio."""
     features = torch.randn(2, 2, 6, 7, dtype=torch.float64)
     rois = random_rois(9, 2, (12, 14), ratio)
     found = roi_align(features, rois, (2, 3), 0.5, ratio, aligned=aligned)
@@ -217,8 +217,8 @@ def test_two_matrix_products_say_the_same():
     """RoIAlign is separable: rows times map times columns."""
     features = torch.randn(1, 1, 9, 11, dtype=torch.float64)
     start, extent = torch.tensor([[1.3], [5.9]], dtype=torch.float64)
-    y = dense(axis_taps(start, extent, 4, 2, 9), 9)[0]  # [P, h]
-    x = dense(axis_taps(start + 1, extent, 4, 2, 11), 11)[0]  # [P, w]
+    y = interpolation(start, extent, 4, 2, 9).matrix(9)[0]  # [P, h]
+    x = interpolation(start + 1, extent, 4, 2, 11).matrix(11)[0]  # [P, w]
     roi = torch.tensor([[0, 2.3, 1.3, 8.2, 7.2]], dtype=torch.float64)
     expected = roi_align(features, roi, 4, 1.0, 2, aligned=False)[0, 0]
     torch.testing.assert_close(y @ features[0, 0] @ x.T, expected, rtol=0, atol=1e-13)
@@ -227,13 +227,13 @@ def test_two_matrix_products_say_the_same():
 
 def test_index_lists_are_bounded(monkeypatch):
     """Cut into pieces, the result and the gradient stay the same."""
-    import mrcnn_lite.ops.weighted_rows as weighted_rows
+    import mrcnn_lite.ops.sparse_gather as sparse_gather
 
     features = torch.randn(2, 3, 12, 12, dtype=torch.float64)
     rois = random_rois(25, 2, (12, 12), 3)
     results = []
     for limit in (1 << 22, 3000, 1):
-        monkeypatch.setattr(weighted_rows, "MAX_ENTRIES", limit)
+        monkeypatch.setattr(sparse_gather, "MAX_ENTRIES", limit)
         leaf = features.clone().requires_grad_()
         out = roi_align(leaf, rois, 5, 1.0, 2, aligned=False)
         out.pow(2).sum().backward()

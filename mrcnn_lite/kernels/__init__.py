@@ -14,23 +14,20 @@ how they are tested everywhere: set TRITON_INTERPRET=1 before this package is im
 `register("cpu")`.
 """
 
-from mrcnn_lite.kernels.library import multiscale_roi_align, roi_align
-from mrcnn_lite.kernels.masks import crop_masks, paste_masks
-from mrcnn_lite.kernels.matching import best_objects
-from mrcnn_lite.kernels.nms import batched_nms, nms, nms_mask
-from mrcnn_lite.kernels.roi_pool import roi_pool
-from mrcnn_lite.ops.backend import register_kernel
+from ..ops.backend import register_kernel
+from .library import roi_align
+from .masks import crop_masks, paste_masks
+from .matching import best_objects
+from .nms import suppress
+from .roi_pool import roi_pool
 
 KERNELS = {
-    "batched_nms": batched_nms,
     "best_objects": best_objects,
-    "nms": nms,
-    "nms_mask": nms_mask,
-    "roi_align": roi_align,
-    "multiscale_roi_align": multiscale_roi_align,
-    "roi_pool": roi_pool,
     "crop_masks": crop_masks,
+    "nms": suppress,
     "paste_masks": paste_masks,
+    "roi_align": roi_align,
+    "roi_pool": roi_pool,
 }
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcnn_lite.kernels.pyramid import coordinate_type
-from mrcnn_lite.kernels.roi_align import launch
-from mrcnn_lite.kernels.roi_align_backward import roi_align_backward
-from mrcnn_lite.kernels.roi_align_boxes import roi_align_boxes_backward
-from mrcnn_lite.ops.multiscale import Rois
+from ..ops.rois import Rois
+from .pyramid import coordinate_type
+from .roi_align import launch
+from .roi_align_backward import roi_align_backward
+from .roi_align_boxes import roi_align_boxes_backward
 
 
 @torch.library.custom_op("mrcnn_lite::roi_align", mutates_args=())
@@ -87,44 +87,12 @@ def _backward(ctx: Any, grad: Tensor) -> tuple:
 torch.library.register_autograd("mrcnn_lite::roi_align", _backward, setup_context=_keep)
 
 
-def multiscale_roi_align(
+def roi_align(
     features: Sequence[Tensor], rois: Rois, scales: Sequence[float],
     size: tuple[int, int], sampling_ratio: int, aligned: bool,
 ) -> Tensor:  # fmt: skip
-    """The kernel form of `ops.multiscale_roi_align`, for arguments that were checked there.
-
-    Args:
-        features: L Tensor[B, C, h, w], float16, bfloat16, float32 or float64.
-        rois: K RoIs with their images and levels.
-        scales: elements per pixel of each level.
-        size: (rows, columns) of bins.
-        sampling_ratio: samples per bin and axis; 0 or less is adaptive.
-        aligned: see `ops.roi_align`.
-
-    Returns:
-        Tensor[K, C, P, P] of the features' type, differentiable in features and boxes.
-    """
+    """The kernel form of `ops.roi_align.pool_rois`."""
     place = torch.stack([rois.image, rois.level], dim=1).int()  # [K, 2]
     corners = rois.corners.to(coordinate_type(features[0].dtype)).contiguous()  # [K, 4]
     args = (list(scales), list(size), sampling_ratio, aligned)
     return torch.ops.mrcnn_lite.roi_align(list(features), place, corners, *args)
-
-
-def roi_align(
-    input: Tensor, image: Tensor, corners: Tensor, size: tuple[int, int],
-    spatial_scale: float, sampling_ratio: int, aligned: bool,
-) -> Tensor:  # fmt: skip
-    """The kernel form of `ops.roi_align`: a pyramid of one level.
-
-    Args:
-        input: Tensor[B, C, h, w].
-        image: Tensor[K] int64.
-        corners: Tensor[K, 4], pixels.
-        size: (rows, columns) of bins.
-        spatial_scale, sampling_ratio, aligned: see `ops.roi_align`.
-
-    Returns:
-        Tensor[K, C, P, P].
-    """
-    rois = Rois(image, torch.zeros_like(image), corners)
-    return multiscale_roi_align([input], rois, [spatial_scale], size, sampling_ratio, aligned)

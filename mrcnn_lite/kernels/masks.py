@@ -5,8 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mrcnn_lite.kernels.axis import corners, roi_axis, sample_count
-from mrcnn_lite.ops.masks import FULL
+from ..ops.masks import FULL
+from .axis import corners, roi_axis, sample_count
 
 BLOCK_Y, BLOCK_X = 8, 128  # pixels of the image that one program writes
 

@@ -11,8 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mrcnn_lite.kernels.overlap import box_at, overlap
-from mrcnn_lite.ops.matching import BestObjects
+from ..ops.matching import BestObjects
+from .overlap import box_at, overlap
 
 BLOCK_A = 256  # boxes per program
 
@@ -48,10 +48,10 @@ def _best_kernel(
 
 
 @triton.jit
-def _favourite_kernel(
+def _low_quality_kernel(
     # pointers: objects [B, G, 4], their largest overlaps [B, G], boxes [A, 4] or [B, A, 4]
     object_ptr, top_ptr, box_ptr,
-    favourite_ptr,  # [B, A]
+    low_quality_ptr,  # [B, A]
     # sizes
     objects, boxes, box_stride,
     # compile-time constants
@@ -61,15 +61,15 @@ def _favourite_kernel(
     a = tl.program_id(0) * BLOCK_A + tl.arange(0, BLOCK_A)
     exists = a < boxes
     x1, y1, x2, y2 = box_at(box_ptr + image * box_stride, a, exists)
-    favourite = tl.zeros((BLOCK_A,), dtype=tl.int32)
+    chosen = tl.zeros((BLOCK_A,), dtype=tl.int32)
     for g in range(objects):
         k = image * objects + g
         top = tl.load(top_ptr + k)
         if top > 0:  # so neither padding nor an object out of reach
             gx1, gy1, gx2, gy2 = box_at(object_ptr, k, True)
             iou = overlap(gx1, gy1, gx2, gy2, x1, y1, x2, y2)  # [BLOCK_A]
-            favourite = tl.where(iou == top, 1, favourite)
-    tl.store(favourite_ptr + image * boxes + a, favourite.to(tl.uint8), mask=exists)
+            chosen = tl.where(iou == top, 1, chosen)
+    tl.store(low_quality_ptr + image * boxes + a, chosen.to(tl.uint8), mask=exists)
 
 
 @torch.library.custom_op("mrcnn_lite::best_objects", mutates_args=())
@@ -105,8 +105,8 @@ def _empty(objects, valid, boxes):
     return iou, iou.new_empty(iou.shape, dtype=torch.int64), boxes.new_empty(valid.shape)
 
 
-@torch.library.custom_op("mrcnn_lite::favourites", mutates_args=())
-def favourites_op(objects: Tensor, top: Tensor, boxes: Tensor) -> Tensor:
+@torch.library.custom_op("mrcnn_lite::low_quality", mutates_args=())
+def low_quality_op(objects: Tensor, top: Tensor, boxes: Tensor) -> Tensor:
     """Which boxes reach the largest overlap of some object.
 
     Args:
@@ -121,29 +121,19 @@ def favourites_op(objects: Tensor, top: Tensor, boxes: Tensor) -> Tensor:
     boxes = boxes.contiguous()
     if out.numel():
         (batch, count), stride = out.shape, boxes[0].numel() if boxes.dim() == 3 else 0
-        _favourite_kernel[triton.cdiv(count, BLOCK_A), batch](
+        _low_quality_kernel[triton.cdiv(count, BLOCK_A), batch](
             objects.contiguous(), top.contiguous(), boxes, out,
             objects.shape[1], count, stride, BLOCK_A=BLOCK_A, enable_fp_fusion=False,
         )  # fmt: skip
     return out.view(torch.bool)
 
 
-@favourites_op.register_fake
+@low_quality_op.register_fake
 def _(objects, top, boxes):
     return boxes.new_empty(len(objects), boxes.shape[-2], dtype=torch.bool)  # [B, A]
 
 
-def best_objects(objects: Tensor, valid: Tensor, boxes: Tensor, favourites: bool) -> BestObjects:
-    """The kernel form of `ops.best_objects`, for arguments that were checked there.
-
-    Args:
-        objects: Tensor[B, G, 4], float32 or float64.
-        valid: Tensor[B, G] bool.
-        boxes: Tensor[A, 4] or Tensor[B, A, 4], of the same type.
-        favourites: whether to launch the second kernel.
-
-    Returns:
-        Overlap, row and favourites.
-    """
+def best_objects(objects: Tensor, valid: Tensor, boxes: Tensor, low_quality: bool) -> BestObjects:
+    """The kernel form of `ops.best_objects`; asked for low quality, it launches both kernels."""
     iou, index, top = best_objects_op(objects, valid, boxes)
-    return BestObjects(iou, index, favourites_op(objects, top, boxes) if favourites else None)
+    return BestObjects(iou, index, low_quality_op(objects, top, boxes) if low_quality else None)

@@ -14,8 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mrcnn_lite.kernels.overlap import box_at, overlap
-from mrcnn_lite.ops.nms import by_score, largest_at_most
+from ..ops.nms import largest_at_most
+from .overlap import box_at, overlap
 
 BLOCK = tl.constexpr(64)  # boxes per word
 CHUNK = 256  # words that the second kernel reads at a time: 2 KB
@@ -141,65 +141,3 @@ def suppress(boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold:
 @suppress.register_fake
 def _(boxes, valid, groups, iou_threshold):
     return torch.empty_like(valid, memory_format=torch.contiguous_format)
-
-
-def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
-    """The kernel form of `ops.nms_mask`, for arguments that were checked there.
-
-    Args:
-        boxes: Tensor[..., N, 4].
-        scores: Tensor[..., N].
-        valid: Tensor[..., N] bool.
-        iou_threshold: see `ops.nms_mask`.
-
-    Returns:
-        Tensor[..., N] bool. Nothing waits for the GPU.
-    """
-    order, boxes, valid = by_score(boxes, scores, valid)
-    count = valid.shape[-1]
-    problems = valid.numel() // max(count, 1)
-    keep = suppress(
-        boxes.reshape(problems, count, 4), valid.reshape(problems, count), None, iou_threshold
-    )  # [P, N]
-    return torch.zeros_like(valid).scatter_(-1, order, keep.view_as(valid))  # [..., N]
-
-
-def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """The kernel form of `ops.nms`: one problem.
-
-    Args:
-        boxes: Tensor[N, 4].
-        scores: Tensor[N].
-        iou_threshold: see `ops.nms`.
-
-    Returns:
-        Tensor[kept] int64, best first. Its length is not known before the GPU is done: this waits.
-    """
-    order, keep = _sorted_problem(boxes, scores, None, iou_threshold)
-    return order[keep]
-
-
-def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
-    """The kernel form of `ops.batched_nms`: one problem in which only boxes of a group conflict.
-
-    Args:
-        boxes: Tensor[N, 4].
-        scores: Tensor[N].
-        idxs: Tensor[N], the group of each box.
-        iou_threshold: see `ops.batched_nms`.
-
-    Returns:
-        Tensor[N] bool.
-    """
-    order, keep = _sorted_problem(boxes, scores, idxs, iou_threshold)
-    return torch.empty_like(keep).scatter_(0, order, keep)  # [N]
-
-
-def _sorted_problem(
-    boxes: Tensor, scores: Tensor, idxs: Tensor | None, iou_threshold: float
-) -> tuple[Tensor, Tensor]:
-    """The order of the boxes by score, and which are kept, in that order: [N], [N] bool."""
-    free = torch.ones_like(scores, dtype=torch.bool)  # [N]
-    order, boxes, free = by_score(boxes.detach(), scores.detach(), free)
-    groups = None if idxs is None else idxs[order][None]
-    return order, suppress(boxes[None], free[None], groups, iou_threshold)[0]

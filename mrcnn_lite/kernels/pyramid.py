@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mrcnn_lite.ops.constants import constant
+from ..ops.constants import constant
 
 LEVELS = 5  # as many as a kernel takes; fewer are filled up with the last one
 

@@ -12,8 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mrcnn_lite.kernels.axis import corners, roi_axis, sample_count
-from mrcnn_lite.kernels.pyramid import level_of, pack
+from .axis import corners, roi_axis, sample_count
+from .pyramid import level_of, pack
 
 BLOCK_C = 128  # channels per program: 256 bytes of bf16, two full memory transactions
 

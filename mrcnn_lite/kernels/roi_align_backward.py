@@ -20,8 +20,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mrcnn_lite.kernels.axis import footprint, interpolation, roi_axis, sample_count
-from mrcnn_lite.kernels.pyramid import coordinate_type, level_of, pack
+from .axis import footprint, interpolation, roi_axis, sample_count
+from .pyramid import coordinate_type, level_of, pack
 
 BLOCK_C = 64  # channels per program
 TILE = tl.constexpr(8)  # side of a tile, elements

@@ -14,8 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mrcnn_lite.kernels.axis import corners, moves, roi_axis, sample_count
-from mrcnn_lite.kernels.pyramid import level_of, pack
+from .axis import corners, moves, roi_axis, sample_count
+from .pyramid import level_of, pack
 
 BLOCK_C = 128  # channels at a time
 

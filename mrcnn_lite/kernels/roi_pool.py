@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mrcnn_lite.kernels.pyramid import channels_last, coordinate_type
+from .pyramid import channels_last, coordinate_type
 
 BLOCK_C = 128  # channels per program
 

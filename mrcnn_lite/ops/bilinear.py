@@ -5,12 +5,20 @@ weighted by how near it is. These are the border rules of RoIAlign:
 
     outside [-1, h] x [-1, w]   the sample is 0
     inside that, off the map    the sample is moved onto the nearest edge of the map
+
+The four weights are products of a weight along y and one along x, the border rule is a product of
+two conditions, and the mean over S x S samples is a mean of means: so RoIAlign is separable.
+Everything that is special about it happens on one axis (`interpolation`); what remains is
+multiplication.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mrcnn_lite.ops.checks import check_finite, check_tensor
+# Adaptive sampling takes about one sample per element of the map; no map has bins this large.
+MAX_SAMPLES = 4096
 
 
 def bilinear_loop(feature: Tensor, y: float | Tensor, x: float | Tensor) -> Tensor:
@@ -53,14 +61,6 @@ def bilinear(features: Tensor, y: Tensor, x: Tensor) -> Tensor:
     Raises:
         TypeError, ValueError: a wrong shape or dtype, or a value that is not finite.
     """
-    check_tensor(features, "features", "[C, h, w]")
-    check_tensor(y, "y", "[...]")
-    check_tensor(x, "x", "[...]")
-    if y.shape != x.shape:
-        raise ValueError(f"y {list(y.shape)} and x {list(x.shape)} must have the same shape")
-    check_finite(features, "features")
-    check_finite(y, "y")
-    check_finite(x, "x")
     h, w = features.shape[-2:]
     top, bottom, v, inside_y = corners(y, h)
     left, right, u, inside_x = corners(x, w)
@@ -87,10 +87,124 @@ def corners(position: Tensor, n: int | Tensor) -> tuple[Tensor, Tensor, Tensor, 
         inside: Tensor[...] bool, False where the sample counts as 0. A NaN is not inside.
     """
     inside = (position >= -1) & (position <= n)
-    last = n - 1
     on_map = torch.fmax(position, position.new_zeros(()))  # a NaN becomes 0, an index that exists
-    on_map = torch.minimum(on_map, last) if isinstance(last, Tensor) else on_map.clamp(max=last)
+    on_map = _at_most(on_map, n - 1)
     low = on_map.detach().long()  # [...]; truncation is floor, since nothing is negative
-    high = low + 1
-    high = torch.minimum(high, last) if isinstance(last, Tensor) else high.clamp_(max=last)
-    return low, high, on_map - low, inside
+    return low, _at_most(low + 1, n - 1), on_map - low, inside
+
+
+def _at_most(x: Tensor, limit: int | Tensor) -> Tensor:
+    return torch.minimum(x, limit) if isinstance(limit, Tensor) else x.clamp(max=limit)
+
+
+class Interpolation(NamedTuple):
+    """What each bin of each RoI reads on one axis.
+
+    Attributes:
+        index: Tensor[K, P, N] int64, elements of the axis.
+        weight: Tensor[K, P, N], their weights; the mean over the samples is included.
+    """
+
+    index: Tensor
+    weight: Tensor
+
+    def matrix(self, n: int) -> Tensor:
+        """The weights as Tensor[K, P, n] for an axis of n elements: a matrix that pools it."""
+        matrix = self.weight.new_zeros(*self.weight.shape[:2], n)  # [K, P, N]
+        return matrix.scatter_add(2, self.index, self.weight)
+
+
+def interpolation(
+    start: Tensor, extent: Tensor, bins: int, samples: int, n: int | Tensor
+) -> Interpolation:
+    """Elements and weights that RoIAlign uses along one axis.
+
+    Args:
+        start: Tensor[K], where each RoI begins, in elements of the map.
+        extent: Tensor[K], its size, in elements of the map.
+        bins: P.
+        samples: S, samples per bin; 0 or less means adaptive, ceil(extent / P) for each RoI.
+        n: length of the axis, or Tensor[K] when the RoIs lie on different maps.
+
+    Returns:
+        N = 2 S elements a bin, since every sample reads two neighbours, or fewer where samples
+        share neighbours. The weights are differentiable in `start` and `extent`.
+
+    Raises:
+        ValueError: adaptive sampling of an absurdly large box.
+    """
+    position, share = _sample_positions(start, extent / bins, bins, samples)  # [K, P, S]
+    n = n[:, None, None] if isinstance(n, Tensor) else n
+    low, high, fraction, inside = corners(position, n)  # [K, P, S] each
+    both = inside.to(start.dtype) * share  # [K, P, S], the weight of both neighbours together
+    after = both * fraction  # [K, P, S]
+    index, weight = torch.cat([low, high], dim=2), torch.cat([both - after, after], dim=2)
+    if position.shape[2] > 1 and start.device.type == "cpu":
+        # Samples of a bin stand in order, or in reversed order in a reversed box.
+        first = torch.minimum(low[:, :, :1], low[:, :, -1:])  # [K, P, 1]
+        index, weight = _merge(index, weight, first, n)
+    return Interpolation(index, weight)
+
+
+def _sample_positions(
+    start: Tensor, bin_size: Tensor, bins: int, samples: int
+) -> tuple[Tensor, float | Tensor]:
+    """Where the samples stand, Tensor[K, P, S], and the share of each in the mean of its bin."""
+    device, dtype = start.device, start.dtype
+    if samples > 0:
+        count, share = samples, 1 / samples
+        sample = torch.arange(samples, device=device, dtype=dtype)  # [S]
+    else:
+        count = adaptive_counts(bin_size)[:, None]  # [K, 1]
+        most = int(count.max().clamp(1, MAX_SAMPLES)) if len(count) else 1
+        sample = torch.arange(most, device=device, dtype=dtype)  # [S]
+        used = sample < count  # [K, S]
+        count = count.clamp(min=1)  # [K, 1]
+        sample = torch.minimum(sample, count - 1)  # [K, S]; spare samples repeat the last one,
+        share = (used / count)[:, None]  # [K, 1, S]; and count nothing
+    # The same order of operations as the C++ kernels, so that float32 rounds the same way.
+    bin_index = torch.arange(bins, device=device, dtype=dtype)  # [P]
+    first = start[:, None] + bin_index * bin_size[:, None]  # [K, P]
+    within = (sample + 0.5) * bin_size[:, None] / count  # [K, S]
+    return first[:, :, None] + within[:, None, :], share  # [K, P, S]
+
+
+def adaptive_counts(bin_size: Tensor) -> Tensor:
+    """Samples per bin and axis when their number is left to the size: one per element, rounded up.
+
+    Args:
+        bin_size: Tensor[K, ...], elements; 0 or negative for empty and reversed boxes.
+
+    Returns:
+        Tensor[K, ...], whole numbers; 0 or less means that no sample is taken.
+
+    Raises:
+        ValueError: a box so large that this would take forever.
+    """
+    count = torch.ceil(bin_size.detach())  # [K]
+    if count.device.type == "cpu" and count.numel() and count.max() > MAX_SAMPLES:
+        row = int((count > MAX_SAMPLES).nonzero()[0, 0])
+        raise ValueError(
+            f"boxes: row {row} is so large that adaptive sampling would take "
+            f"{count[row].max():.0f} samples per bin and axis; clip boxes to the image or give a "
+            f"sampling_ratio"
+        )
+    return count
+
+
+def _merge(index: Tensor, weight: Tensor, first: Tensor, n: int | Tensor) -> tuple[Tensor, Tensor]:
+    """Add up the weights of elements that several samples of a bin read.
+
+    Samples less than one element apart share neighbours: two samples then read three elements, not
+    four, and adaptive sampling about half as many. The elements of a bin become a window without
+    gaps, beginning with `first`, Tensor[K, P, 1]; nothing changes where that window would be longer
+    than the list it replaces.
+    """
+    column = index - first  # [K, P, N]
+    window = int(column.max()) + 1 if len(column) else 1
+    if window >= index.shape[2]:
+        return index, weight
+    merged = weight.new_zeros(*column.shape[:2], window)  # [K, P, N]
+    merged = merged.scatter_add(2, column, weight)
+    index = first + torch.arange(window, device=first.device)  # [K, P, N]
+    return _at_most(index, n - 1), merged

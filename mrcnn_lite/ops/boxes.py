@@ -9,8 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from mrcnn_lite.ops.checks import check_finite, check_tensor, check_weights
-from mrcnn_lite.ops.constants import constants_like
+from .constants import constants_like
 
 # A predicted size may grow at most this much (natural log), so that exp() cannot overflow.
 # 1000 / 16 is the ratio of the largest image side to the smallest stride in Detectron.
@@ -36,21 +35,12 @@ def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
     Raises:
         ValueError: a shape that does not fit, or a row that is not finite (so in all of this file).
     """
-    _check("boxes", boxes, floating=False)
     boxes = boxes if fmt == "xyxy" else box_convert(boxes, fmt, "xyxy")
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])  # [...]
 
 
 def box_iou_loop(a: Tensor, b: Tensor) -> Tensor:
-    """Overlap of every box of one set with every box of another, one pair at a time.
-
-    Args:
-        a: Tensor[N, 4].
-        b: Tensor[G, 4].
-
-    Returns:
-        Tensor[N, G] in 0..1: area of the intersection over area of the union.
-    """
+    """`box_iou` of Tensor[N, 4] and Tensor[G, 4], one pair at a time: Tensor[N, G]."""
     iou = a.new_zeros(len(a), len(b))  # [N, G]
     for i, (ax1, ay1, ax2, ay2) in enumerate(a.tolist()):
         for j, (bx1, by1, bx2, by2) in enumerate(b.tolist()):
@@ -75,15 +65,13 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
     Returns:
         Tensor[..., N, G] in 0..1: area of the intersection over area of the union.
     """
-    _check("boxes1", boxes1, "[..., N, 4]", floating=False)
-    _check("boxes2", boxes2, "[..., G, 4]", floating=False)
     if fmt != "xyxy":
         boxes1, boxes2 = (box_convert(boxes, fmt, "xyxy") for boxes in (boxes1, boxes2))
     return pairwise_iou(boxes1, boxes2)
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """`box_iou` without checks: Tensor[..., N, G]."""
+    """`box_iou` of corners: Tensor[..., N, 4] and Tensor[..., G, 4] give Tensor[..., N, G]."""
     a, b = _at_least_float32(a), _at_least_float32(b)
     # Each coordinate contiguous: the comparisons below then run on whole vector registers.
     ax1, ay1, ax2, ay2 = a.transpose(-1, -2).contiguous()[..., None].unbind(-3)  # 4 x [..., N, 1]
@@ -110,10 +98,6 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
     Raises:
         ValueError: an unknown format.
     """
-    for name, value in (("in_fmt", in_fmt), ("out_fmt", out_fmt)):
-        if value not in FORMATS:
-            raise ValueError(f"{name} is {value!r}; choose one of {', '.join(FORMATS)}")
-    _check("boxes", boxes, floating=False)
     first, second = boxes[..., :2], boxes[..., 2:]
     if in_fmt == "xywh":
         second = first + second
@@ -136,20 +120,20 @@ def clip_boxes(boxes: Tensor, image_size: tuple[int, int] | Tensor) -> Tensor:
     Returns:
         Tensor[..., 4].
     """
-    _check("boxes", boxes, floating=False)
-    size = (
-        image_size
-        if isinstance(image_size, Tensor)
-        else boxes.new_tensor(image_size, dtype=torch.float64)
-    )
-    check_finite(size, "image_size")
-    return clip(boxes, size)
+    if not isinstance(image_size, Tensor):
+        image_size = boxes.new_tensor(image_size, dtype=torch.float64)  # [2]
+    limit = torch.cat([image_size, image_size], dim=-1).flip(-1)  # [..., 4]: W, H, W, H
+    return torch.minimum(boxes.clamp(min=0), limit.to(boxes.dtype))  # [..., 4]
 
 
-def clip(boxes: Tensor, size: Tensor) -> Tensor:
-    """`clip_boxes` without checks, to sizes Tensor[..., 2]: Tensor[..., 4]."""
-    limit = torch.cat([size, size], dim=-1).flip(-1).to(boxes.dtype)  # [..., 4]: W, H, W, H
-    return torch.minimum(boxes.clamp(min=0), limit)  # [..., 4]
+def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """`clip_boxes` under torchvision's name: Tensor[N, 4]."""
+    return clip_boxes(boxes, size)
+
+
+def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
+    """Return the rows of boxes [N, 4] whose sides both measure at least `min_size` pixels."""
+    return (boxes[:, 2:] - boxes[:, :2] >= min_size).all(dim=1).nonzero()[:, 0]  # [N]
 
 
 def encode_boxes(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
@@ -167,14 +151,6 @@ def encode_boxes(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.
     Returns:
         Tensor[..., 4] of (dx, dy, dw, dh).
     """
-    _check("gt", gt)
-    _check("proposals", proposals)
-    check_weights(weights)
-    return encode(gt, proposals, weights)
-
-
-def encode(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
-    """`encode_boxes` without checks: Tensor[..., 4]."""
     gt_centre, gt_size = _centre_and_size(gt)  # [..., 2] each
     centre, size = _centre_and_size(proposals)
     size, gt_size = size.clamp(min=MIN_SIZE), gt_size.clamp(min=MIN_SIZE)
@@ -195,24 +171,11 @@ def decode_boxes(deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.
     Returns:
         Tensor[..., 4]. Growth is limited to 1000 / 16 per step (`MAX_LOG_SCALE`).
     """
-    _check("deltas", deltas)
-    _check("boxes", boxes)
-    check_weights(weights)
-    return decode(deltas, boxes, weights)
-
-
-def decode(deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
-    """`decode_boxes` without checks: Tensor[..., 4]."""
     centre, size = _centre_and_size(boxes.to(deltas.dtype))  # [..., 2] each
     deltas = deltas / constants_like(deltas, weights)
     centre = centre + deltas[..., :2] * size  # [..., 2]
     half = 0.5 * size * torch.exp(deltas[..., 2:].clamp(max=MAX_LOG_SCALE))  # [..., 2]
     return torch.cat([centre - half, centre + half], dim=-1)  # [..., 4]
-
-
-def _check(name: str, boxes: Tensor, shape: str = "[..., 4]", floating: bool = True) -> None:
-    check_tensor(boxes, name, shape, floating)
-    check_finite(boxes, name)
 
 
 def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:

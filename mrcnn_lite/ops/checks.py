@@ -5,45 +5,91 @@ segmentation fault. On a GPU the checks of *values* are skipped, because each wo
 wait for the device; types and shapes are checked everywhere.
 """
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
+Arguments, Result = ParamSpec("Arguments"), TypeVar("Result")
 LONG_ROW = 8  # a longer row is not printed whole
 
 
-def reads_values(*tensors: Tensor) -> bool:
-    """Say whether looking at the tensors' values costs no wait for a device."""
-    return all(t.device.type == "cpu" for t in tensors)
-
-
-def check_tensor(tensor: Tensor, name: str, shape: str, floating: bool = True) -> None:
-    """Check that an argument is a tensor of the right kind and rank.
+def checked(
+    function: Callable[Arguments, Result],
+    relation: Callable[..., None] | None = None,
+    **rules: str | Callable[[Any, str], None],
+) -> Callable[Arguments, Result]:
+    """Put checks before a function.
 
     Args:
-        tensor: the argument.
-        name: how the caller knows it.
-        shape: the expected shape in words, such as "[N, 4]" or "[..., 4]"; integers are compared.
-        floating: whether only floating point is allowed.
+        function: what is called with arguments that passed.
+        relation: takes all arguments by name; checks what concerns several of them.
+        rules: for some arguments, a function of value and name; for tensors, kind and shape such as
+            "float [N, 4]": as many rows as every other tensor with N rows. "[N, 4]" is of any kind.
+            All tensors must be on one device and finite; of those "where valid" only the rows that
+            the argument `valid` marks.
+
+    Returns:
+        A function of the same arguments.
+    """
+    signature = inspect.signature(function)
+    shapes = {name: rule.split(" where ") for name, rule in rules.items() if isinstance(rule, str)}
+
+    @functools.wraps(function)
+    def public(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        call = signature.bind(*args, **kwargs)
+        call.apply_defaults()
+        given = call.arguments
+        first: dict[str, str] = {}  # for each letter, the first tensor that begins with it
+        for name, (shape, *_) in shapes.items():
+            check_tensor(given[name], name, shape)
+            letter = shape.partition("[")[2][0]
+            other = first.setdefault(letter, name)
+            if letter.isupper() and len(given[other]) != len(given[name]):
+                raise ValueError(
+                    f"{other} has {len(given[other])} rows and {name} has {len(given[name])} rows"
+                )
+        check_same_device(**{name: given[name] for name in shapes})
+        for name, rule in rules.items():
+            if callable(rule):
+                rule(given[name], name)
+        if relation is not None:
+            relation(**given)
+        for name, (_, *valid) in shapes.items():
+            check_finite(given[name], name, *(given[mask] for mask in valid))
+        return function(*args, **kwargs)
+
+    return public
+
+
+def check_tensor(tensor: Tensor, name: str, shape: str) -> None:
+    """Check that an argument is a tensor of a kind and shape, such as "float [..., 4]".
 
     Raises:
-        TypeError: no tensor, or not floating point.
-        ValueError: another shape.
+        TypeError: no tensor, or not "float", "bool" or "int64", if one of these is asked for.
+        ValueError: another number of sides, or a side that differs from a number.
     """
+    kind, _, sides = shape.partition("[")
+    shape = "[" + sides
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a tensor {shape}, got {type(tensor).__name__}")
-    if floating and not tensor.is_floating_point():
+    if kind == "float " and not tensor.is_floating_point():
         raise TypeError(f"{name} must be floating point, got {tensor.dtype}; call {name}.float()")
-    wanted = shape.strip("[]").split(", ")
-    open_ended = wanted[0] == "..."
-    wanted = wanted[1:] if open_ended else wanted
+    if kind == "bool " and tensor.dtype != torch.bool:
+        raise TypeError(f"{name} must be bool, got {tensor.dtype}; use {name}.bool()")
+    if kind == "int64 " and tensor.dtype != torch.int64:
+        raise TypeError(f"{name} must be int64, got {tensor.dtype}; call {name}.long()")
+    expected = [side for side in sides.strip("]").split(", ") if side != "..."]
     sizes = list(tensor.shape)
-    enough = len(sizes) >= len(wanted) if open_ended else len(sizes) == len(wanted)
-    last = sizes[len(sizes) - len(wanted) :]
-    if not enough or any(w.isdigit() and int(w) != n for w, n in zip(wanted, last, strict=True)):
+    last = sizes[max(0, len(sizes) - len(expected)) :] if "..." in shape else sizes
+    if len(last) != len(expected) or any(
+        side.isdigit() and int(side) != n for side, n in zip(expected, last, strict=True)
+    ):
         raise ValueError(f"{name} must have shape {shape}, got {sizes}")
 
 
@@ -66,30 +112,21 @@ def check_finite(tensor: Tensor, name: str, valid: Tensor | None = None) -> None
     Raises:
         ValueError: a NaN or an infinity.
     """
-    if not reads_values(tensor):
-        return
-    if sums_finite(tensor):
+    if tensor.device.type != "cpu" or not tensor.is_floating_point() or sums_finite(tensor):
         return
     bad = ~torch.isfinite(tensor)  # [..., N]
     if valid is not None:
         bad = bad & (valid if bad.dim() == valid.dim() else valid[..., None])
     if bad.any():
-        place = tuple(bad.nonzero()[0].tolist())
-        row = place[:-1] if tensor.dim() > 1 else place
-        where = row[0] if len(row) == 1 else list(row)
-        found = tensor[row].tolist()
-        if tensor.dim() > 1 and len(found) > LONG_ROW:
-            found = f"{found[place[-1]]} at place {place[-1]}"
+        index = tuple(bad.nonzero()[0].tolist())
+        row = index[:-1] if tensor.dim() > 1 else index
+        values = tensor[row].tolist()
+        if tensor.dim() > 1 and len(values) > LONG_ROW:
+            values = f"{values[index[-1]]} at index {index[-1]}"
         raise ValueError(
-            f"{name}: row {where} is not finite: {found}; "
+            f"{name}: row {row[0] if len(row) == 1 else list(row)} is not finite: {values}; "
             f"drop such rows, e.g. with torch.isfinite, or look at what computed them"
         )
-
-
-def check_boxes(boxes: Tensor, name: str = "boxes", shape: str = "[..., 4]") -> None:
-    """Check that boxes are floating point, of the right shape and finite."""
-    check_tensor(boxes, name, shape)
-    check_finite(boxes, name)
 
 
 def check_same_device(**tensors: Tensor) -> None:
@@ -106,20 +143,6 @@ def check_positive(value: float, name: str) -> None:
         raise ValueError(f"{name} must be a positive number, got {value}")
 
 
-def check_weights(weights: Sequence[float]) -> None:
-    """Check the four factors of (dx, dy, dw, dh): positive numbers."""
-    if len(weights) != 4:
-        raise ValueError(f"weights must be four numbers for (dx, dy, dw, dh), got {weights}")
-    for place, weight in enumerate(weights):
-        check_positive(weight, f"weights[{place}]")
-
-
-def check_threshold(threshold: float, name: str = "iou_threshold") -> None:
-    """Check that a threshold is a number from 0 to 1."""
-    if not 0.0 <= float(threshold) <= 1.0:
-        raise ValueError(f"{name} must be between 0 and 1, got {threshold}")
-
-
 def check_sampling(spatial_scale: float, sampling_ratio: int = 1) -> None:
     """Check the numbers that place the samples: a positive scale, a whole sampling ratio."""
     if not (math.isfinite(spatial_scale) and spatial_scale > 0):
@@ -131,132 +154,26 @@ def check_sampling(spatial_scale: float, sampling_ratio: int = 1) -> None:
         raise TypeError(f"sampling_ratio must be an int, got {sampling_ratio!r}")
 
 
-def as_pair(size: int | Sequence[int], name: str = "output_size") -> tuple[int, int]:
-    """Read `7` or `(7, 7)` as a pair of positive integers.
+def check_share(value: float, name: str) -> None:
+    """Check that a number is from 0 to 1."""
+    if not 0.0 <= float(value) <= 1.0:
+        raise ValueError(f"{name} must be between 0 and 1, got {value}")
 
-    Args:
-        size: one integer, or (height, width).
-        name: how the caller knows it.
 
-    Returns:
-        (height, width).
-
-    Raises:
-        TypeError: no integers.
-        ValueError: not two, or not positive.
-    """
+def check_size(size: int | Sequence[int], name: str) -> None:
+    """Check that a size is one positive integer or two."""
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if not all(isinstance(n, Integral) and not isinstance(n, bool) for n in pair):
         raise TypeError(f"{name} must be an int or a pair of ints, got {size!r}")
     if len(pair) != 2 or min(pair) < 1:
         raise ValueError(f"{name} must be one or two positive ints, got {size!r}")
-    return int(pair[0]), int(pair[1])
 
 
-def as_rois(
-    input: Tensor, boxes: Tensor | Sequence[Tensor], name: str = "input"
-) -> tuple[Tensor, Tensor]:
-    """Check RoIs given in either of torchvision's two forms and separate image index and corners.
+def check_choice(choices: Sequence[str]) -> Callable[[str, str], None]:
+    """Make a check that a word is one of several."""
 
-    Args:
-        input: Tensor[B, C, h, w], the features the RoIs refer to.
-        boxes: Tensor[K, 5] of (image index, x1, y1, x2, y2), or a list of B Tensor[R, 4].
-        name: how the caller knows the features.
+    def check(value: str, name: str) -> None:
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
-    Returns:
-        image: Tensor[K] int64, which image each RoI belongs to.
-        corners: Tensor[K, 4], float32 or float64.
-
-    Raises:
-        TypeError: a dtype that does not fit the features.
-        ValueError: a wrong shape, a feature or box that is not finite, or an image index out of
-            range.
-    """
-    check_tensor(input, name, "[B, C, h, w]")
-    check_finite(input, name)
-    if 0 in input.shape[2:]:
-        raise ValueError(f"{name} must have at least one row and column, got {list(input.shape)}")
-    if isinstance(boxes, Tensor):
-        check_tensor(boxes, "boxes", "[K, 5]")
-        check_finite(boxes, "boxes")
-        image, corners = boxes[:, 0].detach().long(), boxes[:, 1:]  # [K], [K, 4]
-        check_image_index(image, boxes.detach()[:, 0], len(input))
-    else:
-        image, corners = _from_list(input, boxes)
-    check_same_device(input=input, boxes=corners)
-    if input.dtype in (torch.float16, torch.bfloat16):
-        # Eleven or eight bits cannot hold a coordinate: geometry stays in float32.
-        corners = corners.float()
-    elif corners.dtype != input.dtype:
-        raise TypeError(
-            f"boxes are {corners.dtype} and input is {input.dtype}; "
-            f"give boxes.to(input.dtype) or features.to(boxes.dtype)"
-        )
-    return image, corners
-
-
-def check_image_index(image: Tensor, given: Tensor, count: int) -> None:
-    """Check that image indices are whole numbers from 0 to count - 1.
-
-    Args:
-        image: Tensor[K] int64.
-        given: Tensor[K], the same as the caller wrote them.
-        count: images in the batch.
-
-    Raises:
-        ValueError: naming the first row out of range.
-    """
-    if not reads_values(image) or not image.numel():
-        return
-    bad = (image < 0) | (image >= count) | (image != given)
-    if bad.any():
-        row = int(bad.nonzero()[0])
-        raise ValueError(
-            f"boxes: row {row} has image index {given[row].item():g}, "
-            f"but input holds {count} image(s): whole numbers 0 to {count - 1} are allowed"
-        )
-
-
-def check_index(index: Tensor, name: str, rows: int, count: int) -> None:
-    """Check a list of row numbers: int64, one for each of `rows`, from 0 to count - 1.
-
-    Args:
-        index: Tensor[K].
-        name: how the caller knows it.
-        rows: K.
-        count: rows of what the numbers point into.
-
-    Raises:
-        TypeError: not int64.
-        ValueError: another length, or a number out of range, with its row.
-    """
-    check_tensor(index, name, "[K]", floating=False)
-    if index.dtype != torch.int64:
-        raise TypeError(f"{name} must be int64, got {index.dtype}; call {name}.long()")
-    if len(index) != rows:
-        raise ValueError(f"{name} has {len(index)} rows, expected {rows}, one per box")
-    if reads_values(index) and rows and not 0 <= int(index.min()) <= int(index.max()) < count:
-        row = int(((index < 0) | (index >= count)).nonzero()[0])
-        raise ValueError(
-            f"{name}: row {row} is {int(index[row])}, but there are {count}: 0 to {count - 1}"
-        )
-
-
-def _from_list(input: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Join a list of boxes per image."""
-    if not isinstance(boxes, (list, tuple)):
-        raise TypeError(f"boxes must be a tensor [K, 5] or a list, got {type(boxes).__name__}")
-    if len(boxes) != len(input):
-        raise ValueError(f"boxes has {len(boxes)} entries for {len(input)} image(s) in input")
-    for i, one in enumerate(boxes):
-        check_boxes(one, f"boxes[{i}]", "[R, 4]")
-    if not boxes:
-        return input.new_zeros(0, dtype=torch.int64), input.new_zeros(0, 4)
-    return join_rois(boxes)
-
-
-def join_rois(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Join B Tensor[R, 4], one per image: image index Tensor[K] int64 and corners Tensor[K, 4]."""
-    # Filled, not copied from a list: a GPU's host need not wait.
-    images = [one.new_full((len(one),), i, dtype=torch.int64) for i, one in enumerate(boxes)]
-    return torch.cat(images), torch.cat(list(boxes))  # [K], [K, 4]
+    return check

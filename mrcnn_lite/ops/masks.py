@@ -8,19 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mrcnn_lite.ops.backend import choose
-from mrcnn_lite.ops.bilinear import bilinear_loop, corners
-from mrcnn_lite.ops.checks import (
-    as_pair,
-    check_boxes,
-    check_finite,
-    check_index,
-    check_same_device,
-    check_tensor,
-    check_threshold,
-)
-from mrcnn_lite.ops.roi_align import roi_align_loop, roi_extent
-from mrcnn_lite.ops.taps import Taps, axis_taps, by_size, dense
+from .backend import choose
+from .bilinear import Interpolation, bilinear_loop, corners, interpolation
+from .roi_align import by_size, roi_align_loop, roi_extent
+from .rois import as_pair
 
 # Samples per bin up to which RoIs are cropped together: below, one call costs less than two.
 SMALL_BIN = 8
@@ -53,19 +44,6 @@ def crop_masks(
     Raises:
         TypeError, ValueError: a wrong shape, a box that is not finite, an index out of range.
     """
-    check_tensor(masks, "masks", "[G, H, W]", floating=False)
-    if masks.is_floating_point():
-        check_finite(masks, "masks")
-    check_boxes(boxes, "boxes", "[K, 4]")
-    check_index(matched, "matched", len(boxes), len(masks))
-    check_same_device(masks=masks, boxes=boxes, matched=matched)
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"size must be a positive int, got {size!r}")
-    return crop(masks, boxes, matched, size, aligned)
-
-
-def crop(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool) -> Tensor:
-    """`crop_masks` without checks: Tensor[K, M, M]."""
     form = choose("crop_masks", masks.device, _crop_loop, _crop_tensor)
     return form(masks, boxes, matched, size, aligned)
 
@@ -94,30 +72,8 @@ def paste_masks(
     Raises:
         TypeError, ValueError: a wrong shape, a box that is not finite, an unknown rule.
     """
-    check_tensor(masks, "masks", "[N, M, M]")
-    check_finite(masks, "masks")
-    check_boxes(boxes, "boxes", "[N, 4]")
-    if len(masks) != len(boxes):
-        raise ValueError(f"masks has {len(masks)} rows and boxes has {len(boxes)}")
-    check_same_device(masks=masks, boxes=boxes)
-    image_size = as_pair(image_size, "image_size")
-    if threshold is not None:
-        check_threshold(threshold, "threshold")
-    if rule not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
-    return paste(masks, boxes, image_size, rule, threshold)
-
-
-def paste(
-    masks: Tensor,
-    boxes: Tensor,
-    image_size: tuple[int, int],
-    rule: str,
-    threshold: float | None = None,
-) -> Tensor:
-    """`paste_masks` without checks: Tensor[N, H, W]."""
     form = choose("paste_masks", masks.device, _paste_loop, _paste_tensor)
-    return form(masks, boxes, image_size, rule, threshold)
+    return form(masks, boxes, as_pair(image_size), rule, threshold)
 
 
 def _crop_loop(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool) -> Tensor:
@@ -133,14 +89,14 @@ def _crop_tensor(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, align
     start, extent = roi_extent(boxes, 1.0, aligned)  # [K, 2] each
 
     def crop(rows: Tensor) -> Tensor:
-        y = axis_taps(start[rows, 1], extent[rows, 1], size, -1, h)
-        x = axis_taps(start[rows, 0], extent[rows, 0], size, -1, w)
+        y = interpolation(start[rows, 1], extent[rows, 1], size, -1, h)
+        x = interpolation(start[rows, 0], extent[rows, 0], size, -1, w)
         index = (matched[rows, None, None] * h + y.index).flatten(0, 1)  # [K * M, N]
         weight = y.weight.flatten(0, 1)  # [K * M, N]
         lines = F.embedding_bag(index, pixel_rows, mode="sum", per_sample_weights=weight)
         # Mixed precision would round the targets to eight bits.
         with torch.autocast(boxes.device.type, enabled=False):
-            return lines.view(-1, size, w) @ dense(x, w).transpose(1, 2)  # [K, M, M]
+            return lines.view(-1, size, w) @ x.matrix(w).transpose(1, 2)  # [K, M, M]
 
     if not len(boxes) or not len(pixel_rows):
         return boxes.new_zeros(len(boxes), size, size)  # [K, M, M]
@@ -234,4 +190,20 @@ def _weights(position: Tensor, m: int) -> Tensor:
     """Bilinear weights of a mask's m elements at each position: Tensor[N, pixels, m]."""
     low, high, fraction, _ = corners(position, m)  # [N, pixels] each
     index = torch.stack([low, high], dim=2)  # [N, pixels, 2]
-    return dense(Taps(index, torch.stack([1 - fraction, fraction], dim=2)), m)
+    weight = torch.stack([1 - fraction, fraction], dim=2)  # [N, pixels, 2]
+    return Interpolation(index, weight).matrix(m)
+
+
+def masks_to_boxes(masks: Tensor) -> Tensor:
+    """Return torchvision's boxes of masks [N, H, W]: the first and the *last* pixel, Tensor[N, 4].
+
+    The last pixel is not included: a mask of one pixel has a box of size 0. The half-open boxes of
+    this package, one larger, come from `mrcnn_lite.datasets.masks.mask_boxes`. An empty mask gives
+    zeros.
+    """
+    boxes = torch.zeros(len(masks), 4, device=masks.device)  # [N, 4]
+    for row, mask in enumerate(masks):
+        y, x = mask.nonzero(as_tuple=True)
+        if len(x):
+            boxes[row] = torch.stack([x.min(), y.min(), x.max(), y.max()])
+    return boxes

@@ -15,46 +15,19 @@ suppressed c, ..." is long, which is three to eight. Each round is one matrix-ve
 many images at once, with no loop over boxes.
 """
 
-import itertools
 import math
 
 import torch
 from torch import Tensor
 
-from mrcnn_lite.ops.backend import choose
-from mrcnn_lite.ops.boxes import pairwise_iou
-from mrcnn_lite.ops.checks import (
-    check_finite,
-    check_same_device,
-    check_tensor,
-    check_threshold,
-)
+from .backend import choose
+from .boxes import pairwise_iou
 
 # Boxes that are solved together, and boxes after them that are compared with those at a time. This
 # bounds the memory at tens of thousands of boxes, and each comparison stays in a core's cache.
 BLOCK, STRIP = 256, 1024
-# Pairs of boxes that `batched_nms` compares at once, padding included.
+# Pairs of boxes, padding included, up to which all groups are solved at once.
 MAX_PAIRS = 1 << 18
-
-
-def nms_loop(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Greedy suppression, one box at a time.
-
-    Args:
-        boxes: Tensor[N, 4].
-        scores: Tensor[N].
-        iou_threshold: boxes that overlap by more than this compete.
-
-    Returns:
-        Tensor[kept] int64: kept rows, best score first; the lower row first where scores are equal.
-    """
-    order = torch.sort(scores, descending=True, stable=True).indices.tolist()
-    iou = pairwise_iou(boxes, boxes).tolist()  # [N, N]
-    keep: list[int] = []
-    for j in order:
-        if all(iou[i][j] <= iou_threshold for i in keep):
-            keep.append(j)
-    return torch.tensor(keep, dtype=torch.int64, device=boxes.device)  # [N]
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -71,8 +44,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     Raises:
         ValueError: a shape that does not fit, or a box or a score that is not finite.
     """
-    _check(boxes, scores, iou_threshold)
-    return choose("nms", boxes.device, nms_loop, _nms_blocks)(boxes, scores, iou_threshold)
+    order, boxes, valid = by_score(boxes, scores, torch.ones_like(scores, dtype=torch.bool))
+    return order[suppress(boxes[None], valid[None], None, iou_threshold)[0]]  # [N]
 
 
 def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
@@ -93,20 +66,8 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     Raises:
         ValueError: a shape that does not fit, or a box or a score that is not finite.
     """
-    _check(boxes, scores, iou_threshold)
-    check_tensor(idxs, "idxs", "[N]", floating=False)
-    if len(idxs) != len(boxes):
-        raise ValueError(f"idxs has {len(idxs)} rows and boxes has {len(boxes)}")
-    check_same_device(boxes=boxes, idxs=idxs)
-    return suppress_in_groups(boxes, scores, idxs, iou_threshold)
-
-
-def suppress_in_groups(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
-    """`batched_nms` without checks: Tensor[kept] int64, best score first."""
-    form = choose("batched_nms", boxes.device, _batched_loop, _batched_padded)
-    keep = form(boxes.detach(), scores.detach(), idxs, iou_threshold)  # [N]
-    kept = torch.nonzero(keep)[:, 0]  # [N]
-    return kept[torch.sort(scores[kept], descending=True, stable=True).indices]
+    order, boxes, valid = by_score(boxes, scores, torch.ones_like(scores, dtype=torch.bool))
+    return order[suppress(boxes[None], valid[None], idxs[order][None], iou_threshold)[0]]  # [N]
 
 
 def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
@@ -124,138 +85,116 @@ def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float)
     Raises:
         ValueError: a shape that does not fit, or a valid box or score that is not finite.
     """
-    check_tensor(boxes, "boxes", "[..., N, 4]")
-    if scores.shape != boxes.shape[:-1] or valid.shape != scores.shape:
-        raise ValueError(
-            f"boxes {list(boxes.shape)}, scores {list(scores.shape)} and valid "
-            f"{list(valid.shape)} must have shapes [..., N, 4], [..., N] and [..., N]"
-        )
-    if valid.dtype != torch.bool:
-        raise TypeError(f"valid must be bool, got {valid.dtype}; use valid.bool()")
-    check_same_device(boxes=boxes, scores=scores, valid=valid)
-    check_finite(boxes, "boxes", valid)
-    check_finite(scores, "scores", valid)
-    check_threshold(iou_threshold)
-    return suppress(boxes, scores, valid, iou_threshold)
-
-
-def suppress(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
-    """`nms_mask` without checks: Tensor[..., N] bool."""
-    form = choose("nms_mask", boxes.device, _mask_loop, _mask_padded)
-    return form(boxes.detach(), scores.detach(), valid, iou_threshold)
+    order, boxes, valid = by_score(boxes, scores, valid)
+    n = valid.shape[-1]
+    problems = valid.numel() // max(n, 1)
+    keep = suppress(boxes.view(problems, n, 4), valid.view(problems, n), None, iou_threshold)
+    return torch.zeros_like(valid).scatter_(-1, order, keep.view_as(valid))  # [..., N]
 
 
 def by_score(boxes: Tensor, scores: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sort boxes, best first; rows that take no part come last.
-
-    Args:
-        boxes: Tensor[..., N, 4].
-        scores: Tensor[..., N].
-        valid: Tensor[..., N] bool.
+    """Sort boxes, best first, the lower row first in ties; rows that take no part come last.
 
     Returns:
-        Tensor[..., N] int64, the row of each place; boxes and `valid` in that order.
+        Tensor[..., N] int64, the rows in that order; boxes [..., N, 4] and `valid` in that order.
     """
-    order = torch.sort(scores.masked_fill(~valid, -math.inf), descending=True, stable=True).indices
-    boxes = boxes.gather(-2, order[..., None].expand_as(boxes))  # [..., N, 4]
+    scores = scores.detach().masked_fill(~valid, -math.inf)  # [..., N]
+    order = torch.sort(scores, descending=True, stable=True).indices
+    boxes = boxes.detach().gather(-2, order[..., None].expand_as(boxes))  # [..., N, 4]
     return order, boxes, valid.gather(-1, order)
 
 
-def _mask_loop(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
-    """One problem after the other: Tensor[..., N] bool."""
+def suppress(boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float) -> Tensor:
+    """Solve problems whose boxes come sorted, best first.
+
+    Args:
+        boxes: Tensor[B, N, 4] of B problems.
+        valid: Tensor[B, N] bool; the others take no part and are not kept.
+        groups: Tensor[1, N] of the only problem: boxes of two groups do not compete. Or None.
+        iou_threshold: boxes that overlap by more than this compete.
+
+    Returns:
+        Tensor[B, N] bool.
+    """
+    form = choose("nms", boxes.device, nms_loop, _nms_tensor)
+    return form(boxes, valid, groups, iou_threshold)
+
+
+def nms_loop(boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float) -> Tensor:
+    """Greedy suppression, one box at a time; arguments and result as in `suppress`."""
     keep = torch.zeros_like(valid)
-    for problem in itertools.product(*map(range, valid.shape[:-1])):
-        rows = torch.nonzero(valid[problem])[:, 0]  # [N]
-        kept = nms_loop(boxes[problem][rows], scores[problem][rows], iou_threshold)
-        keep[problem][rows[kept]] = True
+    for problem in range(len(boxes)):
+        iou = pairwise_iou(boxes[problem], boxes[problem]).tolist()  # [N, N]
+        group = None if groups is None else groups[problem].tolist()
+        kept: list[int] = []
+        for j in valid[problem].nonzero()[:, 0].tolist():
+            rivals = [i for i in kept if group is None or group[i] == group[j]]
+            if all(iou[i][j] <= iou_threshold for i in rivals):
+                kept.append(j)
+        keep[problem, kept] = True
     return keep
 
 
-def _mask_padded(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
-    """All problems at once: Tensor[..., N] bool."""
-    order, boxes, valid = by_score(boxes, scores, valid)
-    keep = _solve(_conflicts(boxes, iou_threshold), valid)
-    return torch.zeros_like(keep).scatter_(-1, order, keep)  # [..., N]
-
-
-def _nms_blocks(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Blocks of sorted boxes: solve a block, then let what it kept strike out boxes after it."""
-    order = torch.sort(scores.detach(), descending=True, stable=True).indices  # [N]
-    boxes = boxes.detach()[order]
+def _nms_tensor(
+    boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float
+) -> Tensor:
+    """Iterate the equation in a block of boxes; what it keeps strikes out boxes after it."""
+    if groups is not None:
+        return _solve_groups(boxes[0], groups[0], iou_threshold)[None]
     limit = largest_at_most(iou_threshold, boxes.dtype)
-    kept, rest = [], torch.arange(len(boxes), device=boxes.device)
-    while len(rest):
-        block, rest = rest[:BLOCK], rest[BLOCK:]
-        free = torch.ones_like(block, dtype=torch.bool)  # [N]
-        block = block[_solve(_conflicts(boxes[block], iou_threshold), free)]
-        kept.append(block)
-        better = boxes[block]  # [N, 4]
-        rest = torch.cat(
-            [
-                part[~(pairwise_iou(better, boxes[part]) > limit).any(0)]
-                for part in rest.split(STRIP)
-            ]
-        )
-    return order[torch.cat(kept)] if kept else order
-
-
-def _batched_loop(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
-    """One group at a time: Tensor[N] bool."""
-    solve = choose("nms", boxes.device, nms_loop, _nms_blocks)
-    keep = torch.zeros_like(scores, dtype=torch.bool)  # [N]
-    for group in torch.unique(idxs):
-        rows = torch.nonzero(idxs == group)[:, 0]  # [N]
-        keep[rows[solve(boxes[rows], scores[rows], iou_threshold)]] = True
+    if boxes.shape[1] <= BLOCK:
+        return _fixed_point(boxes, valid, limit)
+    keep, rows = torch.zeros_like(valid), torch.arange(boxes.shape[1], device=boxes.device)
+    while len(rows):
+        kept = _fixed_point(boxes[:, :BLOCK], valid[:, :BLOCK], limit)  # [B, N]
+        keep[:, rows[:BLOCK]] = kept
+        # A box that only another problem keeps becomes empty here: it overlaps nothing.
+        better = boxes[:, :BLOCK].masked_fill(~kept[..., None], 0)[:, kept.any(0)]  # [B, N, 4]
+        struck = [
+            (pairwise_iou(better, after) > limit).any(1)  # [B, N]
+            for after in boxes[:, BLOCK:].split(STRIP, dim=1)
+        ]
+        valid = valid[:, BLOCK:] & ~torch.cat(struck, dim=1)  # [B, N]
+        alive = valid.any(0)
+        boxes, valid, rows = boxes[:, BLOCK:][:, alive], valid[:, alive], rows[BLOCK:][alive]
     return keep
 
 
-def _batched_padded(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
-    """All groups at once, each padded to the size of the largest: Tensor[N] bool."""
-    _, group, counts = torch.unique(idxs, return_inverse=True, return_counts=True)
-    longest = int(counts.max()) if len(counts) else 0
-    if len(counts) * longest**2 > MAX_PAIRS:
-        return _batched_loop(boxes, scores, idxs, iou_threshold)
-    order = torch.sort(scores, descending=True, stable=True).indices  # [N]
-    order = order[torch.sort(group[order], stable=True).indices]  # by group, then by score
-    group = group[order]  # [N]
-    place = torch.arange(len(boxes), device=boxes.device) - (counts.cumsum(0) - counts)[group]
-    padded = boxes.new_zeros(len(counts), longest, 4)
-    padded[group, place] = boxes[order]
-    valid = torch.zeros(padded.shape[:2], dtype=torch.bool, device=boxes.device)
-    valid[group, place] = True
-    keep = _solve(_conflicts(padded, iou_threshold), valid)
-    return torch.empty_like(scores, dtype=torch.bool).scatter_(0, order, keep[group, place])
-
-
-def _conflicts(boxes: Tensor, iou_threshold: float) -> Tensor:
-    """Which boxes, sorted by score, would suppress which: Tensor[..., N, N] of 0 and 1."""
-    limit = largest_at_most(iou_threshold, boxes.dtype)
-    return pairwise_iou(boxes, boxes).gt_(limit).triu_(diagonal=1)
-
-
-def _solve(conflict: Tensor, valid: Tensor) -> Tensor:
+def _fixed_point(boxes: Tensor, valid: Tensor, limit: float) -> Tensor:
     """Iterate keep = valid and not suppressed by a kept box, until nothing changes."""
+    conflict = pairwise_iou(boxes, boxes).gt_(limit).triu_(diagonal=1)  # [B, N, N] of 0 and 1
     keep = valid
     while True:
-        suppressed = (keep.to(conflict.dtype)[..., None, :] @ conflict)[..., 0, :]  # [..., N]
+        suppressed = (keep.to(conflict.dtype)[..., None, :] @ conflict)[..., 0, :]  # [B, N]
         better = valid & (suppressed == 0)
         if torch.equal(better, keep):
             return keep
         keep = better
 
 
+def _solve_groups(boxes: Tensor, groups: Tensor, iou_threshold: float) -> Tensor:
+    """Each group of boxes [N, 4], groups [N], is a problem of its own: Tensor[N] bool."""
+    _, group, counts = torch.unique(groups, return_inverse=True, return_counts=True)
+    order = group.argsort(stable=True)  # [N]: by group, in each still best first
+    boxes, longest = boxes[order], int(counts.max()) if len(counts) else 0
+    valid = torch.arange(longest, device=boxes.device) < counts[:, None]  # [groups, N]
+    if len(counts) * longest**2 <= MAX_PAIRS:  # all at once, padded to the size of the largest
+        padded = boxes.new_zeros(*valid.shape, 4)  # [groups, N, 4]
+        padded[valid] = boxes
+        keep = _nms_tensor(padded, valid, None, iou_threshold)[valid]  # [N]
+    else:
+        parts = zip(boxes.split(counts.tolist()), valid, strict=True)
+        keep = [_nms_tensor(b[None], v[None, : len(b)], None, iou_threshold)[0] for b, v in parts]
+        keep = torch.cat(keep)  # [N]
+    return torch.empty_like(keep).scatter_(0, order, keep)
+
+
 def largest_at_most(threshold: float, dtype: torch.dtype) -> float:
     """The largest number of a dtype that is not above a threshold.
 
     0.3 rounds *up* to float32, so `iou > 0.3` asked in float32 would spare an overlap that is above
-    0.3 by less than the rounding; comparing with the next number below gives the exact answer.
-
-    Args:
-        threshold: any number.
-        dtype: of the boxes; all but float64 are compared as float32.
-
-    Returns:
-        The number.
+    0.3 by less than the rounding; comparing with the next number below gives the exact answer. All
+    dtypes but float64 are compared as float32.
     """
     if dtype == torch.float64:
         return threshold
@@ -263,14 +202,3 @@ def largest_at_most(threshold: float, dtype: torch.dtype) -> float:
     if float(rounded) > threshold:
         rounded = torch.nextafter(rounded, torch.tensor(-math.inf))
     return float(rounded)
-
-
-def _check(boxes: Tensor, scores: Tensor, iou_threshold: float) -> None:
-    check_tensor(boxes, "boxes", "[N, 4]")
-    check_tensor(scores, "scores", "[N]")
-    if len(boxes) != len(scores):
-        raise ValueError(f"boxes has {len(boxes)} rows and scores has {len(scores)}")
-    check_same_device(boxes=boxes, scores=scores)
-    check_finite(boxes, "boxes")
-    check_finite(scores, "scores")
-    check_threshold(iou_threshold)

@@ -8,15 +8,16 @@ networks): at coordinate 0. True (detectron2): at 0.5, the centre of the area it
 boxes move by half an element; then boxes may also be smaller than one element.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
-from mrcnn_lite.ops.backend import choose
-from mrcnn_lite.ops.bilinear import bilinear_loop
-from mrcnn_lite.ops.checks import as_pair, as_rois, check_sampling
-from mrcnn_lite.ops.taps import Taps, adaptive_counts, axis_taps, by_size
-from mrcnn_lite.ops.weighted_rows import pool_rows
+from .backend import choose
+from .bilinear import adaptive_counts, bilinear_loop, interpolation
+from .constants import constant
+from .rois import Rois, as_pair, split_rois
+from .sparse_gather import weighted_sums
 
 
 def roi_align(
@@ -41,13 +42,37 @@ def roi_align(
         Tensor[K, C, P, P], differentiable in the features and in the boxes.
 
     Raises:
-        TypeError, ValueError: see `checks.as_rois`.
+        TypeError, ValueError: a wrong shape or dtype, an image index that does not exist, or a
+            value that is not finite.
     """
-    size = as_pair(output_size)
-    check_sampling(spatial_scale, sampling_ratio)
-    image, corners = as_rois(input, boxes)
-    form = choose("roi_align", input.device, roi_align_loop, _roi_align_tensor)
-    return form(input, image, corners, size, spatial_scale, sampling_ratio, aligned)
+    image, corners = split_rois(input, boxes)
+    rois = Rois(image, corners, torch.zeros_like(image))
+    settings = (as_pair(output_size), sampling_ratio, aligned)
+    return pool_rois([input], rois, [spatial_scale], *settings)
+
+
+def pool_rois(
+    features: Sequence[Tensor],
+    rois: Rois,
+    scales: Sequence[float],
+    size: tuple[int, int],
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """RoIAlign of a pyramid, each RoI from its level; a single map is a pyramid of one level.
+
+    Args:
+        features: L Tensor[B, C, h, w].
+        rois: K RoIs.
+        scales: elements per pixel of each level.
+        size: (rows, columns) of bins.
+        sampling_ratio, aligned: see `roi_align`.
+
+    Returns:
+        Tensor[K, C, P, P].
+    """
+    form = choose("roi_align", features[0].device, _roi_align_levels, _roi_align_tensor)
+    return form(features, rois, scales, size, sampling_ratio, aligned)
 
 
 def roi_align_loop(
@@ -59,18 +84,7 @@ def roi_align_loop(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
-    """One sample at a time.
-
-    Args:
-        input: Tensor[B, C, h, w].
-        image: Tensor[K] int64.
-        corners: Tensor[K, 4], pixels.
-        size: (rows, columns) of bins.
-        spatial_scale, sampling_ratio, aligned: as for `roi_align`.
-
-    Returns:
-        Tensor[K, C, P, P], differentiable in the features and in the corners.
-    """
+    """One sample at a time, on one map Tensor[B, C, h, w]: Tensor[K, C, P, P]."""
     out = input.new_zeros(len(corners), input.shape[1], *size)  # [K, C, P, P]
     start, extent = roi_extent(corners, spatial_scale, aligned)
     bin_size = extent / extent.new_tensor([size[1], size[0]])  # [K, 2]
@@ -96,6 +110,56 @@ def _numbers(row: Tensor) -> list[float] | tuple[Tensor, ...]:
     return row.unbind() if row.requires_grad else row.tolist()
 
 
+def _roi_align_levels(
+    features: Sequence[Tensor],
+    rois: Rois,
+    scales: Sequence[float],
+    size: tuple[int, int],
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """The loop, one level at a time."""
+    out = features[0].new_zeros(len(rois.image), features[0].shape[1], *size)  # [K, C, P, P]
+    for l, (feature, scale) in enumerate(zip(features, scales, strict=True)):
+        rows = torch.nonzero(rois.level == l)[:, 0]
+        image, corners = rois.image[rows], rois.corners[rows]
+        out[rows] = roi_align_loop(feature, image, corners, size, scale, sampling_ratio, aligned)
+    return out
+
+
+def _roi_align_tensor(
+    features: Sequence[Tensor],
+    rois: Rois,
+    scales: Sequence[float],
+    size: tuple[int, int],
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """All bins at once: the elements and weights of each axis, then sums of pixels.
+
+    All levels are one table of pixels; a RoI's level only decides where its pixels begin.
+    """
+    device = features[0].device
+    shapes = constant(tuple(tuple(f.shape[-2:]) for f in features), torch.int64, device)  # [L, 2]
+    pixels = shapes.prod(1)  # [L]
+    h, w = shapes[rois.level].unbind(1)  # [K] each
+    begin = rois.image * pixels.sum() + (pixels.cumsum(0) - pixels)[rois.level]  # [K]
+    scale = constant(tuple(scales), rois.corners.dtype, device)[rois.level, None]  # [K, 1]
+    start, extent = roi_extent(rois.corners, scale, aligned)  # [K, 2] each
+
+    def pool(rows: Tensor | slice) -> Tensor:
+        y = interpolation(start[rows, 1], extent[rows, 1], size[0], sampling_ratio, h[rows])
+        x = interpolation(start[rows, 0], extent[rows, 0], size[1], sampling_ratio, w[rows])
+        y_rows = begin[rows, None, None] + y.index * w[rows, None, None]  # [K, P, N]
+        return weighted_sums(features, (y_rows, y.weight), x)  # [K, P, P, C]
+
+    if sampling_ratio > 0:
+        out = pool(slice(None))
+    else:
+        out = by_size(extent / extent.new_tensor(size[::-1]), 2, pool)
+    return out.permute(0, 3, 1, 2).to(features[0].dtype)  # [K, C, P, P]
+
+
 def roi_extent(
     corners: Tensor, spatial_scale: float | Tensor, aligned: bool
 ) -> tuple[Tensor, Tensor]:
@@ -115,27 +179,21 @@ def roi_extent(
     return start, extent if aligned else extent.clamp(min=1.0)
 
 
-def _roi_align_tensor(
-    input: Tensor,
-    image: Tensor,
-    corners: Tensor,
-    size: tuple[int, int],
-    spatial_scale: float,
-    sampling_ratio: int,
-    aligned: bool,
-) -> Tensor:
-    """One weighted sum of pixel rows per bin: see `weighted_rows`."""
-    h, w = input.shape[-2:]
-    start, extent = roi_extent(corners, spatial_scale, aligned)
+def by_size(bin_size: Tensor, finest: int, pool: Callable[[Tensor], Tensor]) -> Tensor:
+    """Adaptive sampling: pool RoIs together that need about as many samples.
 
-    def pool(rows: Tensor | slice) -> Tensor:
-        y = axis_taps(start[rows, 1], extent[rows, 1], size[0], sampling_ratio, h)
-        x = axis_taps(start[rows, 0], extent[rows, 0], size[1], sampling_ratio, w)
-        y_rows = (image[rows, None, None] * h + y.index) * w  # [K, P, N]
-        return pool_rows([input], Taps(y_rows, y.weight), x)  # [K, P, P, C]
+    Args:
+        bin_size: Tensor[K, 2], elements; the largest decides for its group.
+        finest: bins up to this size are not told apart.
+        pool: takes rows, Tensor[N] int64, and gives Tensor[N, ...].
 
-    if sampling_ratio > 0:
-        out = pool(slice(None))
-    else:
-        out = by_size(extent / extent.new_tensor(size[::-1]), 2, pool)
-    return out.permute(0, 3, 1, 2).to(input.dtype)  # [K, C, P, P]
+    Returns:
+        Tensor[K, ...], what `pool` gave, in the order of the RoIs.
+    """
+    adaptive_counts(bin_size)  # complains while rows still have the caller's numbers
+    doublings = bin_size.detach().amax(dim=1).clamp(min=finest).log2().ceil()  # [K]
+    groups = [torch.nonzero(doublings == d)[:, 0] for d in doublings.unique()]
+    if len(groups) < 2:
+        return pool(torch.arange(len(bin_size), device=bin_size.device))
+    pooled = torch.cat([pool(rows) for rows in groups])  # [K, ...]
+    return pooled[torch.argsort(torch.cat(groups))]

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...ops.bilinear import bilinear
+from ...ops import bilinear
 from ...ops.checks import check_sampling, check_tensor
 from ...ops.roi_align import roi_extent
 from ...ops.roi_pool import round_half_away
@@ -245,8 +245,8 @@ class Operator:
             TypeError, ValueError: a wrong shape or dtype, or a box without length.
         """
         check_sampling(scale, ratio)
-        check_tensor(features, "features", "[C, h, w]")
-        check_tensor(box, "box", "[4]")
+        check_tensor(features, "features", "float [C, h, w]")
+        check_tensor(box, "box", "float [4]")
         if not (box[2:] > box[:2]).all():
             raise ValueError(f"box must have x1 < x2 and y1 < y2, got {box.tolist()}")
         shape = (features.shape[-2], features.shape[-1])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...ops import roi_align
-from ...ops.taps import axis_taps, dense
+from ...ops.bilinear import interpolation
 from ..kit.exercise import Exercise, FunctionGrader, combine
 
 CASES = 60
@@ -75,7 +75,8 @@ def _axis_variant(
 
 
 def _right_matrix(start: float, length: float, size: int, ratio: int, n: int) -> Tensor:
-    return dense(axis_taps(torch.tensor([start]), torch.tensor([length]), size, ratio, n), n)[0]
+    axis = interpolation(torch.tensor([start]), torch.tensor([length]), size, ratio, n)
+    return axis.matrix(n)[0]
 
 
 AXIS_SLIPS = (

@@ -1,50 +1,10 @@
-"""The rest of what users of torchvision's `ops` write around Mask R-CNN: small boxes and layers.
-
-Names, arguments and results are torchvision's; the work is done by the files beside this one.
-"""
-
-from __future__ import annotations
+"""The pooling operations as layers, with torchvision's names and arguments."""
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from mrcnn_lite.ops.boxes import clip_boxes
-from mrcnn_lite.ops.checks import check_boxes, check_finite, check_positive, check_tensor
-from mrcnn_lite.ops.multiscale import multiscale_roi_align
-from mrcnn_lite.ops.roi_align import roi_align
-from mrcnn_lite.ops.roi_pool import roi_pool
-
-
-def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Move corners that lie outside an image of size (H, W) onto its border: Tensor[N, 4]."""
-    return clip_boxes(boxes, size)
-
-
-def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
-    """Return the rows of boxes [N, 4] whose sides both measure at least `min_size` pixels."""
-    check_boxes(boxes)
-    check_positive(min_size, "min_size")
-    return (boxes[:, 2:] - boxes[:, :2] >= min_size).all(dim=1).nonzero()[:, 0]  # [N]
-
-
-def masks_to_boxes(masks: Tensor) -> Tensor:
-    """Return torchvision's boxes of masks [N, H, W]: the first and the *last* pixel, Tensor[N, 4].
-
-    The last pixel is not included: a mask of one pixel has a box of size 0. The half-open boxes of
-    this package, one larger, come from `mrcnn_lite.datasets.masks.mask_boxes`. An empty mask gives
-    zeros.
-    """
-    check_tensor(masks, "masks", "[N, H, W]", floating=False)
-    if masks.is_floating_point():
-        check_finite(masks, "masks")
-    boxes = torch.zeros(len(masks), 4, device=masks.device)  # [N, 4]
-    for row, mask in enumerate(masks):
-        y, x = mask.nonzero(as_tuple=True)
-        if len(x):
-            boxes[row] = torch.stack([x.min(), y.min(), x.max(), y.max()])
-    return boxes
+from .public import multiscale_roi_align, roi_align, roi_pool
 
 
 class RoIAlign(nn.Module):
@@ -63,14 +23,8 @@ class RoIAlign(nn.Module):
 
     def forward(self, input: Tensor, rois: Tensor | Sequence[Tensor]) -> Tensor:
         """Return Tensor[K, C, P, P]."""
-        return roi_align(
-            input,
-            rois,
-            self.output_size,
-            self.spatial_scale,
-            self.sampling_ratio,
-            aligned=self.aligned,
-        )  # [K, C, P, P]
+        settings = (self.output_size, self.spatial_scale, self.sampling_ratio, self.aligned)
+        return roi_align(input, rois, *settings)  # [K, C, P, P]
 
 
 class RoIPool(nn.Module):

@@ -1,0 +1,46 @@
+"""Regions of interest (RoIs), in the two forms in which they are given and as they go on."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Rois(NamedTuple):
+    """RoIs that know where they belong.
+
+    Attributes:
+        image: Tensor[K] int64.
+        corners: Tensor[K, 4], pixels, at least float32.
+        level: Tensor[K] int64, the map that each is read from; 0 for the finest.
+    """
+
+    image: Tensor
+    corners: Tensor
+    level: Tensor
+
+
+def split_rois(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Read RoIs in either of torchvision's two forms: Tensor[K, 5] or a list of B Tensor[R, 4].
+
+    Returns:
+        Tensor[K] int64 of image indices, and Tensor[K, 4] of corners. Eleven or eight bits cannot
+        hold a coordinate: with `input` of half precision the corners are float32.
+    """
+    if isinstance(boxes, Tensor):
+        image, corners = boxes[:, 0].detach().long(), boxes[:, 1:]  # [K], [K, 4]
+    elif not boxes:
+        image, corners = input.new_zeros(0, dtype=torch.int64), input.new_zeros(0, 4)
+    else:
+        # Filled, not copied from a list: a GPU's host need not wait.
+        images = [one.new_full((len(one),), b, dtype=torch.int64) for b, one in enumerate(boxes)]
+        image, corners = torch.cat(images), torch.cat(list(boxes))  # [K], [K, 4]
+    half = input.dtype in (torch.float16, torch.bfloat16)
+    return image, corners.float() if half else corners
+
+
+def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """Read `7` or `(7, 7)` as (rows, columns)."""
+    rows, columns = size if isinstance(size, Sequence) else (size, size)
+    return int(rows), int(columns)

@@ -1,0 +1,228 @@
+"""Weighted sums of pixels: the form in which RoIAlign runs.
+
+Lay the maps out as a table, channels last: one row per pixel, one column per channel. The rows of
+image 0 come first, level after level if there is a pyramid, each level row by row; then those of
+image 1. An output bin is a weighted sum of a few rows, the same weights for every channel, and
+`embedding_bag`, made for text models, is exactly that: it reads each row once, in order, all
+channels at a time.
+
+Its gradient, a scatter-add, is the same operation with the roles exchanged: a pixel's gradient is a
+weighted sum of the bins that read it. One sort of the index list by pixel turns the one list into
+the other. No two writes meet, so the result does not depend on the order in which threads run.
+
+A map in channels_last memory is such a table already. Any other is copied, and on a CPU a few
+channels at a time: that much memory stays in the cache and is used again for the next channels,
+where a copy of everything would fetch fresh memory from the system.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Channels that are copied at a time on a CPU.
+CHANNELS = 64
+# Entries of the index list that exist at a time (each takes 8 bytes): bounds the memory.
+MAX_ENTRIES = 1 << 22
+INT16_MAX, INT32_MAX = 2**15 - 1, 2**31 - 1
+
+Axis = tuple[Tensor, Tensor]  # index and weight, Tensor[K, P, N] each: a `bilinear.Interpolation`
+
+
+def channels_last_table(maps: Sequence[Tensor]) -> Tensor:
+    """The whole table Tensor[N, C] of L maps Tensor[B, C, h, w], differentiable.
+
+    No copy for one map that is channels_last.
+    """
+    rows = [f.flatten(2).transpose(1, 2) for f in maps]  # L x [B, N, C]
+    table = rows[0] if len(rows) == 1 else torch.cat(rows, dim=1)  # [B, N, C]
+    return table.flatten(0, 1).contiguous()  # [N, C]
+
+
+def weighted_sums(maps: Sequence[Tensor], y: Axis, x: Axis) -> Tensor:
+    """Sum pixels of the maps with weights that are products of a weight along y and one along x.
+
+    Args:
+        maps: L Tensor[B, C, h, w].
+        y: index and weight along y; the indices are those of the first pixel of a row of the map.
+        x: index and weight along x; the indices are added to those of y.
+
+    Returns:
+        Tensor[K, P, P, C] of the weights' dtype, differentiable in the maps and in both weights.
+    """
+    if y[1].requires_grad or x[1].requires_grad:
+        # embedding_bag's own backward also serves the weights, more slowly.
+        index, weight = _products(y, x, torch.int64)
+        table = channels_last_table(maps).to(weight.dtype)
+        out = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+        return out.view(*y[0].shape[:2], x[0].shape[1], -1)  # [K, P, P, C]
+    return _Gather.apply(*y, *x, *maps)
+
+
+class _Gather(torch.autograd.Function):
+    """`weighted_sums` for constant weights. It is linear in the maps; its transpose is below.
+
+    The index list is made again in the backward pass: that takes less time than reading features,
+    and between the passes only the weights along the two axes are kept.
+    """
+
+    @staticmethod
+    def forward(ctx, y_index, y_weight, x_index, x_weight, *maps):
+        """Gather: L maps Tensor[B, C, h, w] give Tensor[K, P, P, C]."""
+        ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
+        ctx.layouts = [_layout(f) for f in maps]
+        grid = (len(y_index), y_index.shape[1], x_index.shape[1], maps[0].shape[1])
+        out = y_weight.new_empty(grid)  # [K, P, P, C]
+        for part, index, weight in _lists((y_index, y_weight), (x_index, x_weight), _rows(maps)):
+            rows = out[part].flatten(0, 2)  # [bins, C]
+            for channels, table in _tables(maps, weight):
+                bags = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+                if bags.numel() == out.numel():
+                    return bags.view(grid)
+                rows[:, channels] = bags
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        """Give every map its gradient; the weights are constants."""
+        return (None,) * 4 + _ScatterAdd.apply(grad, *ctx.saved_tensors, ctx.layouts)
+
+
+class _ScatterAdd(torch.autograd.Function):
+    """The transpose of `_Gather`: every pixel collects from the bins that read it."""
+
+    @staticmethod
+    def forward(ctx, grad, y_index, y_weight, x_index, x_weight, layouts):
+        """Scatter: Tensor[K, P, P, C] gives L maps Tensor[B, C, h, w]."""
+        ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
+        maps = tuple(torch.empty(device=grad.device, **layout) for layout in layouts)
+        rows, grad = _rows(maps), grad.to(y_weight.dtype)
+        whole = _is_table(maps, grad.dtype)
+        for part, index, weight in _lists((y_index, y_weight), (x_index, x_weight), rows):
+            bins = grad[part].reshape(len(index), -1)  # [bins, C]
+            owner, starts, weight = _transposed(index, weight, rows)
+            for channels in _channel_blocks(bins.shape[1], grad.device, whole):
+                pixels = F.embedding_bag(
+                    owner,
+                    bins[:, channels].contiguous(),
+                    offsets=starts,
+                    mode="sum",
+                    per_sample_weights=weight,
+                    include_last_offset=True,
+                )  # [N, channels]
+                if whole and len(bins) == grad.shape[:3].numel():
+                    b, c, h, w = maps[0].shape
+                    return (pixels.view(b, h, w, c).permute(0, 3, 1, 2),)  # [B, C, h, w]
+                for there, here in _blocks(maps, channels, pixels):
+                    if part.start:
+                        there.add_(here.t())
+                    else:
+                        there.copy_(here.t())
+        return maps if len(y_index) else tuple(f.zero_() for f in maps)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        """Gather the gradients of the maps: the transpose of a transpose."""
+        return (_Gather.apply(*ctx.saved_tensors, *grads), *(None,) * 5)
+
+
+def _layout(features: Tensor) -> dict[str, Any]:
+    """What a map's gradient must look like."""
+    last = features.is_contiguous(memory_format=torch.channels_last)
+    form = torch.channels_last if last else torch.contiguous_format
+    return {"size": features.shape, "dtype": features.dtype, "memory_format": form}
+
+
+def _rows(maps: Sequence[Tensor]) -> int:
+    """Rows of the table."""
+    return sum(f.shape[0] * f.shape[2:].numel() for f in maps)
+
+
+def _is_table(maps: Sequence[Tensor], dtype: torch.dtype) -> bool:
+    """Whether the table of that dtype would be a mere view."""
+    last = maps[0].is_contiguous(memory_format=torch.channels_last)
+    return len(maps) == 1 and last and maps[0].dtype == dtype
+
+
+def _channel_blocks(channels: int, device: torch.device, whole: bool) -> Iterator[slice]:
+    """Which channels to work on together: all of them on a GPU, or where nothing is copied."""
+    step = channels if whole or device.type != "cpu" else min(channels, CHANNELS)
+    for first in range(0, channels, max(1, step)):
+        yield slice(first, min(first + step, channels))
+
+
+def _tables(maps: Sequence[Tensor], weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """The table, or as many of its columns at a time as are worth copying together."""
+    if _is_table(maps, weight.dtype):
+        yield slice(0, maps[0].shape[1]), channels_last_table(maps)
+        return
+    buffer = weight.new_empty(0)
+    for channels in _channel_blocks(maps[0].shape[1], weight.device, whole=False):
+        width = channels.stop - channels.start
+        if buffer.shape[-1] != width:
+            buffer = weight.new_empty(_rows(maps), width)  # [N, channels]
+        for pixels, part in _blocks(maps, channels, buffer):
+            part.copy_(pixels.t())
+        yield channels, buffer
+
+
+def _blocks(
+    maps: Sequence[Tensor], channels: slice, table: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each image and level: its pixels [channels, N] and its part [N, channels] of a table."""
+    per_image = table.view(len(maps[0]), -1, table.shape[1])  # [B, N, channels]
+    for b, rows in enumerate(per_image):
+        first = 0
+        for features in maps:
+            pixels = features[b, channels].flatten(1)  # [channels, N]
+            yield pixels, rows[first : first + pixels.shape[1]]
+            first += pixels.shape[1]
+
+
+def _lists(y: Axis, x: Axis, rows: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Index lists and weights for as many RoIs at a time as MAX_ENTRIES allows."""
+    per_roi = y[0][:1].numel() * x[0][:1].numel()
+    step = max(1, MAX_ENTRIES // max(1, per_roi))
+    dtype = torch.int32 if max(rows, step * per_roi) < INT32_MAX else torch.int64
+    for first in range(0, len(y[0]), step):
+        part = slice(first, first + step)
+        yield part, *_products((y[0][part], y[1][part]), (x[0][part], x[1][part]), dtype)
+
+
+def _products(y: Axis, x: Axis, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Every element along y with every element along x: table rows and weights, [bins, N] each."""
+    k, bins_y, n_y = y[0].shape
+    bins_x, n_x = x[0].shape[1:]
+
+    # Both sides first get the full list of elements, so that the sum below runs over long rows.
+    def along_y(t: Tensor) -> Tensor:
+        return t[..., None].expand(-1, -1, -1, n_x).reshape(k, bins_y, 1, n_y * n_x)
+
+    def along_x(t: Tensor) -> Tensor:
+        return t[:, :, None].expand(-1, -1, n_y, -1).reshape(k, 1, bins_x, n_y * n_x)
+
+    index = along_y(y[0].to(dtype)) + along_x(x[0].to(dtype))  # [K, P, P, N]
+    weight = along_y(y[1]) * along_x(x[1])  # [K, P, P, N]
+    return index.view(-1, n_y * n_x), weight.view(-1, n_y * n_x)
+
+
+def _transposed(index: Tensor, weight: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The same list, sorted by pixel: the bin of each entry, where each pixel's entries begin (and
+    the last ones end), the weights."""
+    bins, n = index.shape
+    flat = index.view(-1)  # [entries]
+    # Sorting shorter integers takes fewer passes.
+    keys = flat.to(torch.int16) if rows <= INT16_MAX else flat
+    keys, order = torch.sort(keys, stable=True)
+    owner = torch.arange(bins, device=flat.device, dtype=index.dtype)  # [bins]
+    owner = owner[:, None].expand(-1, n).reshape(-1).index_select(0, order)  # [entries]
+    if flat.device.type == "cpu":
+        starts = torch.zeros(rows + 1, dtype=torch.int64)
+        torch.cumsum(torch.bincount(flat, minlength=rows), dim=0, out=starts[1:])
+    else:
+        # bincount would make the host wait for the device.
+        bounds = torch.arange(rows + 1, device=keys.device, dtype=keys.dtype)
+        starts = torch.searchsorted(keys, bounds)
+    return owner, starts.to(owner.dtype), weight.view(-1).index_select(0, order)
