@@ -1,4 +1,4 @@
-"""What happens on one axis, for kernels to call: the twins of `ops.taps` and `ops.bilinear`.
+"""What happens on one axis, for kernels to call: as in `ops.bilinear`.
 
 They are inlined into the kernels that use them. A `position` may be one number or a block of them.
 """
