@@ -149,9 +149,9 @@ def _train_process(options: argparse.Namespace) -> None:
 
     device = pick_device(options.device)
     fast = _can_be_fast(options, device)
-    held_out = _held_out(options)
+    held_out, config = _held_out(options), _config(options)
     dataset = open_data(options.data, exclude=options.hold_out)
-    config = fit_config(_with_options(PRESETS[options.preset](), options), dataset)
+    config = fit_config(config, dataset)
     run = (FastRun if fast else TrainingRun)(config, dataset.class_names, options.seed, device)
     if options.compile:
         compile_parts(run.model)
@@ -186,14 +186,15 @@ def _can_be_fast(options: argparse.Namespace, device: torch.device) -> bool:
     return fast
 
 
-def _with_options(config: Config, options: argparse.Namespace) -> Config:
-    """Write the command line's settings of the training into a config."""
+def _config(options: argparse.Namespace) -> Config:
+    """The preset with the command line's settings of the training."""
     given = {
         "batch_size": options.batch_size,
         "accumulate": options.accumulate,
         "precision": options.precision,
     }
-    config = config.with_(training={k: v for k, v in given.items() if v is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    config = PRESETS[options.preset]().with_(training=given)
     return config.with_(image={"channels_last": False}) if options.no_channels_last else config
 
 

@@ -1,4 +1,4 @@
-"""Objects drawn over their image: mask, outline, box, class and score.
+"""Objects drawn over their image: mask, edge, box, class and score.
 
 Colour tells objects apart, the line style of the box tells classes apart, and a label says both in
 words, so nothing depends on colour alone.
@@ -25,14 +25,7 @@ DASHES = ((1, 0), (6, 4), (2, 3), (12, 4))  # drawn and empty, in line widths; b
 
 
 def colour(index: int) -> str:
-    """Colour number `index`, starting again after eight.
-
-    Args:
-        index: any integer, such as an object's row.
-
-    Returns:
-        A hex colour.
-    """
+    """The hex colour of a row, starting again after eight."""
     return CYCLE[index % len(CYCLE)]
 
 
@@ -69,18 +62,16 @@ def paint_instances(
         mask = instances["masks"][row].detach().float().cpu().reshape(1, height, width)
         _blend_mask(canvas, _enlarge(mask, factor, "bilinear")[0] >= 0.5, _rgb(row), line)
     pixels = (canvas * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()  # [H, W, 3]
-    picture = Image.fromarray(pixels.numpy())
-    draw = ImageDraw.Draw(picture)
+    painted = Image.fromarray(pixels.numpy())
+    draw = ImageDraw.Draw(painted)
     boxes = (instances["boxes"].detach().cpu() * factor).tolist()
     for row in rows if show_boxes else ():
-        _dashed_box(
-            draw, boxes[row], colour(row), line, DASHES[(int(instances["labels"][row]) - 1) % 4]
-        )
+        dash = DASHES[(int(instances["labels"][row]) - 1) % 4]
+        _draw_box(draw, boxes[row], colour(row), line, dash)
     if show_labels:
-        _write_labels(
-            draw, [(boxes[row], _words(instances, row, class_names), row) for row in rows]
-        )
-    return np.asarray(picture)
+        labels = [(boxes[row], _label(instances, row, class_names), row) for row in rows]
+        _write_labels(draw, labels)
+    return np.asarray(painted)
 
 
 def describe_instances(
@@ -100,7 +91,7 @@ def describe_instances(
     for row in sorted(_rows_to_draw(instances, score_threshold)):
         corners = ", ".join(f"{value:.0f}" for value in instances["boxes"][row].tolist())
         pixels = int((instances["masks"][row] >= 0.5).sum())
-        lines.append(f"{_words(instances, row, class_names)} box ({corners}) {pixels} pixels")
+        lines.append(f"{_label(instances, row, class_names)} box ({corners}) {pixels} pixels")
     return "\n".join(lines) or "no objects"
 
 
@@ -114,13 +105,13 @@ def _rows_to_draw(instances: dict, score_threshold: float) -> list[int]:
     return sorted(rows, key=lambda row: -areas[row])
 
 
-def _words(instances: dict, row: int, class_names: Sequence[str]) -> str:
-    words = class_names[int(instances["labels"][row])]
+def _label(instances: dict, row: int, class_names: Sequence[str]) -> str:
+    label = class_names[int(instances["labels"][row])]
     if "scores" in instances:
-        words += f" {float(instances['scores'][row]):.2f}"
+        label += f" {float(instances['scores'][row]):.2f}"
     if "iscrowd" in instances and int(instances["iscrowd"][row]):
-        words += " (crowd)"
-    return words
+        label += " (crowd)"
+    return label
 
 
 def _enlarge(image: Tensor, factor: int, mode: str) -> Tensor:
@@ -131,7 +122,7 @@ def _enlarge(image: Tensor, factor: int, mode: str) -> Tensor:
 
 
 def _blend_mask(canvas: Tensor, mask: Tensor, colour: Tensor, line: int) -> None:
-    """Tint the mask ``[H, W]``, outline it inside, and put a thin white rim around it."""
+    """Tint the mask ``[H, W]``, draw its edge inside, and put a thin white rim around it."""
     if not mask.any():
         return
     near = line + 1  # work only where the mask and its rim are
@@ -153,7 +144,7 @@ def _grow(mask: Tensor, radius: int) -> Tensor:
     return F.max_pool2d(mask.float()[None], 2 * radius + 1, 1, radius)[0] > 0
 
 
-def _dashed_box(
+def _draw_box(
     draw: ImageDraw, box: list[float], colour: str, line: int, dash: tuple[int, int]
 ) -> None:
     x1, y1, x2, y2 = box
@@ -177,17 +168,17 @@ def _write_labels(draw: ImageDraw, labels: list[tuple[list[float], str, int]]) -
     font = ImageFont.load_default(size=max(13, round(max(width, height) / 42)))
     pad = 3
     taken: list[tuple[float, float, float, float]] = []
-    for (x1, y1, x2, y2), words, row in labels:
-        left, top, right, bottom = draw.textbbox((0, 0), words, font=font)
+    for (x1, y1, x2, y2), label, row in labels:
+        left, top, right, bottom = draw.textbbox((0, 0), label, font=font)
         w, h = right - left + 2 * pad, bottom - top + 2 * pad
-        places = [(x, y) for y in (y1 - h, y2, y1, y2 - h) for x in (x1, x2 - w, (x1 + x2 - w) / 2)]
-        places = [(min(max(0, x), width - w), min(max(0, y), height - h)) for x, y in places]
-        hidden = [sum(_overlap((x, y, x + w, y + h), other) for other in taken) for x, y in places]
-        x, y = places[int(np.argmin(hidden))]
+        spots = [(x, y) for y in (y1 - h, y2, y1, y2 - h) for x in (x1, x2 - w, (x1 + x2 - w) / 2)]
+        spots = [(min(max(0, x), width - w), min(max(0, y), height - h)) for x, y in spots]
+        hidden = [sum(_overlap((x, y, x + w, y + h), other) for other in taken) for x, y in spots]
+        x, y = spots[int(np.argmin(hidden))]
         taken.append((x, y, x + w, y + h))
         draw.rectangle((x, y, x + w, y + h), fill=colour(row))
         ink = "black" if _rgb(row) @ torch.tensor([0.299, 0.587, 0.114]) > 0.5 else "white"
-        draw.text((x + pad - left, y + pad - top), words, fill=ink, font=font)
+        draw.text((x + pad - left, y + pad - top), label, fill=ink, font=font)
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:

@@ -1,4 +1,4 @@
-"""The COCO reader and writer: awkward pictures, named faults, the sample, real photographs."""
+"""The COCO reader and writer: awkward images, named faults, the sample, real photographs."""
 
 import copy
 import json
@@ -42,10 +42,10 @@ def intact():
     }
 
 
-def write(folder, data, picture=None):
+def write(folder, data, image=None):
     """Write the file and its image; returns the file's path."""
     (folder / "images").mkdir(exist_ok=True)
-    (picture or Image.new("RGB", (10, 8), "red")).save(folder / "images" / "a.png")
+    (image or Image.new("RGB", (10, 8), "red")).save(folder / "images" / "a.png")
     path = folder / "data.json"
     path.write_text(data if isinstance(data, str) else json.dumps(data))
     return path
@@ -244,20 +244,20 @@ def test_faults_of_the_first_access(tmp_path):
 
 
 def test_the_message_knows_the_exif_tag(tmp_path):
-    picture = Image.new("RGB", (10, 8))
-    turned = picture.getexif()
+    image = Image.new("RGB", (10, 8))
+    turned = image.getexif()
     turned[0x0112] = 6
     path = write(tmp_path, intact())
-    picture.save(tmp_path / "images" / "a.png", exif=turned)
+    image.save(tmp_path / "images" / "a.png", exif=turned)
     with pytest.raises(ValueError, match=r"8 x 10 pixels when upright.*EXIF"):
         CocoDataset(path)[0]
 
 
-def test_awkward_pictures(tmp_path):
-    path = tmp_path / "picture.png"
+def test_awkward_images(tmp_path):
+    path = tmp_path / "image.png"
 
-    def read(picture, **options):
-        picture.save(path, **options)
+    def read(image, **options):
+        image.save(path, **options)
         pixels = read_image(path)
         assert pixels.dtype == torch.uint8
         assert pixels.shape[0] == 3
@@ -272,22 +272,22 @@ def test_awkward_pictures(tmp_path):
     assert read(Image.new("RGB", (4, 3), (9, 8, 7)).convert("P", palette=1)) is not None
     grey = Image.fromarray(np.full((3, 4), 40000, dtype=np.uint16))
     assert read(grey) == [156] * 3  # 40000 / 257, not clipped to 255
-    path = tmp_path / "picture.jpg"
+    path = tmp_path / "image.jpg"
     assert read(Image.new("CMYK", (16, 16), (0, 0, 0, 0))) == [255] * 3
 
 
-def test_turned_pictures_are_upright(tmp_path):
-    picture = Image.new("RGB", (4, 2))
-    picture.putpixel((0, 0), (255, 0, 0))
-    tag = picture.getexif()
+def test_turned_images_are_upright(tmp_path):
+    image = Image.new("RGB", (4, 2))
+    image.putpixel((0, 0), (255, 0, 0))
+    tag = image.getexif()
     tag[0x0112] = 6  # turn a quarter to the right to see it upright
-    picture.save(tmp_path / "a.png", exif=tag)
+    image.save(tmp_path / "a.png", exif=tag)
     pixels = read_image(tmp_path / "a.png")
     assert pixels.shape == (3, 4, 2)
     assert pixels[0, 0, 1] == 255
 
 
-def test_bad_pictures_are_refused_by_name(tmp_path):
+def test_bad_images_are_refused_by_name(tmp_path):
     Image.new("RGB", (40, 40)).save(tmp_path / "a.gif")
     Image.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
     whole = (tmp_path / "whole.png").read_bytes()
@@ -305,10 +305,10 @@ def test_the_sample_is_what_its_command_writes(tmp_path):
     fresh, stored = write_sample(tmp_path), SAMPLE / "instances.json"
     hint = "after a change of the shapes run: python -m tools.sample data/sample"
     assert json.loads(fresh.read_text()) == json.loads(stored.read_text()), hint
-    for picture in sorted((tmp_path / "images").iterdir()):
+    for image in sorted((tmp_path / "images").iterdir()):
         # sine and cosine differ in the last bit between machines, so one level is allowed
-        ours = read_image(picture).int()
-        assert (ours - read_image(SAMPLE / "images" / picture.name).int()).abs().max() <= 1
+        ours = read_image(image).int()
+        assert (ours - read_image(SAMPLE / "images" / image.name).int()).abs().max() <= 1
     size = sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file())
     assert size < 300_000
 
@@ -331,7 +331,7 @@ def test_the_sample_reads_back_exactly():
     assert {len(form) > 1 for form in polygons} == {True, False}
     assert {type(value) for value in counts} == {str, list}
     assert sum(row["iscrowd"] for row in rows) == 1
-    assert len({row["image_id"] for row in rows}) == 7  # one picture has no object
+    assert len({row["image_id"] for row in rows}) == 7  # one image has no object
 
 
 def test_writing_any_form_reads_back(tmp_path):
@@ -382,10 +382,10 @@ def test_coco_photographs():
         assert image.shape[1:] == target["masks"].shape[1:]
         objects, crowds = objects + len(rows), crowds + int(target["iscrowd"].sum())
         for row, mask in zip(rows, target["masks"].numpy(), strict=True):
-            outline = row["segmentation"]
-            if isinstance(outline, dict):
-                outline = peer.frPyObjects(outline, *mask.shape)
+            segmentation = row["segmentation"]
+            if isinstance(segmentation, dict):
+                segmentation = peer.frPyObjects(segmentation, *mask.shape)
             else:
-                outline = peer.merge(peer.frPyObjects(outline, *mask.shape))
-            assert (peer.decode(outline) == mask).all()
+                segmentation = peer.merge(peer.frPyObjects(segmentation, *mask.shape))
+            assert (peer.decode(segmentation) == mask).all()
     assert objects > 50

@@ -25,22 +25,22 @@ def scan_file(path):
     return scan(read_source(path))
 
 
-def refusal(folder, data=None, picture=None, **change):
+def refusal(folder, data=None, image=None, **change):
     """The message of a data set whose only annotation was changed."""
     data = data or intact()
     data["annotations"][0].update(change)
-    path = write(folder, data, picture)
+    path = write(folder, data, image)
     with pytest.raises(ValueError) as error:
         CocoDataset(path)[0]
     assert "data.json" in str(error.value) or str(folder) in str(error.value)
     return str(error.value)
 
 
-def only_fault(folder, data=None, picture=None, **change):
+def only_fault(folder, data=None, image=None, **change):
     """The fault that verify finds."""
     data = data or intact()
     data["annotations"][0].update(change)
-    (fault,) = verify(write(folder, data, picture))
+    (fault,) = verify(write(folder, data, image))
     assert fault.file.endswith("data.json") and fault.field and fault.value and fault.hint
     return fault
 
@@ -177,11 +177,11 @@ def test_categories_with_gaps(tmp_path):
 
 
 def test_exif_rotation(tmp_path):
-    picture = Image.new("RGB", (10, 8))
+    image = Image.new("RGB", (10, 8))
     path = write(tmp_path, intact())
-    exif = picture.getexif()
+    exif = image.getexif()
     exif[0x0112] = 6
-    picture.save(path.parent / "images" / "a.png", exif=exif)
+    image.save(path.parent / "images" / "a.png", exif=exif)
     (fault,) = verify(path)
     assert fault.kind == "EXIF" and "8 x 10 when upright" in str(fault) and "EXIF" in fault.hint
     with pytest.raises(ValueError, match="EXIF"):

@@ -56,15 +56,15 @@ def test_nuts_as_via(tmp_path, form):
     indices = {image["file_name"]: index for index, image in enumerate(coco.images)}
     for index in range(0, len(ours), 4):
         (image, target), name = ours[index], ours.images[index]["file_name"]
-        picture, expected = coco[indices[name]]
-        assert torch.equal(image, picture)
+        same, expected = coco[indices[name]]
+        assert torch.equal(image, same)
         for key in ("masks", "labels", "boxes"):
             assert torch.equal(target[key], expected[key]), key
     assert verify(file) == [] if form == "list" else True
 
 
 def write_maps(source, folder, count=None):
-    """Pictures and label maps of a data set; class k has the values 100 k + 1, 100 k + 2, ..."""
+    """Images and label maps of a data set; class k has the values 100 k + 1, 100 k + 2, ..."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
     for index in range(len(source) if count is None else count):
@@ -133,8 +133,8 @@ def test_faults_of_label_maps(tmp_path):
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
 
-    def put(name, array, picture=(9, 6)):
-        Image.new("RGB", picture).save(tmp_path / "images" / name)
+    def put(name, array, size=(9, 6)):
+        Image.new("RGB", size).save(tmp_path / "images" / name)
         Image.fromarray(array).save(tmp_path / "masks" / name)
 
     good = np.zeros((6, 9), np.uint8)

@@ -1,4 +1,4 @@
-"""Fifteen kinds of awkward picture file: the right pixels, or a refusal that names the file."""
+"""Fifteen kinds of awkward image file: the right pixels, or a refusal that names the file."""
 
 import struct
 import zlib
@@ -39,9 +39,9 @@ RIGHT = {
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_pixels(tmp_path, name):
-    picture, options, colour = RIGHT[name]
+    image, options, colour = RIGHT[name]
     path = tmp_path / "a.png"
-    picture.save(path, **options)
+    image.save(path, **options)
     pixels = read_image(path)
     assert pixels.shape == (3, 2, 4) and image_size(path) == (2, 4)
     assert (pixels.new_tensor(colour) == pixels.flatten(1).T).all()
@@ -61,17 +61,17 @@ def test_cmyk(tmp_path):
 
 @pytest.mark.parametrize("tag", range(1, 9))
 def test_every_orientation(tmp_path, tag):
-    picture = Image.new("RGB", (4, 2))
-    picture.putpixel((3, 0), (255, 0, 0))
-    exif = picture.getexif()
+    image = Image.new("RGB", (4, 2))
+    image.putpixel((3, 0), (255, 0, 0))
+    exif = image.getexif()
     exif[0x0112] = tag
     path = tmp_path / "a.png"
-    picture.save(path, exif=exif)
+    image.save(path, exif=exif)
     pixels = read_image(path)
     assert image_size(path) == tuple(pixels.shape[1:]) == ((2, 4) if tag < 5 else (4, 2))
     row, column = np.argwhere(pixels[0].numpy() == 255)[0]
     # Where the right end of the first row goes: EXIF names the side of row 0 and of column 0.
-    places = {
+    corners = {
         1: (0, 3),
         2: (0, 0),
         3: (1, 0),
@@ -81,7 +81,7 @@ def test_every_orientation(tmp_path, tag):
         7: (0, 1),
         8: (0, 0),
     }
-    assert (row, column) == places[tag]
+    assert (row, column) == corners[tag]
     assert read_image(path, upright=False).shape == (3, 2, 4)
 
 
@@ -98,8 +98,8 @@ def wrong(kind, path, folder):
     elif kind == "cut header":
         path.write_bytes(data[:20])
     elif kind == "flipped":
-        place = data.index(b"IDAT") + 40
-        path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+        position = data.index(b"IDAT") + 40
+        path.write_bytes(data[:position] + bytes([data[position] ^ 255]) + data[position + 1 :])
     elif kind == "zeros":
         path.write_bytes(bytes(1000))
     elif kind == "folder":
@@ -140,10 +140,10 @@ def test_any_damage_is_read_or_refused(tmp_path):
     random = np.random.default_rng(0)
     outcomes = set()
     for _ in range(300):
-        places = random.integers(0, len(data), 3)
+        positions = random.integers(0, len(data), 3)
         bad = bytearray(data[: random.integers(1, len(data))] if random.random() < 0.3 else data)
-        for place in places[places < len(bad)]:
-            bad[place] = random.integers(256)
+        for position in positions[positions < len(bad)]:
+            bad[position] = random.integers(256)
         path.write_bytes(bad)
         try:
             outcomes.add(read_image(path).ndim)

@@ -1,4 +1,4 @@
-"""Pictures of objects: what is drawn, where, and in words."""
+"""Drawn objects: what is drawn, where, and in words."""
 
 import numpy as np
 import pytest
@@ -33,17 +33,17 @@ def rgb(name):
 
 def test_a_mask_is_tinted_in_its_place(scene):
     image, detection = scene
-    picture = paint_instances(image, detection, NAMES, show_boxes=False, show_labels=False)
-    factor = picture.shape[0] // 40
-    assert picture.shape == (40 * factor, 60 * factor, 3)
-    assert picture.shape[1] >= 480
-    assert picture.dtype == np.uint8
-    inside, outside = picture[20 * factor, 20 * factor], picture[35 * factor, 50 * factor]
+    painted = paint_instances(image, detection, NAMES, show_boxes=False, show_labels=False)
+    factor = painted.shape[0] // 40
+    assert painted.shape == (40 * factor, 60 * factor, 3)
+    assert painted.shape[1] >= 480
+    assert painted.dtype == np.uint8
+    inside, outside = painted[20 * factor, 20 * factor], painted[35 * factor, 50 * factor]
     np.testing.assert_allclose(inside, 0.62 * 128 + 0.38 * rgb(CYCLE[0]), atol=2)
     np.testing.assert_allclose(outside, 128, atol=1)
-    edge = picture[20 * factor, 10 * factor]
-    np.testing.assert_allclose(edge, rgb(CYCLE[0]), atol=2)  # the outline is opaque
-    changed = np.abs(picture.astype(int) - 128).max(2) > 3
+    edge = painted[20 * factor, 10 * factor]
+    np.testing.assert_allclose(edge, rgb(CYCLE[0]), atol=2)  # the edge is opaque
+    changed = np.abs(painted.astype(int) - 128).max(2) > 3
     assert not changed[:, 35 * factor :].any(), "the second object is below the threshold"
 
 
@@ -74,14 +74,14 @@ def test_words(scene):
     assert describe_instances(detection, NAMES, 0.99) == "no objects"
 
 
-def test_targets_crowds_and_empty_pictures():
+def test_targets_crowds_and_empty_images():
     dataset = Shapes(60, seed=2)
     image, target = dataset[0]
     before = image.clone()
     target["iscrowd"][0] = 1
-    picture = paint_instances(image, target, dataset.class_names)
+    painted = paint_instances(image, target, dataset.class_names)
     assert torch.equal(image, before)
-    assert picture.shape == (512, 512, 3)
+    assert painted.shape == (512, 512, 3)
     assert "(crowd)" in describe_instances(target, dataset.class_names).splitlines()[0]
     empty = next(s for s in map(dataset.__getitem__, range(60)) if not len(s[1]["labels"]))
     assert paint_instances(*empty, dataset.class_names).shape == (512, 512, 3)
@@ -92,8 +92,8 @@ def test_objects_at_the_border_and_without_pixels(scene):
     detection["boxes"] = torch.tensor([[-5.0, -5, 70, 45], [59, 39, 60, 40]])
     detection["masks"][0] = 1
     detection["masks"][1] = 0
-    picture = paint_instances(image, detection, NAMES, score_threshold=0)
-    assert picture.shape[2] == 3
+    painted = paint_instances(image, detection, NAMES, score_threshold=0)
+    assert painted.shape[2] == 3
 
 
 def test_large_images_keep_their_size():

@@ -50,10 +50,10 @@ def broken(folder):
     noise = Image.effect_noise((10, 8), 90)
     noise.save(images / "cut.png")
     (images / "cut.png").write_bytes((images / "cut.png").read_bytes()[:70])
-    picture = Image.new("RGB", (10, 8), "blue")
-    tag = picture.getexif()
+    image = Image.new("RGB", (10, 8), "blue")
+    tag = image.getexif()
     tag[0x0112] = 6
-    picture.save(images / "turned.png", exif=tag)
+    image.save(images / "turned.png", exif=tag)
     Image.new("RGB", (5, 4)).save(images / "small.png")
     Image.new("L", (10, 8)).save(images / "b.png")
     return path

@@ -6,13 +6,9 @@ from .rle import decode_rle
 
 
 def mask_boxes(masks: np.ndarray) -> np.ndarray:
-    """Half-open boxes of masks: a single pixel (x, y) gives (x, y, x + 1, y + 1).
+    """Half-open boxes ``float32[G, 4]`` of masks ``bool or uint8[G, H, W]``.
 
-    Args:
-        masks: ``bool or uint8[G, H, W]``.
-
-    Returns:
-        ``float32[G, 4]``; an empty mask gives four zeros.
+    A single pixel (x, y) gives (x, y, x + 1, y + 1), an empty mask four zeros.
     """
     height, width = masks.shape[1:]
     rows, columns = masks.any(axis=2), masks.any(axis=1)  # [G, H] and [G, W]
@@ -32,7 +28,7 @@ def polygons_to_mask(polygons: list[list[float]], height: int, width: int) -> np
     """The union of polygons as a mask, by the rule of the COCO tools.
 
     The rule (walk the polygon at five times the resolution, toggle columns) is intricate, and
-    evaluation compares with masks made by it, so the library does it instead of a rule of our own.
+    evaluation compares with masks made by it, so faster-coco-eval does it instead of our own code.
 
     Args:
         polygons: Each a flat list x, y, x, y, … in pixels.

@@ -38,17 +38,11 @@ Rule = Callable[[dict, Any], Iterator[Fault]]
 
 @dataclass
 class Known:
-    """What the rules for an entry know of the others.
+    """What the rules for an entry know of the others; None stands for one that is left out."""
 
-    Args:
-        images: By id; None instead of an entry that is left out.
-        categories: The same.
-        annotations: Number of annotations per image id.
-    """
-
-    images: dict[int, dict | None] = field(default_factory=dict)
+    images: dict[int, dict | None] = field(default_factory=dict)  # by id
     categories: dict[int, dict | None] = field(default_factory=dict)
-    annotations: Counter[int | None] = field(default_factory=Counter)
+    annotations: Counter[int | None] = field(default_factory=Counter)  # number per image id
 
 
 def has_sections(data: object) -> Iterator[Fault]:
@@ -95,11 +89,8 @@ def has_size(image: dict, known: Known) -> Iterator[Fault]:
             message, hint = "is not a positive number of pixels", "write the image's size"
             yield _fault("image size", side, image.get(side), message, hint, DROP)
             return
-    height, width, count = (
-        image["height"],
-        image["width"],
-        known.annotations[to_integer(image.get("id"))],
-    )
+    height, width = image["height"], image["width"]
+    count = known.annotations[to_integer(image.get("id"))]
     if height * width > MAX_PIXELS:
         message, hint = f"pixels ({height} x {width}) are over {MAX_PIXELS}", "scale the image down"
         yield _fault("image size", "height x width", height * width, message, hint, DROP)

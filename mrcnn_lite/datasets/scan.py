@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from . import rules
 from .annotations import Source
 from .faults import Fault, short
@@ -108,26 +106,23 @@ class _Entry:
 
     def fix(self, fault: Fault) -> Fault:
         """Do what a fault says, and give it with its position."""
-        section, identity, image = (
-            self.section,
-            self.original.get("id"),
-            self.original.get("image_id"),
-        )
-        where, origin = f"{section}[{self.row}]", self.original.get("origin")
+        entry, section = self.original, self.section
+        identity, image = entry.get("id"), entry.get("image_id")
+        where = f"{section}[{self.row}]"
         if fault.field != "id":
             where = {
                 "annotations": f"annotation {short(identity)} of image {short(image)}",
                 "images": f"image {short(identity)}",
                 "categories": f"category {short(identity)}",
             }[section]
-            where = origin if origin and isinstance(origin, str) else where  # before it was COCO
+            if isinstance(entry.get("origin"), str):  # before it was COCO
+                where = entry["origin"] or where
         self.kept &= fault.change is not None
         self.values = self.values | (fault.change or {})
         if fault.fix == rules.INTEGER:
             self.original = self.values
-        ids = {"image_id": image, "annotation_id": identity}
-        if section != "annotations":
-            ids = {"image_id": identity if section == "images" else None}
+        ids = {"image_id": identity} if section == "images" else {}
+        ids = {"image_id": image, "annotation_id": identity} if section == "annotations" else ids
         return replace(fault, file=self.file, where=where, section=section, row=self.row, **ids)
 
     def leave_out(self, faults: list[Fault]) -> list[Fault]:
@@ -187,10 +182,8 @@ def _scan_ids(entries: list[_Entry]) -> Iterator[Fault]:
             same = other.values == entry.values
             fix = (rules.DROP, None) if same else renumber(entry, rules.DROP_ALL)
             other.kept &= fix[0] != rules.DROP_ALL
-            message, hint = (
-                f"is already used by {entry.section}[{other.row}]",
-                "give every entry its own id",
-            )
+            message = f"is already used by {entry.section}[{other.row}]"
+            hint = "give every entry its own id"
             yield entry.fix(Fault("id twice", "id", short(number), message, hint, *fix))
 
 
@@ -216,12 +209,16 @@ def _scan_images(
             yield from faults if image.kept else entry.leave_out(faults)
             if mask.any():
                 report.areas = _span(*report.areas, int(mask.sum()))
-            if mask.any() and isinstance(segmentation, list):
-                points = np.concatenate(
-                    [np.reshape(part, (-1, 2)) for part in segmentation]
-                )  # [N, 2]
-                beyond = np.maximum(-points, points - [width, height]).max()
-                report.clipped += bool(beyond > 1)
+                report.clipped += _is_clipped(segmentation, height, width)
+
+
+def _is_clipped(segmentation: list | dict, height: int, width: int) -> bool:
+    """Whether polygons reach more than a pixel over the border."""
+    polygons = segmentation if isinstance(segmentation, list) else []
+    low = min((min(polygon) for polygon in polygons), default=0)
+    right = max((max(polygon[0::2]) for polygon in polygons), default=0)
+    bottom = max((max(polygon[1::2]) for polygon in polygons), default=0)
+    return low < -1 or right > width + 1 or bottom > height + 1
 
 
 def _span(*values: int) -> tuple[int, int]:

@@ -178,8 +178,9 @@ def _write_report(faults: list[Fault], path: Path, out: Path, kept: str) -> None
         *(f"{fault} [{fault.fix}]" for fault in faults),
     ]
     (out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    rows = [_without_nan(fault.__dict__ | {"text": str(fault)}) for fault in faults]
-    (out / REPORT).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    rows = [{**fault.__dict__, "change": None, "text": str(fault)} for fault in faults]
+    text = json.dumps(_without_nan(rows), indent=1)
+    (out / REPORT).write_text(text + "\n", encoding="utf-8")
 
 
 def _without_nan(value: object) -> object:
