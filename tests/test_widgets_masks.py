@@ -84,9 +84,9 @@ def test_a_new_picture_is_quick(state):
     moving.render()
     for size in [14, 28, 56] * 5:
         moving.mask_size = size
-        start = time.perf_counter()
+        start = time.process_time()  # of this process alone: neighbours do not count
         moving.render()
-        times.append(1000 * (time.perf_counter() - start))
+        times.append(1000 * (time.process_time() - start))
     assert statistics.median(times) < MEDIAN_MS
 
 

@@ -61,9 +61,9 @@ def test_every_control_changes_picture_and_numbers(explore, changes):
 def test_a_new_picture_is_quick(explore):
     explorer, times = explore(), []
     for place in range(15):
-        start = time.perf_counter()
+        start = time.process_time()  # of this process alone: neighbours do not count
         explorer.set(picture=1 + place % 3, proposals=place % 2 == 0)
-        times.append(1000 * (time.perf_counter() - start))
+        times.append(1000 * (time.process_time() - start))
     assert statistics.median(times) < MEDIAN_MS
 
 
