@@ -24,7 +24,7 @@ from mrcnn_lite.lessons.n18_your_own_data.explorer import (
     explore_clinic,
 )
 from mrcnn_lite.lessons.n18_your_own_data.pictures import draw_failures
-from mrcnn_lite.lessons.n18_your_own_data.toy_dataset import write_parts
+from mrcnn_lite.lessons.n18_your_own_data.toy_dataset import write_toy_dataset
 from tools.exercise_sources import chapter_of
 
 each = pytest.mark.parametrize("name", ["18-label-maps", "18-repair"])
@@ -64,22 +64,24 @@ def test_the_wanted_runs_are_what_the_reader_of_coco_files_decodes():
 
 
 def test_the_own_data_set_is_without_fault(tmp_path):
-    report = scan(read_source(write_parts(tmp_path / "parts", 6, seed=1, empty=2)))
+    report = scan(read_source(write_toy_dataset(tmp_path / "toy", 6, seed=1, empty=2)))
     assert not report.faults
     assert set(report.objects) == {"coin", "nut"}
     assert len(report.data["images"]) == 6
     assert "images without an object: 2" in describe(report)
-    data = open_dataset(tmp_path / "parts")
+    data = open_dataset(tmp_path / "toy")
     nuts = [t["masks"][t["labels"] == 2] for _, t in map(data.__getitem__, range(4))]
     for mask in (mask for masks in nuts for mask in masks):
         rows, columns = (part.float().mean().round().int() for part in mask.nonzero(as_tuple=True))
         assert mask[rows, columns] == 0, "a nut has a hole"
     with pytest.raises(ValueError, match="empty"):
-        write_parts(tmp_path / "none", 1, seed=1, empty=2)
+        write_toy_dataset(tmp_path / "none", 1, seed=1, empty=2)
 
 
 def test_the_same_seed_draws_the_same_files(tmp_path):
-    a, b, c = (write_parts(tmp_path / n, 1, seed) for n, seed in (("a", 1), ("b", 1), ("c", 2)))
+    a, b, c = (
+        write_toy_dataset(tmp_path / n, 1, seed) for n, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
     files = [(folder / "images/000.png").read_bytes() for folder in (a, b, c)]
     assert files[0] == files[1] != files[2]
 

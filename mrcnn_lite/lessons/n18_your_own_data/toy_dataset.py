@@ -1,7 +1,7 @@
-"""A small data set of one's own: coins and nuts on a table, as a folder of label maps.
+"""A small toy data set: coins and nuts on a table, as a folder of label maps.
 
-Unlike `Shapes` it lies in files, as photographs would: `images/`, `masks/`, `classes.json`. A nut
-has a hole, which a label map keeps and a single polygon could not say.
+Unlike `Shapes` it lies in files, as one's own images would: `images/`, `masks/`, `classes.json`. A
+nut has a hole, which a label map keeps and a single polygon could not say.
 """
 
 import json
@@ -14,11 +14,11 @@ from ...datasets.label_maps import CLASSES
 RULES = {"1-99": "coin", "100-199": "nut"}  # which values of a map are which class
 HEIGHT, WIDTH = 96, 128  # pixels
 FIRST_NUT = 100  # value of the first nut in a map
-TRIES = 30  # places tried for one object
+TRIES = 30  # positions tried for one object
 
 
-def write_parts(folder: str | Path, count: int, seed: int, empty: int = 0) -> Path:
-    """Draw pictures and write them with their label maps."""
+def write_toy_dataset(folder: str | Path, count: int, seed: int, empty: int = 0) -> Path:
+    """Draw images and write them with their label maps."""
     from PIL import Image
 
     if not 0 <= empty <= count:
@@ -28,18 +28,18 @@ def write_parts(folder: str | Path, count: int, seed: int, empty: int = 0) -> Pa
         (folder / name).mkdir(parents=True, exist_ok=True)
     for index in range(count):
         random = np.random.default_rng([seed, index])
-        pixels, values = draw_parts(random, 0 if index >= count - empty else 4)
+        pixels, values = draw_toy_image(random, 0 if index >= count - empty else 4)
         Image.fromarray(pixels).save(folder / "images" / f"{index:03d}.png")
         Image.fromarray(values).save(folder / "masks" / f"{index:03d}.png")
     (folder / CLASSES).write_text(json.dumps(RULES) + "\n", encoding="utf-8")
     return folder
 
 
-def draw_parts(random: np.random.Generator, objects: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one picture; objects do not overlap."""
+def draw_toy_image(random: np.random.Generator, objects: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one image; objects do not overlap."""
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5  # centres of the pixels
     table = np.array([0.45, 0.36, 0.28]) + 0.03 * np.sin(y / 5 + random.uniform(0, 6))[..., None]
-    picture, values = table.copy(), np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
+    image, values = table.copy(), np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     for number in range(1, objects + 1):
         nut, radius = bool(random.integers(2)), random.uniform(10, 17)
         for _ in range(TRIES):
@@ -53,9 +53,9 @@ def draw_parts(random: np.random.Generator, objects: int) -> tuple[np.ndarray, n
         values[inside] = number + (FIRST_NUT - 1 if nut else 0)
         metal = np.array([0.62, 0.66, 0.7] if nut else [0.85, 0.62, 0.3])
         shade = 1 + 0.25 * (u + v)[inside, None] / radius
-        picture[inside] = metal * random.uniform(0.85, 1.1) * shade
-    picture += 0.02 * random.standard_normal(picture.shape)
-    return (picture.clip(0, 1) * 255).round().astype(np.uint8), values
+        image[inside] = metal * random.uniform(0.85, 1.1) * shade
+    image += 0.02 * random.standard_normal(image.shape)
+    return (image.clip(0, 1) * 255).round().astype(np.uint8), values
 
 
 def _nut(u: np.ndarray, v: np.ndarray, radius: float, turn: float) -> np.ndarray:
