@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..ops.matching import best_overlaps
+from ..ops.matching import best_objects
 
 IGNORED = -1
 BACKGROUND = 0
@@ -45,7 +45,7 @@ def match(
         matched: int64 Tensor[B, A], index of the object (0 where there is none).
         labels: int64 Tensor[B, A], 1 positive, 0 background, -1 ignored.
     """
-    best, matched, low_quality = best_overlaps(gt_boxes, gt_valid, boxes, allow_low_quality)
+    best, matched, low_quality = best_objects(gt_boxes, gt_valid, boxes, allow_low_quality)
     labels = torch.where(best >= foreground_iou, 1, IGNORED)  # [B, A]
     labels = torch.where(best < background_iou, BACKGROUND, labels)
     if allow_low_quality:

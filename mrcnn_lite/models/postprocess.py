@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ..config import BoxConfig
-from ..ops.boxes import clip, decode
+from ..ops.boxes import clip_boxes, decode_boxes
 from ..ops.checks import check_finite
-from ..ops.masks import paste
-from ..ops.nms import suppress_in_groups
+from ..ops.masks import paste_masks
+from ..ops.nms import batched_nms
 from .transform import Size, resize_boxes
 
 MIN_SIDE = 1e-2  # pixels; torchvision drops smaller detections
@@ -31,8 +31,8 @@ def score_boxes(
     """
     check_finite(deltas, "deltas of the boxes")
     scores = class_logits.softmax(dim=-1)[:, 1:]  # [R, C - 1]
-    boxes = decode(deltas[:, 1:], proposals[:, None], config.code_weights)  # [R, C - 1, 4]
-    boxes = clip(boxes, image_size)
+    boxes = decode_boxes(deltas[:, 1:], proposals[:, None], config.code_weights)  # [R, C - 1, 4]
+    boxes = clip_boxes(boxes, image_size)
     large = (boxes[..., 2:] - boxes[..., :2] >= MIN_SIDE).all(dim=-1)
     return boxes, scores, (scores > config.score_threshold) & large
 
@@ -53,7 +53,7 @@ def select_detections(
     rows, classes = likely.nonzero(as_tuple=True)  # [N]
     boxes, scores, labels = boxes[rows, classes], scores[rows, classes], classes + 1
     # A box rivals its own class only.
-    keep = suppress_in_groups(boxes, scores, labels, config.nms_iou)[: config.detections]
+    keep = batched_nms(boxes, scores, labels, config.nms_iou)[: config.detections]
     return {"boxes": boxes[keep], "labels": labels[keep], "scores": scores[keep]}
 
 
@@ -89,7 +89,7 @@ def to_original_size(
         The same dict with boxes in original pixels and masks Tensor[N, 1, H, W] in 0..1.
     """
     boxes = resize_boxes(detections["boxes"], size, original)
-    masks = paste(detections["mask_probabilities"], boxes, original, paste_rule)  # [N, H, W]
+    masks = paste_masks(detections["mask_probabilities"], boxes, original, paste_rule)  # [N, H, W]
     return {
         "boxes": boxes,
         "labels": detections["labels"],

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Config
-from ..ops import roi_align
-from ..ops.boxes import encode
+from ..ops.boxes import encode_boxes
 from ..ops.constants import constants_like
-from ..ops.masks import crop
-from ..ops.multiscale import pool_pyramid
+from ..ops.masks import crop_masks
+from ..ops.multiscale import multiscale_roi_align
 from .backbone import make_norm
 from .box_head import FastRCNNPredictor, make_box_head
 from .losses import Normaliser, at_least_float32, box_loss, class_loss, mask_loss
@@ -45,13 +44,10 @@ class RoIFeatures(nn.Module):
             features: the pyramid, finest level first. boxes: one Tensor[R_b, 4] per image.
                 padded_size: (H, W).
         """
-        size = (self.pooled_size,) * 2
-        if self.levels == 1:
-            scale = features[0].shape[-2] / padded_size[0]
-            sampling = self.sampling_ratio
-            return roi_align(features[0], boxes, size, scale, sampling, aligned=self.aligned)
-        levels = features[: self.levels]
-        return pool_pyramid(levels, boxes, padded_size, size, self.sampling_ratio, self.aligned)
+        levels, sampling = features[: self.levels], self.sampling_ratio
+        return multiscale_roi_align(
+            levels, boxes, padded_size, self.pooled_size, sampling, self.aligned
+        )  # [K, C, P, P]
 
 
 class RoIHeads(nn.Module):
@@ -109,7 +105,7 @@ class RoIHeads(nn.Module):
         stand_in = constants_like(boxes, UNIT_BOX)
         gt_boxes = torch.where(positive[..., None], gather_rows(targets.boxes, matched), stand_in)
         from_boxes = torch.where(positive[..., None], boxes, stand_in)
-        target = encode(gt_boxes, from_boxes, cfg.code_weights)  # [B, R, 4]
+        target = encode_boxes(gt_boxes, from_boxes, cfg.code_weights)  # [B, R, 4]
         shape, count = labels.shape, self.normaliser(chosen)
         losses = {
             "loss_classifier": class_loss(logits.reshape(*shape, -1), labels, chosen, count),
@@ -133,7 +129,7 @@ class RoIHeads(nn.Module):
         labels = torch.cat(labels)  # [K]
         logits = self.predict_masks(features, boxes, padded_size, labels)
         masks, size = targets.masks.flatten(0, 1), logits.shape[-1]
-        target = crop(masks, torch.cat(boxes), torch.cat(matched), size, cfg.targets_aligned)
+        target = crop_masks(masks, torch.cat(boxes), torch.cat(matched), size, cfg.targets_aligned)
         positive = labels > 0
         count = self.normaliser(positive)
         return {"loss_mask": mask_loss(logits, target, labels, positive, cfg.competition, count)}

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ..config import RPNConfig
-from ..ops.boxes import clip, decode, encode
+from ..ops.boxes import clip_boxes, decode_boxes, encode_boxes
 from ..ops.checks import check_finite
-from ..ops.nms import suppress
+from ..ops.nms import nms_mask
 from .anchors import AnchorGenerator
 from .losses import Normaliser, at_least_float32, objectness_loss, rpn_box_loss
 from .matching import BalancedSampler, gather_rows, match
@@ -120,12 +120,12 @@ class RegionProposalNetwork(nn.Module):
         # tv compares probabilities: sure anchors of two levels can tie.
         scores, deltas = logits.gather(1, top).sigmoid(), gather_rows(deltas, top)  # [B, N, ...]
         check_finite(deltas, "deltas of the RPN")  # the first to tell of weights that exploded
-        boxes = clip(decode(deltas, anchors[top]), image_sizes[:, None])  # [B, N, 4]
+        boxes = clip_boxes(decode_boxes(deltas, anchors[top]), image_sizes[:, None])  # [B, N, 4]
         valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
         # Only boxes of one level compete.
         counts = [level.shape[1] for level in tops]
         levels = zip(*(t.split(counts, dim=1) for t in (boxes, scores, valid)), strict=True)
-        keep = torch.cat([suppress(*level, cfg.nms_iou) for level in levels], dim=1)  # [B, N]
+        keep = torch.cat([nms_mask(*level, cfg.nms_iou) for level in levels], dim=1)  # [B, N]
         scores = scores.masked_fill(~keep, -torch.inf)  # [B, N]
         # Ties: the finer level first.
         best, index = scores.sort(dim=1, descending=True, stable=True)
@@ -150,7 +150,7 @@ class RegionProposalNetwork(nn.Module):
         # Only positives have a box to reach; the others stand in for themselves, because a
         # padded row without size has no logarithm.
         gt_boxes = torch.where(positive[..., None], gt_boxes, anchors[index])
-        return index, encode(gt_boxes, anchors[index]), positive, valid
+        return index, encode_boxes(gt_boxes, anchors[index]), positive, valid
 
     def losses(
         self, logits: Tensor, deltas: Tensor, target: Tensor, positive: Tensor, valid: Tensor

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import BoxConfig
-from ..ops.nms import suppress
+from ..ops.nms import nms_mask
 from .box_head import FastRCNNConvFCHead
 from .losses import at_least_float32
 from .mask_head import MaskRCNNPredictor
@@ -208,7 +208,7 @@ def select_static(
     """
     boxes, scores, likely = score_boxes(class_logits, deltas, proposals, image_size, config)
     likely = likely & valid[:, None]  # [R, C - 1]
-    keep = suppress(boxes.transpose(0, 1), scores.T, likely.T, config.nms_iou).T  # [R, C - 1]
+    keep = nms_mask(boxes.transpose(0, 1), scores.T, likely.T, config.nms_iou).T  # [R, C - 1]
     scores = scores.masked_fill(~keep, -torch.inf).flatten()  # [R * (C - 1)]
     scores, index = scores.sort(descending=True, stable=True)
     scores, index = scores[: config.detections], index[: config.detections]  # [N] each
