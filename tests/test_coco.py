@@ -1,4 +1,4 @@
-"""The COCO reader and writer: awkward images, named faults, the sample, real photographs."""
+"""The COCO reader: awkward images, named faults, the sample, real photographs."""
 
 import copy
 import json
@@ -13,10 +13,8 @@ from pycocotools import mask as peer
 from real_data import COCO, NUTS, ROOT, real_data
 
 from mrcnn_lite.datasets.coco import CocoDataset
-from mrcnn_lite.datasets.export import trace_polygon, write_coco
 from mrcnn_lite.datasets.images import read_image
 from mrcnn_lite.datasets.masks import mask_boxes, polygons_to_mask
-from mrcnn_lite.datasets.shapes import Shapes
 from tools.sample import CATEGORY_IDS, SampleShapes, write_sample
 
 SAMPLE = ROOT / "data" / "sample"
@@ -332,24 +330,6 @@ def test_the_sample_reads_back_exactly():
     assert {type(value) for value in counts} == {str, list}
     assert sum(row["iscrowd"] for row in rows) == 1
     assert len({row["image_id"] for row in rows}) == 7  # one image has no object
-
-
-def test_writing_any_form_reads_back(tmp_path):
-    source = Shapes(6, seed=21, size=64)
-    for form in ("polygon", "compressed", "uncompressed"):
-        dataset = CocoDataset(write_coco(source, tmp_path / form, forms=[form]))
-        for index in range(6):
-            for key in ("boxes", "labels", "masks"):
-                assert torch.equal(dataset[index][1][key], source[index][1][key])
-    with pytest.raises(ValueError, match="forms"):
-        write_coco(source, tmp_path, forms=["drawing"])
-
-
-def test_polygon_by_hand():
-    assert trace_polygon(np.ones((1, 1))) == [1, 0, 1, 1, 0, 1, 0, 0]
-    ring = np.ones((3, 3))
-    ring[1, 1] = 0
-    assert polygons_to_mask([trace_polygon(ring)], 3, 3).sum() == 9  # the hole is lost
 
 
 def test_nuts():

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mrcnn_lite.datasets.export import write_coco
 from mrcnn_lite.datasets.masks import mask_boxes
 from mrcnn_lite.datasets.shapes import CLASS_NAMES, Shapes
+from mrcnn_lite.lessons.n18_your_own_data.export import write_coco
 
 SEED, SIZE = 2024, 112  # pixels; noise does not compress, and 128 would make 330 KB
 COUNT = 8  # the last one is the first image without objects

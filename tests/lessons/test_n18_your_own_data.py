@@ -5,10 +5,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from mrcnn_lite.datasets import open_dataset
+from mrcnn_lite.datasets import CocoDataset, Shapes, open_dataset
 from mrcnn_lite.datasets.formats import read_source
+from mrcnn_lite.datasets.masks import polygons_to_mask
 from mrcnn_lite.datasets.rle import decode_rle
 from mrcnn_lite.datasets.scan import scan
 from mrcnn_lite.datasets.verify import describe
@@ -23,6 +25,7 @@ from mrcnn_lite.lessons.n18_your_own_data.explorer import (
     Patient,
     explore_clinic,
 )
+from mrcnn_lite.lessons.n18_your_own_data.export import trace_polygon, write_coco
 from mrcnn_lite.lessons.n18_your_own_data.pictures import draw_failures
 from mrcnn_lite.lessons.n18_your_own_data.toy_dataset import write_toy_dataset
 from tools.exercise_sources import chapter_of
@@ -133,3 +136,21 @@ def test_the_gallery_draws_every_run():
     crosses = [ax.get_title("left") for ax in fig.axes if len(ax.lines) == 3]
     assert crosses == ["b", "c"]
     assert figure_png(fig)[:4] == b"\x89PNG"
+
+
+def test_writing_any_form_reads_back(tmp_path):
+    source = Shapes(6, seed=21, size=64)
+    for form in ("polygon", "compressed", "uncompressed"):
+        dataset = CocoDataset(write_coco(source, tmp_path / form, forms=[form]))
+        for index in range(6):
+            for key in ("boxes", "labels", "masks"):
+                assert torch.equal(dataset[index][1][key], source[index][1][key])
+    with pytest.raises(ValueError, match="forms"):
+        write_coco(source, tmp_path, forms=["drawing"])
+
+
+def test_polygon_by_hand():
+    assert trace_polygon(np.ones((1, 1))) == [1, 0, 1, 1, 0, 1, 0, 0]
+    ring = np.ones((3, 3))
+    ring[1, 1] = 0
+    assert polygons_to_mask([trace_polygon(ring)], 3, 3).sum() == 9  # the hole is lost

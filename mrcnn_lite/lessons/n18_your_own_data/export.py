@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .masks import polygons_to_mask
-from .rle import encode_rle
+from ...datasets.masks import polygons_to_mask
+from ...datasets.rle import encode_rle
 
 FORMS = ("polygon", "compressed", "uncompressed")
 STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, column): right, down, left, up
@@ -21,20 +21,10 @@ def write_coco(
     forms: Sequence[str] = FORMS,
     category_ids: Sequence[int] | None = None,
 ) -> Path:
-    """Write every sample of a data set.
+    """Write every sample of a data set into a folder: ``images/`` and ``instances.json``.
 
-    Args:
-        dataset: Finite sequence of (image, target) with ``class_names``.
-        folder: Receives ``instances.json`` and ``images/``; made when it does not exist.
-        forms: How masks are written, in turn. A mask with a hole and a crowd region are always
-            run-length encoded, since polygons cannot say them.
-        category_ids: Id of class 1, 2, …; default 1, 2, …
-
-    Returns:
-        The path of the annotation file.
-
-    Raises:
-        ValueError: When a form or the number of ids is wrong.
+    Masks are written in these forms in turn. One with a hole and a crowd region are always
+    run-length encoded, since polygons cannot say them.
     """
     folder = Path(folder)
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -77,14 +67,9 @@ def write_coco(
 
 
 def trace_polygon(mask: np.ndarray) -> list[float]:
-    """Walk around a mask along the edges of its pixels.
+    """The corners x, y, x, y, … of a mask ``[H, W]``, clockwise along the edges of its pixels.
 
-    Args:
-        mask: ``bool or uint8[H, W]`` with at least one pixel; only the part that holds the first
-            pixel of the first row is traced, without its holes.
-
-    Returns:
-        The corners x, y, x, y, … clockwise, in whole pixels.
+    Only the part that holds the first pixel of the first row is traced, without its holes.
     """
     inside = np.pad(np.asarray(mask, dtype=bool), 1)
     row, column = start = tuple(np.argwhere(inside)[0].tolist())
