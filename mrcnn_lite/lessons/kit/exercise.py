@@ -110,6 +110,15 @@ def not_yet(what: str) -> Verdict:
     return Verdict(False, f"Not yet: {what} is still empty. Write it, run the cell, check again.")
 
 
+def no_function(answer: Any) -> Verdict | None:
+    """The verdict for an answer that is no function; None for a function."""
+    if answer is None:
+        return not_yet("the function")
+    if not callable(answer):
+        return Verdict(False, "Hand over the function itself, without calling it.")
+    return None
+
+
 def is_stub(answer: Any) -> bool:
     """Whether this answer, or this error, is an untouched stub's."""
     return answer is None or (isinstance(answer, NotImplementedError) and not answer.args)
@@ -175,10 +184,8 @@ class FunctionGrader:
 
     def __call__(self, function: Any) -> Verdict:
         """Judge the learner's function; never raises because of it."""
-        if function is None:
-            return not_yet("the function")
-        if not callable(function):
-            return Verdict(False, "Hand over the function itself, without calling it.")
+        if refused := no_function(function):
+            return refused
         cases = list(self.cases())
         answers = []
         for case in cases:
@@ -213,3 +220,29 @@ class FunctionGrader:
         if isinstance(answer, Exception) or isinstance(made, Exception):
             return isinstance(answer, Exception) and isinstance(made, Exception)
         return same(made, answer)
+
+
+@dataclass(frozen=True)
+class FaultGrader:
+    """Grades a function by looking for a fault in what it gives, case by case, up to the first."""
+
+    fault: Callable[..., str | None]  # of (function, *case): what is wrong; None for nothing
+    cases: Callable[[], Iterable[tuple[Any, ...]]]
+    describe: Callable[..., str]  # a case in words
+    praise: str
+
+    def __call__(self, function: Any) -> Verdict:
+        """Judge the learner's function; never raises because of it."""
+        if refused := no_function(function):
+            return refused
+        for case in self.cases():
+            try:
+                fault = self.fault(function, *case)
+            except Exception as error:  # the learner's code may raise anything
+                if is_stub(error):
+                    return not_yet("the function")
+                fault = f"your function raised {type(error).__name__}: {error}"
+            if fault is not None:
+                what = self.describe(*case)
+                return Verdict(False, f"Not right yet, for {what}:\n{fault}")
+        return Verdict(True, f"Passed: {self.praise}")

@@ -1,6 +1,6 @@
 """Exercises of notebook 09: cut out the mask targets, and compare them with the logits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -39,15 +39,6 @@ def _whole(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Tensor:
     return resized[matched, 0]  # [K, M, M]
 
 
-def _turned(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Tensor:
-    return _targets(masks, boxes, matched, size).transpose(1, 2)  # [K, M, M]
-
-
-def _in_order(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Tensor:
-    order = torch.arange(len(boxes)).clamp(max=len(masks) - 1)  # [K]
-    return _targets(masks, boxes, order, size)
-
-
 TARGET_MISTAKES = (
     Mistake(
         "the target is shifted by half a pixel against torchvision's. That is the better target, "
@@ -58,9 +49,15 @@ TARGET_MISTAKES = (
         "the target was thresholded. torchvision keeps the fractions on the outline.",
         lambda m, b, i, s: (_targets(m, b, i, s) >= 0.5).float(),
     ),
-    Mistake("`matched` says which object belongs to each box; it is not used.", _in_order),
+    Mistake(
+        "`matched` says which object belongs to each box; it is not used.",
+        lambda m, b, i, s: _targets(m, b, torch.arange(len(b)).clamp(max=len(m) - 1), s),
+    ),
     Mistake("the whole mask was scaled. First cut out the box.", _whole),
-    Mistake("rows and columns are exchanged: a box is (x1, y1, x2, y2).", _turned),
+    Mistake(
+        "rows and columns are exchanged: a box is (x1, y1, x2, y2).",
+        lambda m, b, i, s: _targets(m, b, i, s).transpose(1, 2),
+    ),
     Mistake(
         "sampling_ratio=2 is for features. A mask is sampled adaptively: sampling_ratio=-1.",
         lambda m, b, i, s: _pooled(m, b, i, s, 2)[:, 0],
@@ -104,57 +101,39 @@ def _with_gradient(function: Any) -> Any:
     return both
 
 
-def _own(logits: Tensor, labels: Tensor) -> Tensor:
-    return logits[torch.arange(len(labels)), labels]  # [K, M, M]
-
-
 def _all_channels(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    wanted = torch.zeros_like(logits)
-    wanted[torch.arange(len(labels)), labels] = targets
-    loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
-    return loss / max(logits.numel(), 1)
-
-
-def _guarded(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A loss that gets the case without positives right, and has its mistake elsewhere."""
-
-    def safe(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-        return loss(logits, targets, labels) if len(labels) else logits.sum() * 0
-
-    return safe
-
-
-def _plain(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(_own(logits, labels), targets)
-
-
-def _sum(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(_own(logits, labels), targets, reduction="sum")
+    """Every channel as an RoI of its own; those of other classes should be empty."""
+    own = F.one_hot(labels, logits.shape[1])[..., None, None]  # [K, C, 1, 1]
+    every = (own * targets[:, None]).flatten(0, 1)  # [K * C, M, M]
+    return mask_loss(logits.flatten(0, 1)[:, None], every, torch.zeros(len(every)).long())
 
 
 LOSS_MISTAKES = (
     Mistake(
         "the batch without positives. There the mean runs over nothing and gives nan, and a "
         "constant 0 has no gradient. Return a zero that hangs on the logits: logits.sum() * 0.",
-        _plain,
+        lambda x, t, y: F.binary_cross_entropy_with_logits(x[torch.arange(len(y)), y], t),
     ),
     Mistake(
         "all channels are compared. Only the channel of the RoI's own class takes part.",
-        _guarded(_all_channels),
+        _all_channels,
     ),
     Mistake(
         "channel label - 1 is compared. Class 0 is the background and has a channel too.",
-        _guarded(lambda x, t, y: _plain(x, t, y - 1)),
+        lambda x, t, y: mask_loss(x, t, y - 1),
     ),
-    Mistake("channel 0 is compared for every RoI.", _guarded(lambda x, t, y: _plain(x, t, 0 * y))),
+    Mistake("channel 0 is compared for every RoI.", lambda x, t, y: mask_loss(x, t, 0 * y)),
     Mistake(
         "the sigmoid is applied twice: the with-logits form contains it.",
-        _guarded(lambda x, t, y: _plain(x.sigmoid(), t, y)),
+        lambda x, t, y: mask_loss(x.sigmoid(), t, y),
     ),
-    Mistake("the cells are summed up. Take their mean.", _guarded(_sum)),
+    Mistake(
+        "the cells are summed up. Take their mean.",
+        lambda x, t, y: mask_loss(x, t, y) * t.numel(),
+    ),
     Mistake(
         "the classes compete in a softmax. Here every channel stands for itself.",
-        _guarded(lambda x, t, y: mask_loss(x, t, y, competition="softmax")),
+        lambda x, t, y: mask_loss(x, t, y, competition="softmax"),
     ),
 )
 

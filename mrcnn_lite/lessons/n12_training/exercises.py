@@ -1,13 +1,14 @@
 """Exercise of notebook 12: mirror an image together with its boxes and masks."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...datasets.transforms import flip_x
-from ..kit.exercise import Exercise, Mistake, Verdict, as_numbers, is_stub, not_yet, same
+from ..kit.exercise import Exercise, FaultGrader, Mistake, as_numbers, same
 
 Sample = tuple[Tensor, dict[str, Tensor]]
 IN_PLACE = "your function writes into its inputs; the next epoch would see them flipped."
@@ -26,99 +27,76 @@ def _cases() -> Iterator[Sample]:
         yield image, {"boxes": boxes, "labels": labels, "masks": masks}
 
 
-def _mirrored(boxes: Tensor, width: float) -> Tensor:
-    x1, y1, x2, y2 = boxes.unbind(1)
-    return torch.stack([width - x2, y1, width - x1, y2], 1)  # [G, 4]
+def _mirrored(boxes: Tensor, size: float, axis: int = 0) -> Tensor:
+    """Boxes [G, 4] in the mirror, `size` px wide (axis 0) or high (axis 1); edges keep places."""
+    signs, shift = torch.ones(4), torch.zeros(4)
+    signs[axis::2], shift[axis::2] = -1, size
+    return boxes * signs + shift
 
 
-def _upside_down(boxes: Tensor, height: float) -> Tensor:
-    x1, y1, x2, y2 = boxes.unbind(1)
-    return torch.stack([x1, height - y2, x2, height - y1], 1)  # [G, 4]
-
-
-# Per part of a sample: the words for a wrong one, and how it comes about.
-SLIPS: dict[str, tuple[tuple[str, Callable[[Tensor, int, int], Tensor]], ...]] = {
-    "image": (
-        ("it is not mirrored.", lambda x, h, w: x),
-        ("it stands on its head: left and right is the last axis.", lambda x, h, w: x.flip(1)),
-        ("the colours are exchanged: axis 0 holds the channels.", lambda x, h, w: x.flip(0)),
-    ),
-    "boxes": (
-        ("they are still where they were.", lambda x, h, w: x),
-        (
-            "x1 and x2 have changed places: after W - x the left edge is the right one.",
-            lambda x, h, w: _mirrored(x, w)[:, [2, 1, 0, 3]],
+CROSSED = [2, 1, 0, 3]  # columns of a box with x1 and x2 exchanged
+# Per part of a sample: what is wrong with it, and how it comes about from (part, height, width).
+KNOWN: dict[str, dict[str, Callable[[Tensor, int, int], Tensor]]] = {
+    "image": {
+        "it is not mirrored.": lambda x, h, w: x,
+        "it stands on its head: left and right is the last axis.": lambda x, h, w: x.flip(1),
+        "the colours are exchanged: axis 0 holds the channels.": lambda x, h, w: x.flip(0),
+    },
+    "boxes": {
+        "they are still where they were.": lambda x, h, w: x,
+        "x1 and x2 have changed places: after W - x the left edge is the right one.": (
+            lambda x, h, w: _mirrored(x, w)
         ),
-        (
-            "they are one pixel off: W - 1 - x mirrors the indices of pixels, but a box is a pair "
-            "of places, from 0 to W. Take W - x.",
-            lambda x, h, w: _mirrored(x, w - 1),
+        "they are one pixel off: W - 1 - x mirrors the indices of pixels, but a box is a pair "
+        "of places, from 0 to W. Take W - x.": lambda x, h, w: _mirrored(x, w - 1)[:, CROSSED],
+        "one pixel off, W - 1 - x, and x1 and x2 have changed places too.": (
+            lambda x, h, w: _mirrored(x, w - 1)
         ),
-        (
-            "one pixel off, W - 1 - x, and x1 and x2 have changed places too.",
-            lambda x, h, w: _mirrored(x, w - 1)[:, [2, 1, 0, 3]],
+        "they are mirrored with the height; columns count up to W.": (
+            lambda x, h, w: _mirrored(x, h)[:, CROSSED]
         ),
-        (
-            "they are mirrored with the height; columns count up to W.",
-            lambda x, h, w: _mirrored(x, h),
-        ),
-        ("they are mirrored up and down.", lambda x, h, w: _upside_down(x, h)),
-    ),
-    "masks": (
-        ("they are not mirrored.", lambda x, h, w: x),
-        ("they stand on their heads: left and right is the last axis.", lambda x, h, w: x.flip(1)),
-        ("the objects are in reverse order: axis 0 counts them.", lambda x, h, w: x.flip(0)),
-    ),
-    "labels": (("their order has changed.", lambda x, h, w: x.flip(0)),),
-}  # fmt: skip
-
-
-def grade(function: Any) -> Verdict:
-    """Judge `function(image, target) -> (image, target)`; never raises because of it."""
-    if function is None:
-        return not_yet("the function")
-    if not callable(function):
-        return Verdict(False, "Hand over the function itself, without calling it.")
-    for image, target in _cases():
-        words = _fault(function, image, target)
-        if words == "":
-            return not_yet("the function")
-        if words is not None:
-            size = f"{image.shape[1]} high, {image.shape[2]} wide"
-            what = f"an image {size}, with {len(target['boxes'])} objects"
-            return Verdict(False, f"Not right yet, for {what}:\n{words}")
-    return Verdict(True, "Passed: image, boxes and masks agree, without objects too.")
+        "they are mirrored up and down.": lambda x, h, w: _mirrored(x, h, 1)[:, [0, 3, 2, 1]],
+    },
+    "masks": {
+        "they are not mirrored.": lambda x, h, w: x,
+        "they stand on their heads: left and right is the last axis.": lambda x, h, w: x.flip(1),
+        "the objects are in reverse order: axis 0 counts them.": lambda x, h, w: x.flip(0),
+    },
+    "labels": {"their order has changed.": lambda x, h, w: x.flip(0)},
+}
 
 
 def _fault(function: Callable[..., Any], image: Tensor, target: dict) -> str | None:
-    """What is wrong with one sample; "" for an empty function, None for nothing."""
+    """What is wrong with one sample; None for nothing."""
     given = (image.clone(), {name: value.clone() for name, value in target.items()})
-    try:
-        answer = function(*given)
-    except Exception as error:
-        if is_stub(error):
-            return ""
-        return f"your function raised {type(error).__name__}: {error}"
+    answer = function(*given)
     if answer is None:
-        return ""
+        raise NotImplementedError
     if not isinstance(answer, tuple | list) or len(answer) != 2 or not isinstance(answer[1], dict):
         return f"return two things, image and target; this is a {type(answer).__name__}."
-    right_image, right_target = flip_x(image, target)
-    right = {"image": right_image, **right_target}
     before = {"image": image, **target}
+    right = _flip(before)
     yours = {**answer[1], "image": answer[0]}
-    lines = [
-        f"{name}: {words}"
+    faults = {
+        name: _wrong_part(name, yours.get(name), right[name], before[name], image.shape[1:])
         for name in right
-        if (words := _part(name, yours.get(name), right[name], before[name], image.shape))
-    ]
-    if not same(given[0], image) or any(not same(given[1][n], target[n]) for n in target):
+    }
+    lines = [f"{name}: {fault}" for name, fault in faults.items() if fault]
+    after = {"image": given[0], **given[1]}
+    if not all(same(after[name], before[name]) for name in before):
         lines.append(IN_PLACE)
     return "\n".join(lines) or None
 
 
-def _part(name: str, yours: Any, right: Tensor, before: Tensor, shape: torch.Size) -> str | None:
-    """What is wrong with one part of the sample; None for nothing."""
+def _flip(sample: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`flip_x`, with the image as a part like the others."""
+    image, target = flip_x(sample["image"], {k: v for k, v in sample.items() if k != "image"})
+    return {"image": image, **target}
+
+
+def _wrong_part(
+    name: str, yours: Any, right: Tensor, before: Tensor, size: tuple[int, int]
+) -> str | None:
     if yours is None:
         return "missing in the target that you return."
     numbers = as_numbers(yours)
@@ -128,28 +106,24 @@ def _part(name: str, yours: Any, right: Tensor, before: Tensor, shape: torch.Siz
         return f"the shape is {list(numbers.shape)}, it should be {list(right.shape)}."
     if same(yours, right):
         return None
-    for words, slip in SLIPS[name]:
-        if same(yours, slip(before, shape[1], shape[2])):
-            return words
+    for message, wrong in KNOWN[name].items():
+        if same(yours, wrong(before, *size)):
+            return message
     gap = (numbers - right.double()).abs()
     row = int(gap.reshape(len(gap), -1).amax(1).argmax())
     if name == "boxes":
-        found, wanted = ([round(v, 2) for v in t[row].tolist()] for t in (numbers, right))
-        return f"box {row} is {found}, it should be {wanted}."
+        mine, other = ([round(v, 2) for v in t[row].tolist()] for t in (numbers, right))
+        return f"box {row} is {mine}, it should be {other}."
     return f"the largest error is {gap.max():.4f}, in row {row} of the first axis."
 
 
-def _slipped(part: str, slip: Callable[[Tensor, int, int], Tensor]) -> Callable[..., Sample]:
+def _wrong_flip(
+    image: Tensor, target: dict[str, Tensor], part: str, wrong: Callable[..., Tensor]
+) -> Sample:
     """A flip that is right but for one part."""
-
-    def function(image: Tensor, target: dict[str, Tensor]) -> Sample:
-        height, width = image.shape[1:]
-        new_image, new_target = flip_x(image, target)
-        if part == "image":
-            return slip(image, height, width), new_target
-        return new_image, {**new_target, part: slip(target[part], height, width)}
-
-    return function
+    before = {"image": image, **target}
+    sample = {**_flip(before), part: wrong(before[part], *image.shape[1:])}
+    return sample.pop("image"), sample
 
 
 def _in_place(image: Tensor, target: dict[str, Tensor]) -> Sample:
@@ -159,25 +133,30 @@ def _in_place(image: Tensor, target: dict[str, Tensor]) -> Sample:
     return new_image, new_target
 
 
-MISTAKES = (
-    *(
-        Mistake(f"{part}: {words}", _slipped(part, slip))
-        for part, slips in SLIPS.items()
-        for words, slip in slips
-    ),
-    Mistake(IN_PLACE, _in_place),
-)
-
-
 EXERCISES = (
     Exercise(
         "12-flip",
-        grade,
+        FaultGrader(
+            _fault,
+            _cases,
+            describe=lambda image, target: (
+                f"an image {image.shape[1]} high, {image.shape[2]} wide, "
+                f"with {len(target['boxes'])} objects"
+            ),
+            praise="image, boxes and masks agree, without objects too.",
+        ),
         (
             "Images and masks: tensor.flip(-1) mirrors the last axis, the columns.",
             "A place x lands at W - x. Which edge of the mirrored box is the left one?",
             'Build a new target: {**target, "boxes": …, "masks": …}; the labels stay.',
         ),
-        MISTAKES,
+        (
+            *(
+                Mistake(f"{part}: {message}", partial(_wrong_flip, part=part, wrong=wrong))
+                for part, known in KNOWN.items()
+                for message, wrong in known.items()
+            ),
+            Mistake(IN_PLACE, _in_place),
+        ),
     ),
 )

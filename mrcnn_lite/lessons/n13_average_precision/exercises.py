@@ -28,11 +28,7 @@ def _right(right: list[bool], total: int) -> float:
 
 
 def _variant(
-    envelope: bool = True,
-    recalls: np.ndarray = RECALLS,
-    by_found: bool = False,
-    beyond: bool = False,
-    side: str = "left",
+    envelope: bool = True, recalls: np.ndarray = RECALLS, beyond: bool = False, side: str = "left"
 ) -> Callable[[list[bool], int], float]:
     """The steps of average precision, each of which can be left out or done wrongly."""
 
@@ -41,10 +37,9 @@ def _variant(
             return 0.0
         hits = np.cumsum(right)
         precision = hits / np.arange(1, len(right) + 1)
-        recall = hits / (max(1, hits[-1]) if by_found else total)
         if envelope:
             precision = np.maximum.accumulate(precision[::-1])[::-1]
-        first = np.searchsorted(recall, recalls, side=side)
+        first = np.searchsorted(hits / total, recalls, side=side)
         end = precision[-1] if beyond else 0.0
         return float(np.append(precision, end)[np.minimum(first, len(right))].mean())
 
@@ -61,7 +56,7 @@ MISTAKES = (
     Mistake("the envelope is missing: at each recall take the best precision there or further on.",
             _variant(envelope=False)),
     Mistake("recall is counted in detections that are right. Divide by the objects that there are.",
-            _variant(by_found=True)),
+            lambda right, total: _right(right, max(1, sum(right)))),
     Mistake("these are the 11 recalls of PASCAL VOC 2007. COCO takes 101.",
             _variant(recalls=np.linspace(0, 1, 11))),
     Mistake("recalls that are never reached have precision 0; you went on with the last one.",
