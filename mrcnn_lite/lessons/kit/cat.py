@@ -1,15 +1,23 @@
-"""A cat and a ball, drawn by code: the picture on which notebooks 09 and 10 explain the masks."""
+"""A cat and a ball, drawn by code: the image on which notebooks 09 and 10 explain the masks."""
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from ... import ops
+from ...datasets.masks import mask_boxes
 
 CLASS_NAMES = ("background", "ball", "cat", "dog")
 BALL, CAT = 1, 2
-OVERSAMPLING = 3  # the picture is drawn this much finer and averaged, so that edges are smooth
+OVERSAMPLING = 3  # the image is drawn this much finer and averaged, so that edges are smooth
+SHAPES = ("disc", "cat", "whole box")
+SEEN = 14  # cells of a true mask that the stand-in for a network sees: RoIAlign's
+DOG_LIKENESS = 0.8  # how much it takes the cat for a dog
 
-# Everything is drawn in units of the picture's side: 0 is left or top, 1 is right or bottom.
+# Everything is drawn in units of the image's side: 0 is left or top, 1 is right or bottom.
+CAT_BOX = (0.0625, 0.195, 0.742, 0.898)
 BODY = (0.42, 0.66, 0.21, 0.19)  # centre x, y and radii of an ellipse
 HEAD = (0.60, 0.40, 0.145, 0.125)
 LEGS = ((0.31, 0.84, 0.055, 0.055), (0.50, 0.84, 0.055, 0.055))
@@ -23,42 +31,51 @@ NOSE = (0.612, 0.435, 0.014, 0.010)
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture with its objects, in the conventions of the package."""
+    """An image with its objects, in the conventions of the package."""
 
     image: Tensor  # [3, H, W] in 0..1
     masks: Tensor  # [G, H, W] uint8
     boxes: Tensor  # [G, 4], the tight boxes of the masks
-    labels: Tensor  # [G], places in CLASS_NAMES
-
-
-def disc_mask(size: int, centre: tuple[float, float], radius: float) -> Tensor:
-    """A disc: every pixel whose centre lies inside belongs to it."""
-    y, x = _pixel_centres(size)
-    inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= radius**2
-    return inside.to(torch.uint8)  # [H, W]
-
-
-def mask_box(mask: Tensor) -> Tensor:
-    """The tight box around a mask: half open, so its width is the number of columns."""
-    rows, columns = mask.nonzero(as_tuple=True)  # [N], [N]
-    ends = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    return torch.stack(ends).float()  # [4]
+    labels: Tensor  # [G], indices into CLASS_NAMES
 
 
 def cat_scene(size: int = 128) -> Scene:
     """A cat that has lost interest in its ball."""
     y, x = (axis / size for axis in _pixel_centres(size))
-    masks = torch.stack([inside_cat(x, y), _ellipse(x, y, TOY)])  # [G, H, W]
+    masks = torch.stack([_cat(x, y), _ellipse(x, y, TOY)]).to(torch.uint8)  # [G, H, W]
     image = _paint(OVERSAMPLING * size)[None]
     return Scene(
-        image=torch.nn.functional.avg_pool2d(image, OVERSAMPLING)[0],  # [3, H, W]
-        masks=masks.to(torch.uint8),
-        boxes=torch.stack([mask_box(mask) for mask in masks]),  # [G, 4]
+        image=F.avg_pool2d(image, OVERSAMPLING)[0],  # [3, H, W]
+        masks=masks,
+        boxes=torch.from_numpy(mask_boxes(masks.numpy())),  # [G, 4]
         labels=torch.tensor([CAT, BALL]),
     )
 
 
-def inside_cat(x: Tensor, y: Tensor) -> Tensor:
+def true_mask(shape: str, box: Tensor, size: int) -> Tensor:
+    """The pixels [H, W] of one of `SHAPES` that fills a box: those whose centre lies in it."""
+    y, x = _pixel_centres(size)
+    u, v = (x - box[0]) / (box[2] - box[0]), (y - box[1]) / (box[3] - box[1])  # 0..1 in the box
+    inside = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
+    if shape == "disc":
+        return inside & _ellipse(u, v, (0.5, 0.5, 0.5, 0.5))
+    if shape == "cat":
+        x1, y1, x2, y2 = CAT_BOX
+        return inside & _cat(x1 + u * (x2 - x1), y1 + v * (y2 - y1))
+    return inside
+
+
+def stand_in_logits(scene: Scene, box: Tensor, mask_size: int, sharpness: float) -> Tensor:
+    """Logits [1, C, M, M] of a network that nobody trained: it sees 14 x 14 of the true masks."""
+    boxes = box.expand(len(scene.masks), 4)  # [G, 4]
+    seen = ops.crop_masks(scene.masks, boxes, torch.arange(len(boxes)), SEEN, aligned=True)
+    seen = F.interpolate(seen[None], size=(mask_size, mask_size), mode="bilinear")[0]  # [G, M, M]
+    cat, ball = (2 * seen - 1).unbind()  # [M, M] each, -1..1
+    background = -torch.maximum(cat, ball)
+    return sharpness * torch.stack([background, ball, cat, DOG_LIKENESS * cat])[None]
+
+
+def _cat(x: Tensor, y: Tensor) -> Tensor:
     """Whether points lie in the cat's silhouette."""
     cx, cy, radius, half = TAIL
     arc = (((x - cx) ** 2 + (y - cy) ** 2).sqrt() - radius).abs() < half
@@ -73,7 +90,7 @@ def _paint(size: int) -> Tensor:
     y, x = (axis / size for axis in _pixel_centres(size))
     image = torch.stack([0.93 - 0.10 * y, 0.91 - 0.08 * y, 0.86 - 0.02 * x])  # [3, H, W]
     fur = 0.06 * torch.sin(60 * (x + 0.6 * y))
-    cat = inside_cat(x, y)
+    cat = _cat(x, y)
     layers = [
         (y > 0.82, (0.72, 0.66, 0.58)),
         (_ellipse(x, y, TOY), (0.85, 0.38, 0.15)),

@@ -5,21 +5,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ... import ops
 from ...models.losses import mask_loss
 from ..kit import style
 from ..kit.canvas import Canvas
-from ..kit.cat import CAT, CLASS_NAMES, Scene, cat_scene
+from ..kit.cat import CAT, CLASS_NAMES, Scene, cat_scene, stand_in_logits
 from ..kit.explorer import Explorer, choice, slider, toggle
 from ..kit.grid import draw_box, move_box
 
-POOLED = 14  # what RoIAlign gives the mask branch
 FOREGROUND_IOU = 0.5  # a proposal is positive from here on
 ROUNDING = 1e-4  # a cell this near to 0 or 1 is meant to be 0 or 1
-DOG_LIKENESS = 0.8  # how much the stand-in network takes the cat for a dog
 
 
 @dataclass(frozen=True)
@@ -32,16 +29,6 @@ class Lesson:
     loss: float
     floor: float  # the smallest loss that any network can reach on this target
     gradient: Tensor  # [C, M, M], of the loss by the logits
-
-
-def stand_in_logits(scene: Scene, box: Tensor, mask_size: int, sharpness: float) -> Tensor:
-    """Logits of a network that nobody trained: it sees the true masks, but only 14 x 14 of them."""
-    boxes = box.expand(len(scene.masks), 4)  # [G, 4]
-    seen = ops.crop_masks(scene.masks, boxes, torch.arange(len(boxes)), POOLED, aligned=True)
-    seen = F.interpolate(seen[None], size=(mask_size, mask_size), mode="bilinear")[0]  # [G, M, M]
-    cat, ball = (2 * seen - 1).unbind()  # [M, M] each, -1..1
-    background = -torch.maximum(cat, ball)
-    return sharpness * torch.stack([background, ball, cat, DOG_LIKENESS * cat])[None]
 
 
 def target_floor(target: Tensor) -> float:

@@ -10,13 +10,11 @@ from torch import Tensor
 from ... import ops
 from ..kit import style
 from ..kit.canvas import Canvas
-from ..kit.cat import inside_cat
+from ..kit.cat import SHAPES, true_mask
 from ..kit.explorer import Explorer, choice, slider
 from ..kit.grid import draw_box, move_box
 
-CANVAS = 36  # side of the little image in px
-CAT_BOX = (0.0625, 0.195, 0.742, 0.898)  # the cat inside its picture
-SHAPES = ("disc", "cat", "whole box")
+SIDE = 36  # side of the little image in px
 TARGETS = {
     "torchvision's": (False, False),
     "aligned": (True, False),
@@ -40,20 +38,6 @@ class Pasted:
         """Pixels in both over pixels in either; 1 when both are empty."""
         both, either = (self.pixels & self.truth).sum(), (self.pixels | self.truth).sum()
         return (both / either).item() if either else 1.0
-
-
-def true_mask(shape: str, box: Tensor, size: int = CANVAS) -> Tensor:
-    """The pixels of a shape that fills a box: those whose centre lies in it."""
-    centre = torch.arange(size) + 0.5
-    u = ((centre - box[0]) / (box[2] - box[0])).expand(size, size)  # [H, W], 0..1 in the box
-    v = ((centre - box[1]) / (box[3] - box[1]))[:, None].expand(size, size)  # [H, W]
-    inside = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
-    if shape == "disc":
-        return inside & ((u - 0.5) ** 2 + (v - 0.5) ** 2 <= 0.25)
-    if shape == "cat":
-        x1, y1, x2, y2 = CAT_BOX
-        return inside & inside_cat(x1 + u * (x2 - x1), y1 + v * (y2 - y1))
-    return inside
 
 
 def truncated_box(box: Tensor, mask_size: int) -> tuple[int, int, int, int]:
@@ -84,12 +68,12 @@ class MaskPaste:
 
     def paste(self) -> Pasted:
         """Cut the true mask out as training does, and paste it as prediction does."""
-        box, truth = self.box[None], true_mask(self.shape, self.box)
+        box, truth = self.box[None], true_mask(self.shape, self.box, SIDE)
         aligned, hard = TARGETS[self.target]
         first = torch.tensor([0])
         mask = ops.crop_masks(truth[None], box, first, self.mask_size, aligned=aligned)  # [1, M, M]
         mask = (mask >= 0.5).float() if hard else mask
-        probability = ops.paste_masks(mask, box, (CANVAS, CANVAS), rule=self.rule)[0]  # [H, W]
+        probability = ops.paste_masks(mask, box, (SIDE, SIDE), rule=self.rule)[0]  # [H, W]
         return Pasted(mask[0], probability, probability >= self.threshold, truth)
 
     @cached_property
@@ -132,9 +116,9 @@ class _Picture:
         self.canvas = Canvas(fig)
         ax.set_position([0.01, 0.4, 0.2, 0.434])
         self.mask = self._image(ax, "the mask", 1)
-        self.probability = self._image(self._axes(0.245), "pasted: probabilities", CANVAS)
+        self.probability = self._image(self._axes(0.245), "pasted: probabilities", SIDE)
         right = self._axes(0.625)
-        self.compared = self._image(right, "after the threshold", CANVAS)
+        self.compared = self._image(right, "after the threshold", SIDE)
         cross = {"linestyle": "", "color": style.BLACK, "markersize": 5}
         self.extra = self.canvas.add(right.plot([], [], marker="+", **cross)[0])
         self.missing = self.canvas.add(right.plot([], [], marker="_", **cross)[0])
