@@ -41,12 +41,7 @@ PAGE_SETTINGS = {"windowingMode": "none"}
 
 RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
-LAB_IS_THERE = "() => window.jupyterapp?.restored.then(() => true)"
-OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', { path })"
-CLOSE_ALL = """() => {
-    for (const panel of [...window.jupyterapp.shell.widgets('main')]) panel.dispose();
-    return window.jupyterapp.serviceManager.sessions.shutdownAll();
-}"""
+CLOSE_KERNELS = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
 KERNEL_IS_THERE = """() => {
     const panel = window.jupyterapp?.shell.currentWidget;
     return panel?.sessionContext?.session?.kernel?.status === 'idle' && panel.content.model !== null
@@ -119,69 +114,42 @@ def browser() -> Iterator[Any]:
             yield chromium
 
 
-@pytest.fixture(scope="module")
-def lab_page(browser, lab) -> Iterator["Watched"]:
-    """JupyterLab in a page, for all tests of a file."""
-    with watched(browser) as seen:
-        seen.page.goto(f"{lab.url}lab?reset&token={TOKEN}")
-        seen.page.wait_for_function(LAB_IS_THERE)
-        yield seen
-
-
 @pytest.fixture
-def page(lab_page, request) -> Iterator[Any]:
-    """JupyterLab's page; what a test opened is closed, and its kernel ended."""
-    yield lab_page.page
-    lab_page.check(request.node.name)
-    lab_page.page.evaluate(CLOSE_ALL)
-
-
-class Watched(NamedTuple):
-    """A page, and what must not happen in it."""
-
-    page: Any
-    errors: list[str]
-    outside: list[str]
-
-    def check(self, picture: str) -> None:
-        """Keep a picture of the page; an error, or a request to another machine, is a failure."""
-        name = re.sub(r"\W+", "-", picture).strip("-")
-        self.page.screenshot(path=PICTURES / f"{name}.png")
-        errors, outside = self.errors.copy(), self.outside.copy()
-        self.errors.clear()
-        self.outside.clear()
-        assert not errors
-        assert not outside
+def page(browser, request, lab) -> Iterator[Any]:
+    """A page for JupyterLab; its kernels end with the test."""
+    with watched_page(browser, request.node.name) as page:
+        yield page
+        page.evaluate(CLOSE_KERNELS)
 
 
 @contextmanager
-def watched(browser: Any, **settings: Any) -> Iterator[Watched]:
-    """A page of its own that notices errors and requests to other machines."""
+def watched_page(browser: Any, picture: str, **settings: Any) -> Iterator[Any]:
+    """A page that fails its test on errors and on requests to other machines."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
-    seen = Watched(context.new_page(), [], [])
-    seen.page.set_default_timeout(PATIENCE * 1000)
-    seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
-    seen.page.on(
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
+    errors, outside = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
         "request",
-        lambda request: None if request.url.startswith(LOCAL) else seen.outside.append(request.url),
+        lambda request: None if request.url.startswith(LOCAL) else outside.append(request.url),
     )
-    yield seen
+    yield page
+    name = re.sub(r"\W+", "-", picture).strip("-")
+    page.screenshot(path=PICTURES / f"{name}.png")
     context.close()
+    assert not errors
+    assert not outside
 
 
-def open_notebook(page: Any, name: str) -> None:
-    """Open one of the learner's notebooks and wait for its kernel."""
-    page.evaluate(OPEN, f"my_notebooks/{name}")
+def open_notebook(page: Any, lab: Lab, name: str) -> None:
+    """Open one of the learner's notebooks in JupyterLab and wait for its kernel."""
+    page.goto(f"{lab.url}lab/tree/my_notebooks/{name}?reset&token={TOKEN}")
     page.wait_for_function(KERNEL_IS_THERE)
 
 
-def open_and_run(page: Any, name: str) -> None:
+def open_and_run(page: Any, lab: Lab, name: str) -> None:
     """Open a notebook and run all its cells."""
-    open_notebook(page, name)
-    run_all(page)
-
-
-def run_all(page: Any) -> None:
-    """Run all cells of the notebook in front and wait for the last."""
+    open_notebook(page, lab, name)
     page.evaluate(RUN_ALL)
     page.wait_for_function(KERNEL_IS_THERE)

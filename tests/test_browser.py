@@ -61,7 +61,7 @@ def move(explorer, control) -> tuple[bool, bool]:
     "path", [p for p in NOTEBOOKS if not p.name.startswith(LONG_TRAINING)], ids=lambda p: p.stem
 )
 def test_widgets_move(path, lab, page):
-    open_and_run(page, path.name)
+    open_and_run(page, lab, path.name)
     assert page.evaluate(ERRORS) == []
     assert page.locator(".jp-Dialog, .jp-toast-button").count() == 0, "a pop-up"
     explorers = page.locator(".jp-OutputArea-output:has(.jupyter-widgets):has(img)")

@@ -1,6 +1,6 @@
 """A learner's day in JupyterLab: answer, save, pull an update of the course, and go on."""
 
-from browser_tools import ERRORS, KERNEL_IS_THERE, MARKS, open_and_run
+from browser_tools import ERRORS, MARKS, open_and_run, open_notebook
 
 from tools.my_notebooks import read, write
 
@@ -28,7 +28,7 @@ RUN = "() => window.jupyterapp.commands.execute('notebook:run-cell')"
 
 
 def test_an_answer_survives_an_update_and_git_sees_nothing(page, lab):
-    open_and_run(page, NAME)
+    open_and_run(page, lab, NAME)
     assert page.evaluate(ERRORS) == []
     page.evaluate(FOCUS, EXERCISE)
     page.keyboard.press("Control+A")
@@ -48,8 +48,7 @@ def test_an_answer_survives_an_update_and_git_sees_nothing(page, lab):
     lab.clones.git("pull", "--quiet", at=lab.clones.learner)
     assert "with what you wrote (cells: 1)" in lab.clones.say("copy")
 
-    page.goto(f"{lab.url}lab/tree/my_notebooks/{NAME}?reset")
-    page.wait_for_function(KERNEL_IS_THERE)
+    open_notebook(page, lab, NAME)
     assert page.evaluate(CELL, EXERCISE)[0] == ANSWER
     assert page.get_by_role("heading", name=TITLE.removeprefix("# ")).is_visible()
     assert lab.clones.changed_files() == ""

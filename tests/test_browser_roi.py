@@ -5,9 +5,10 @@ that Python sees.
 """
 
 import json
+import urllib.request
 
 import pytest
-from browser_tools import ERRORS, MARKS, open_notebook, run_all
+from browser_tools import ERRORS, MARKS, TOKEN, open_and_run
 
 pytestmark = MARKS
 
@@ -37,9 +38,9 @@ print(json.dumps({"box": roi.box, "map": roi.map, "aligned": roi.aligned, "words
 """
 
 
-@pytest.fixture(scope="module")
-def notebook(lab_page, lab):
-    """A notebook with nothing but the explorer, open in JupyterLab."""
+@pytest.fixture
+def explorer(page, lab):
+    """A page with nothing but the explorer, run."""
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
     notebook = {
         "cells": [{**cell, "source": SOURCE, "id": "roi"}],
@@ -47,21 +48,15 @@ def notebook(lab_page, lab):
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    path = lab.clones.learner / "my_notebooks" / NAME
-    path.write_text(json.dumps(notebook), encoding="utf-8")
-    open_notebook(lab_page.page, NAME)
-    return lab_page
-
-
-@pytest.fixture
-def explorer(notebook, request):
-    """The notebook's page; the explorer is a new one."""
-    page = notebook.page
-    run_all(page)
+    body = json.dumps({"type": "notebook", "content": notebook}).encode()
+    headers = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}
+    address = f"{lab.url}api/contents/my_notebooks/{NAME}"
+    request = urllib.request.Request(address, data=body, headers=headers, method="PUT")
+    urllib.request.urlopen(request).close()
+    open_and_run(page, lab, NAME)
     page.wait_for_selector(".roi-explorer td button")
     assert page.evaluate(ERRORS) == []
-    yield page
-    notebook.check(request.node.name)
+    return page
 
 
 def settle(page) -> dict:

@@ -1,13 +1,12 @@
 """The site in a real browser: pages, search, the explorer by every hand, and axe's rules."""
 
 import threading
-from contextlib import ExitStack
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser_tools import MARKS, watched
+from browser_tools import MARKS, watched_page
 from site_pages import NAME, built_site
 from source_tree import NOTEBOOKS
 
@@ -60,15 +59,17 @@ def site():
 @pytest.fixture
 def open_page(browser, site, request):
     """A function that opens a page of the site with the browser's settings."""
-    with ExitStack() as stack:
+    opened = []
 
-        def open_page(name, address=site, **settings):
-            seen = stack.enter_context(watched(browser, **settings))
-            stack.callback(seen.check, f"site-{request.node.name}")
-            seen.page.goto(f"{address}/{name}.html")
-            return seen.page
+    def open_page(name, address=site, **settings):
+        opened.append(watched_page(browser, f"site-{request.node.name}", **settings))
+        page = opened[-1].__enter__()
+        page.goto(f"{address}/{name}.html")
+        return page
 
-        yield open_page
+    yield open_page
+    for page in opened:
+        page.__exit__(None, None, None)
 
 
 def assert_numbers_are_ours(page) -> dict:

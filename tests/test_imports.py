@@ -28,14 +28,11 @@ RANK = {
 LESSONS_THAT_BORROW = {
     ("kit", "n01_roi_pool"),
     ("kit", "n03_roi_align"),
-    ("n00_start_here", "n08_mask_branch"),
     ("n03_roi_align", "n01_roi_pool"),
     ("n04_roi_operator_zoo", "n01_roi_pool"),
     ("n05_gradients_and_two_small_matrices", "n01_roi_pool"),
     ("n05_gradients_and_two_small_matrices", "n03_roi_align"),
-    ("n12_training", "n00_start_here"),
     ("n17_gpu_training", "n16_gpu_roi_align"),
-    ("n18_your_own_data", "n12_training"),
 }
 HEAVY = {"torchvision", "matplotlib", "ipywidgets", "faster_coco_eval", "PIL", "triton", "pandas"}
 NAMES = {dotted(path) for path in MODULES}

@@ -15,8 +15,7 @@ from mrcnn_lite.datasets.rle import decode_rle
 from mrcnn_lite.datasets.scan import scan
 from mrcnn_lite.datasets.verify import describe
 from mrcnn_lite.lessons.kit.exercise import find
-from mrcnn_lite.lessons.kit.style import figure_png
-from mrcnn_lite.lessons.n12_training.pictures import LOSSES
+from mrcnn_lite.lessons.kit.style import LOSSES, figure_png
 from mrcnn_lite.lessons.n18_your_own_data import repair_exercise as repair
 from mrcnn_lite.lessons.n18_your_own_data.explorer import (
     ILLNESSES,

@@ -23,6 +23,18 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, BLACK = CYCLE
 
 GREY = "#6E6E6E"  # axes and remarks: 5:1 on white, still readable
 PALE = "#D9D9D9"  # grid lines
+FASTER = "#DCDCDC"  # the part of the network that Faster R-CNN already has
+MASK = "#FBE3B5"  # the part that Mask R-CNN adds
+LOGITS = "#B9DDF1"  # its result
+
+# What a loss is called in figures, and its line: colour and dashes tell it apart.
+LOSSES = {
+    "loss_objectness": ("RPN: object?", BLUE, "-"),
+    "loss_rpn_box_reg": ("RPN: box", SKY, (0, (1, 1))),
+    "loss_classifier": ("class", VERMILION, "-"),
+    "loss_box_reg": ("box", ORANGE, (0, (4, 1.5))),
+    "loss_mask": ("mask", GREEN, (0, (6, 1.5, 1, 1.5))),
+}
 
 SEQUENTIAL = "viridis"  # values in a picture
 CALM = "cividis"  # the same, where text stands on it

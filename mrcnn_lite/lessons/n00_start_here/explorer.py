@@ -9,22 +9,10 @@ from ...datasets import Shapes
 from ...models.intermediate import IntermediateOutputs
 from ..kit import style
 from ..kit.canvas import Canvas
-from ..kit.detections import DetectionImage, ScoreBars
+from ..kit.detections import DetectionImage, ScoreBars, stand_in
 from ..kit.explorer import Explorer, slider, toggle
 
 MOST = 10  # bars in the diagram, and lines of text
-
-
-def stand_in(image: Tensor, target: dict) -> IntermediateOutputs:
-    """What a perfect network would find, for trying the explorers out without weights."""
-    boxes, count = target["boxes"], len(target["boxes"])
-    generator = torch.Generator().manual_seed(0)
-    shift = 4 * torch.randn(8 * count, 4, generator=generator)
-    scores = torch.linspace(0.98, 0.35, count) if count else torch.zeros(0)
-    found = {"boxes": boxes, "labels": target["labels"], "scores": scores}
-    found["masks"] = target["masks"][:, None].float()  # [N, 1, H, W]
-    empty = torch.zeros(count, 0, 0, 0)
-    return IntermediateOutputs(image, [], boxes.repeat(8, 1) + shift, empty, empty, found)
 
 
 class Branches:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..kit import style
 from ..kit.detections import corners_of
 from ..kit.grid import draw_box
-from ..n08_mask_branch.pictures import FASTER, MASK
+from ..kit.style import FASTER, MASK
 
 WIDTH, HEIGHT = 8.0, 3.5  # inches
 PROPOSALS = 12  # drawn; all of them would hide the picture

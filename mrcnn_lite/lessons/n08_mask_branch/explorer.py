@@ -8,7 +8,8 @@ from itertools import pairwise
 from ..kit import style
 from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider
-from .pictures import FASTER, LOGITS, MASK, Block, block_size
+from ..kit.style import FASTER, LOGITS, MASK
+from .pictures import Block, block_size
 
 POOLED = 14  # RoIAlign's output size for masks
 CHANNELS = 256  # channels of every pyramid level

@@ -9,10 +9,8 @@ from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from matplotlib.text import Text
 
 from ..kit import style
+from ..kit.style import FASTER, LOGITS, MASK
 
-FASTER = "#DCDCDC"  # the part that Faster R-CNN already has
-MASK = "#FBE3B5"  # the part that Mask R-CNN adds
-LOGITS = "#B9DDF1"  # its result
 SLANT = 0.45  # how far a block's side leans, height per width
 
 

@@ -1,8 +1,11 @@
-"""Explorer of notebook 12: walk through a training run, from the first step to the last."""
+"""Notebook 12 alive: losses that grow during the training, and a film of it to walk through."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import ipywidgets as ipw
 import numpy as np
 from torch import Tensor
 
@@ -10,13 +13,48 @@ from ...datasets import Shapes
 from ...models.intermediate import IntermediateOutputs
 from ..kit import style
 from ..kit.canvas import Canvas
-from ..kit.detections import DetectionImage
+from ..kit.detections import DetectionImage, stand_in
 from ..kit.explorer import Explorer, slider, toggle
-from ..n00_start_here.explorer import stand_in
-from .pictures import FILM_SCORE, MOST_PROPOSALS
+from .pictures import FILM_SCORE, MOST_PROPOSALS, LossBoard
 
 SHOWN = FILM_SCORE  # score from which on a detection is drawn
 STYLES = ((style.GREEN, "o-"), (style.BLUE, "s--"), (style.VERMILION, "^:"))
+PAUSE = 2.0  # seconds between two figures: they should cost the training next to nothing
+
+
+class LiveLosses:
+    """Curves that grow: display it, then call it after every step of training."""
+
+    def __init__(self, steps: int, learning_rate: float, width: int = 760):
+        """Draw empty axes."""
+        self.steps = steps
+        self.history: list[dict[str, float]] = []
+        self.board = LossBoard(steps, learning_rate)
+        self.image = ipw.Image(format="png", layout={"width": f"{width}px", "max_width": "100%"})
+        self.line = ipw.HTML()
+        self.box = ipw.VBox([self.image, self.line])
+        self._drawn = -PAUSE
+        self.draw()
+
+    def __call__(self, step: int, progress: float, report: dict[str, float]) -> None:
+        """Take one step's report; the signature is that of `on_step` of `training.train`."""
+        self.history.append(report)
+        if step == self.steps or time.monotonic() - self._drawn > PAUSE:
+            self.draw()
+
+    def draw(self) -> None:
+        """Send the present figure to the page."""
+        self._drawn = time.monotonic()
+        self.board.update(self.history)
+        self.image.value = self.board.png()
+        now = f", loss {self.history[-1]['loss']:.2f}" if self.history else ""
+        self.line.value = f"<pre>step {len(self.history)} of {self.steps}{now}</pre>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict:
+        """The live view, or a sentence where nothing is alive; they are drawn again afterwards."""
+        bundle = self.box._repr_mimebundle_() or {}
+        bundle["text/plain"] = "(Five curves grow here while the cell runs.)"
+        return bundle
 
 
 @dataclass(frozen=True)
@@ -129,8 +167,7 @@ def _stand_in_moments() -> list[Moment]:
     for step, certainty in ((1, 0.2), (10, 0.6), (100, 1.0)):
         scenes = []
         for scene in truth:
-            found = {**scene.detections, "scores": scene.detections["scores"] * certainty}
-            scenes.append(IntermediateOutputs(scene.image, [], scene.proposals, scene.pooled,
-                                 scene.mask_logits, found))  # fmt: skip
+            surer = scene.detections["scores"] * certainty
+            scenes.append(replace(scene, detections={**scene.detections, "scores": surer}))
         moments.append(Moment(step, scenes, {"mask AP50": certainty, "recall": certainty**0.5}))
     return moments

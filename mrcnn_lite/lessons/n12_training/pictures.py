@@ -17,15 +17,8 @@ from torch import Tensor
 from ..kit import style
 from ..kit.canvas import Canvas
 from ..kit.detections import corners_of
+from ..kit.style import LOSSES
 
-# What a loss is called here, and its line: colour and dashes tell it apart.
-LOSSES = {
-    "loss_objectness": ("RPN: object?", style.BLUE, "-"),
-    "loss_rpn_box_reg": ("RPN: box", style.SKY, (0, (1, 1))),
-    "loss_classifier": ("class", style.VERMILION, "-"),
-    "loss_box_reg": ("box", style.ORANGE, (0, (4, 1.5))),
-    "loss_mask": ("mask", style.GREEN, (0, (6, 1.5, 1, 1.5))),
-}
 LOWEST, HIGHEST = 0.008, 4.0  # of the losses' logarithmic axis
 SMOOTHING = 0.9  # of the running mean that is drawn
 CLASS_COLOURS = (style.BLUE, style.VERMILION, style.BLACK, style.GREEN, style.PURPLE)

@@ -8,7 +8,7 @@ import numpy as np
 from ..kit import style
 from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider, toggle
-from ..n12_training.pictures import LOSSES
+from ..kit.style import LOSSES
 
 OPEN = "(not yet)"
 ILLNESSES = {  # what one would see, and what to do
