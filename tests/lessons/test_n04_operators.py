@@ -186,13 +186,15 @@ def test_bad_input():
         ZOO["RoIAlign"](features[0], BOX, 2, -1.0)
 
 
-def test_looks_are_where_the_operators_look():
-    looks = {name: draw.look_of(op, BOX, 2, 1 / 32, 2, False, (6, 6)) for name, op in ZOO.items()}
-    assert looks["RoIPool"].y.tolist() == [[-0.5, 2.5], [1.5, 4.5]], "around whole elements"
-    assert looks["RoIAlign"].roi == (0.3125, 0.3125, 3.875, 3.875)
-    x, y = looks["crop_and_resize"].points(0, 1)
+def test_samplings_are_where_the_operators_read():
+    samplings = {
+        name: draw.sampling_of(op, BOX, 2, 1 / 32, 2, False, (6, 6)) for name, op in ZOO.items()
+    }
+    assert samplings["RoIPool"].y.tolist() == [[-0.5, 2.5], [1.5, 4.5]], "around whole elements"
+    assert samplings["RoIAlign"].roi == (0.3125, 0.3125, 3.875, 3.875)
+    x, y = samplings["crop_and_resize"].points(0, 1)
     assert (x.tolist(), y.tolist()) == ([3.875], [0.3125])
-    assert {name for name, look in looks.items() if look.areas} == {
+    assert {name for name, sampling in samplings.items() if sampling.areas} == {
         *("RoIPool", "RoIPool, disjoint", "exact mean")
     }
 

@@ -11,12 +11,12 @@ from mrcnn_lite import ops
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.lessons.kit.style import figure_png
 from mrcnn_lite.lessons.n07_anchors_to_positives import pictures as draw
-from mrcnn_lite.lessons.n07_anchors_to_positives.matching_explorer import (
-    PICTURES,
+from mrcnn_lite.lessons.n07_anchors_to_positives.explorer import (
+    IMAGES,
     SEED,
     AnchorMatching,
     explore_matching,
-    picture_anchors,
+    image_anchors,
 )
 from mrcnn_lite.lessons.n07_anchors_to_positives.nms_explorer import (
     DIES,
@@ -30,7 +30,7 @@ from mrcnn_lite.lessons.n07_anchors_to_positives.nms_explorer import (
 )
 
 PNG = b"\x89PNG\r\n\x1a\n"
-IMAGE, TARGET = Shapes(None, SEED)[PICTURES[0]]
+IMAGE, TARGET = Shapes(None, SEED)[IMAGES[0]]
 CROWD = crowd(TARGET["boxes"])
 
 
@@ -47,8 +47,8 @@ def test_counts_are_torchvisions(rule, low_quality):
     state = AnchorMatching()
     state.foreground, state.background = rule
     state.low_quality = low_quality
-    for picture, shapes in itertools.product((1, 2, 3, 4), ("three shapes", "squares only")):
-        state.picture, state.shapes = picture, shapes
+    for image, shapes in itertools.product((1, 2, 3, 4), ("three shapes", "squares only")):
+        state.image, state.shapes = image, shapes
         theirs = matcher(torchvision.ops.box_iou(state.scene[1]["boxes"], state.anchors()))
         found = state.match()
         kinds = (theirs >= 0, theirs == -2, theirs == -1)
@@ -62,7 +62,7 @@ def test_without_the_rule_objects_are_left_out():
     assert "objects without a positive anchor: 1, 2\n" in explorer.text
     assert "2 positive, 192 ignored, 3886 background" in explorer.text
     assert "without a positive anchor: none" in explorer.set(low_quality=True).text
-    assert "without a positive anchor: none" in explorer.set(low_quality=False, picture=4).text
+    assert "without a positive anchor: none" in explorer.set(low_quality=False, image=4).text
 
 
 def test_low_is_never_above_high():
@@ -80,7 +80,7 @@ def test_low_is_never_above_high():
         ("background", 0.1),
         ("low_quality", False),
         ("shapes", "squares only"),
-        ("picture", 3),
+        ("image", 3),
     ],
 )
 def test_matching_follows_every_control(name, value):
@@ -104,20 +104,20 @@ def test_own_scenes():
     scenes = [Shapes(None, 1)[index] for index in (8, 19)]
     explorer = explore_matching(scenes)
     assert explorer.text.count("best IoU") == len(scenes[0][1]["boxes"])
-    assert explorer.set(picture=2).text.count("best IoU") == len(scenes[1][1]["boxes"])
+    assert explorer.set(image=2).text.count("best IoU") == len(scenes[1][1]["boxes"])
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.2, 0.5, 0.55, 0.7, 1.0])
 def test_the_steps_end_where_nms_ends(threshold):
     state = steps_of(threshold)
     steps = state.steps()
-    kept = [step.winner for step in steps]
+    kept = [best for best, _ in steps]
     assert kept == ops.nms(*CROWD, threshold).tolist()
     assert kept == torchvision.ops.nms(*CROWD, threshold).tolist()
-    gone = [row for step in steps for row in step.victims]
+    gone = [row for _, suppressed in steps for row in suppressed]
     assert sorted(kept + gone) == list(range(len(CROWD[0]))), "each box is decided once"
     state.step = len(steps) + 1
-    states, by = state.look()
+    states, by = state.progress()
     assert [row for row in state.order if states[row] == KEPT] == kept
     assert all(state.iou[by[row], row] > threshold for row in gone)
 
@@ -125,14 +125,14 @@ def test_the_steps_end_where_nms_ends(threshold):
 def test_one_step():
     state = steps_of(0.5)
     state.step = 2
-    states, by = state.look()
-    winner = state.steps()[1].winner
+    states, by = state.progress()
+    winner, suppressed = state.steps()[1]
     assert states[winner] == NOW
-    assert {row for row, now in enumerate(states) if now == DIES} == set(state.steps()[1].victims)
+    assert {row for row, now in enumerate(states) if now == DIES} == set(suppressed)
     assert GONE in states
     assert WAITING in states
     text = state.describe()
-    for row in state.steps()[1].victims:
+    for row in suppressed:
         assert f"box {row} goes: IoU {state.iou[winner, row]:.4f} > 0.50" in text
         assert by[row] == winner
 
@@ -177,7 +177,7 @@ def test_a_crowd_is_the_same_everywhere():
 
 
 def test_pictures():
-    levels = picture_anchors((128, 128), (0.5, 1.0, 2.0))
+    levels = image_anchors((128, 128), (0.5, 1.0, 2.0))
     anchors, objects = torch.cat(levels), TARGET["boxes"]
     labels = torch.zeros(len(anchors), dtype=torch.int64)
     labels[:3], labels[3:9] = 1, -1

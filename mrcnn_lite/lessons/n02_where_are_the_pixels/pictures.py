@@ -1,4 +1,4 @@
-"""Pictures of one axis: elements of a map as areas or as points, and what is read between them."""
+"""Figures of one axis: elements of a map as areas or as points, and what is read between them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from ...ops.bilinear import corners
+from ...ops.bilinear import bilinear, corners
 from ..kit import style
 from ..kit.grid import draw_box, draw_cells, draw_table, frame_cells, pastel, write
 
@@ -22,7 +22,7 @@ BAR = 0.5  # height of a strip of cells, in units of the ruler's axis
 
 @dataclass(frozen=True)
 class Reading:
-    """What a map of one axis says at one place of the image."""
+    """What a map of one axis says at one position of the image."""
 
     position: float  # on the map, in elements; before it is moved onto the map
     low: int  # the element at or before it
@@ -30,23 +30,26 @@ class Reading:
     fraction: float  # the weight of `high`
     value: float
 
+    @property
+    def weights(self) -> tuple[tuple[int, float], tuple[int, float]]:
+        """The two elements that are mixed, each with its weight."""
+        return (self.low, 1 - self.fraction), (self.high, self.fraction)
+
 
 def read_at(values: ArrayLike, x: float, stride: float, aligned: bool) -> Reading:
     """Read a map between its elements."""
-    array = np.asarray(values, dtype=np.float64)
-    position = x / stride - (0.5 if aligned else 0.0)
-    low, high, part, inside = corners(torch.tensor(position, dtype=torch.float64), len(array))
-    fraction = float(part)
-    value = (1 - fraction) * array[int(low)] + fraction * array[int(high)]
-    return Reading(position, int(low), int(high), fraction, float(value) if inside else 0.0)
+    position = torch.tensor(x / stride - (0.5 if aligned else 0.0), dtype=torch.float64)
+    low, high, fraction, _ = corners(position, len(np.asarray(values)))
+    value = float(read_along(values, x, stride, aligned))
+    return Reading(float(position), int(low), int(high), float(fraction), value)
 
 
 def read_along(values: ArrayLike, x: ArrayLike, stride: float, aligned: bool) -> np.ndarray:
-    """`read_at` for many places."""
-    array = np.asarray(values, dtype=np.float64)
-    position = torch.as_tensor(np.asarray(x, dtype=np.float64) / stride - (0.5 if aligned else 0.0))
-    low, high, part, inside = (t.numpy() for t in corners(position, len(array)))
-    return np.where(inside, (1 - part) * array[low] + part * array[high], 0.0)
+    """What the map says at many positions."""
+    row = torch.as_tensor(np.asarray(values, dtype=np.float64))[None, None]  # [C, h, w]
+    position = np.asarray(x, dtype=np.float64) / stride - (0.5 if aligned else 0.0)
+    position = torch.as_tensor(position)
+    return bilinear(row, torch.zeros_like(position), position)[0].numpy()
 
 
 def frame_ruler(ax: Axes, width: float, stride: float, low: float, high: float) -> None:

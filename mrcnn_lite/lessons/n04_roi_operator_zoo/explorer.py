@@ -1,21 +1,18 @@
 """The operator zoo to move: ten definitions, their points, and how far they are from the mean."""
 
-from typing import Any
-
 import numpy as np
 import torch
-from matplotlib.patches import Rectangle
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..kit import style
 from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider, toggle
-from ..kit.grid import draw_box, frame, move_box, pastel, rows_of
+from ..kit.grid import frame, pastel, rows_of
 from ..kit.table import LiveTable
 from ..n01_roi_pool.explorer import article_map
-from ..n01_roi_pool.pictures import BINS
 from .operators import ZOO, Operator
-from .pictures import MARKS, Look, dot_size, look_of
+from .pictures import Sampling, SamplingArtists, sampling_of
 
 STRIDE = 32
 PROPOSAL = (10.0, 10.0, 124.0, 124.0)  # the article's, image px
@@ -26,25 +23,19 @@ DOTS = 12  # painted dots per element and axis
 
 
 def smoothed(features: Tensor, sigma: float) -> Tensor:
-    """The map blurred, with the mean and the spread that it had."""
-    if sigma <= 0:
-        return features
-    rows, columns = (_blur_matrix(side, sigma) for side in features.shape[-2:])
-    blurred = rows @ features @ columns.T  # [B, C, h, w]
-    scale = features.std() / blurred.std()
-    return (blurred - blurred.mean()) * scale + features.mean()
-
-
-def _blur_matrix(side: int, sigma: float) -> Tensor:
-    """What each element becomes: a weighted mean of its neighbours, Tensor[h, h].
+    """The map blurred, with the mean and the spread that it had.
 
     Beyond the rim stands the last element again, as RoIAlign's border rule has it.
     """
-    offsets = torch.arange(-int(3 * sigma) - 1, int(3 * sigma) + 2)  # [N]
-    bell = torch.exp(-0.5 * (offsets / sigma) ** 2)  # [N]
-    index = (torch.arange(side)[:, None] + offsets).clamp(0, side - 1)  # [h, N]
-    weights = (bell / bell.sum()).expand(side, -1)  # [h, N]
-    return torch.zeros(side, side).scatter_add(1, index, weights)  # [h, h]
+    if sigma <= 0:
+        return features
+    reach = int(3 * sigma) + 1
+    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)  # [N]
+    kernel = torch.outer(bell, bell) / bell.sum() ** 2  # [N, N]
+    padded = F.pad(features, (reach,) * 4, mode="replicate").flatten(0, 1)  # [B * C, h, w]
+    blurred = F.conv2d(padded[:, None], kernel[None, None]).view_as(features)  # [B, C, h, w]
+    scale = features.std() / blurred.std()
+    return (blurred - blurred.mean()) * scale + features.mean()
 
 
 class RoIZooState:
@@ -78,31 +69,28 @@ class RoIZooState:
         return both[0], both[1]
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers."""
+        """The figure and the numbers."""
         operator, features = ZOO[self.operator], self.map()
-        look = look_of(operator, *self.arguments(), tuple(features.shape[-2:]))
+        sampling = sampling_of(operator, *self.arguments(), tuple(features.shape[-2:]))
         outputs = self.outputs()
         if self._board is None:
             self._board = _Board(*features.shape[-2:])
-        self._board.paint(features, self.smoothness)
-        self._board.move(look)
-        self._board.output.write(outputs[0])
-        self._board.exact.write(outputs[1])
-        self._board.difference.write(outputs[0] - outputs[1])
-        return self._board.canvas.png(), self.describe(operator, look, outputs)
+        self._board.move(features, sampling, outputs)
+        return self._board.canvas.png(), self.describe(operator, sampling, outputs)
 
-    def describe(self, operator: Operator, look: Look, outputs: tuple[Tensor, Tensor]) -> str:
-        """What the picture says, in words and numbers."""
+    def describe(
+        self, operator: Operator, sampling: Sampling, outputs: tuple[Tensor, Tensor]
+    ) -> str:
+        """What the figure says, in words and numbers."""
         far = float((outputs[0] - outputs[1]).abs().max())
-        ratio = self.ratio if self.ratio > 0 else "adaptive"
-        roi = ", ".join(f"{number:.4f}" for number in look.roi)
-        what = "ends of the bins" if look.areas else "points"
-        rows = " | ".join(" ".join(f"{y:.4f}" for y in part) for part in look.y)
+        roi = ", ".join(f"{number:.4f}" for number in sampling.roi)
+        what = "ends of the bins" if sampling.areas else "points"
+        rows = " | ".join(" ".join(f"{y:.4f}" for y in part) for part in sampling.y)
         return "\n".join(
             [
                 f"{operator.name}: at most {far:.4f} away from the exact mean",
-                f"ratio {ratio}, aligned={self.aligned}, smoothness {self.smoothness:g}, "
-                f"box moved by {self.shift} px; found in {operator.source}",
+                f"ratio {self.ratio or 'adaptive'}, aligned={self.aligned}, smoothness "
+                f"{self.smoothness:g}, box moved by {self.shift} px; found in {operator.source}",
                 f"RoI on the map: ({roi})",
                 f"{what} along y: {rows}",
                 "output:",
@@ -113,15 +101,8 @@ class RoIZooState:
         )
 
 
-def _between(side: int) -> np.ndarray:
-    """Bilinear weights of all elements at each painted dot, [N, h]."""
-    places = (np.arange(side * DOTS) + 0.5) / DOTS - 0.5
-    places = places.clip(0, side - 1)[:, None]
-    return (1 - np.abs(places - np.arange(side))).clip(0)
-
-
 class _Board:
-    """The picture: axes and map are background, one per smoothness; the RoI and the bins move."""
+    """Left the map, the RoI and the bins; right the output, the exact mean, the difference."""
 
     def __init__(self, height: int, width: int):
         plan = [["map", "output"], ["map", "exact"], ["map", "difference"]]
@@ -129,63 +110,30 @@ class _Board:
         left = axes["map"]
         frame(left, width, height, 1, "elements")
         left.set_title("the map, also between its elements", fontsize=style.NORMAL)
-        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        self.image = left.imshow(np.ones((height * DOTS, width * DOTS, 3)), extent=extent)
-        rows, columns = np.indices((height, width))
-        dots = left.plot(columns.ravel(), rows.ravel(), ".", color=style.GREY, ms=3)
-        self.layers = [self.image, *dots]
-        for layer in self.layers:
-            layer.set_animated(True)  # no part of the bare axes
         left.set(xlim=(-1.05, width + 0.05), ylim=(height + 0.05, -1.05))
         left.set(xticks=range(width), yticks=range(height))
         fig.draw_without_rendering()  # settles the layout, so that the tables know their width
         self.canvas = Canvas(fig)
-        self.areas = self.canvas.add_all(self._area(left, colour) for colour in BINS)
-        self.roi = self.canvas.add(draw_box(left, (0, 0, 1, 1), style.BLACK, linewidth=1.6))
-        self.points = self.canvas.add_all(
-            left.plot([], [], mark, color=colour, mec="black", mew=0.7)[0]
-            for colour, mark in zip(BINS, MARKS)
-        )
-        self.output = LiveTable(self.canvas, axes["output"], "output", 2)
-        self.exact = LiveTable(self.canvas, axes["exact"], "exact mean", 2)
-        self.difference = LiveTable(self.canvas, axes["difference"], "output - exact mean", 2)
-        self.canvas.pixels()
-        self.bare = self.canvas.background
-        self.painted: dict[float, Any] = {}
+        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+        self.image = self.canvas.add(left.imshow(np.ones((height, width, 3)), extent=extent))
+        left.set(xlim=(-1.05, width + 0.05), ylim=(height + 0.05, -1.05))
+        rows, columns = np.indices((height, width))
+        elements = left.plot(columns.ravel(), rows.ravel(), ".", color=style.GREY, ms=3)
+        self.canvas.add_all(elements)
+        self.sampling = SamplingArtists(left)
+        self.canvas.add_all([*self.sampling.areas, self.sampling.roi, *self.sampling.points])
+        titles = {"output": "output", "exact": "exact mean", "difference": "output - exact mean"}
+        self.tables = [LiveTable(self.canvas, axes[key], titles[key], 2) for key in titles]
 
-    @staticmethod
-    def _area(ax, colour: str) -> Rectangle:
-        patch = Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="black", linewidth=1.2)
-        patch.set_alpha(0.35)
-        return ax.add_patch(patch)
-
-    def paint(self, features: Tensor, smoothness: float) -> None:
-        """Colour the map everywhere, by the same bilinear rule that the operators use."""
-        if smoothness not in self.painted:
-            values = features[0].double().numpy()  # [h, w]
-            rows, columns = (_between(side) for side in values.shape)
-            values = rows @ values @ columns.T  # [N, N]
-            self.image.set_data(pastel(values))
-            canvas = self.canvas.agg
-            canvas.restore_region(self.bare)
-            for layer in self.layers:
-                canvas.figure.draw_artist(layer)
-            self.painted[smoothness] = canvas.copy_from_bbox(canvas.figure.bbox)
-        self.canvas.background = self.painted[smoothness]
-
-    def move(self, look: Look) -> None:
-        """Show where the operator looks."""
-        move_box(self.roi, look.roi)
-        for index, (area, points) in enumerate(zip(self.areas, self.points)):
-            row, column = divmod(index, 2)
-            area.set_visible(look.areas)
-            points.set_visible(not look.areas)
-            if look.areas:
-                x, y, width, height = look.area(row, column, 0.06 + 0.05 * index)
-                area.set_bounds(x, y, width, height)
-            else:
-                points.set_data(*look.points(row, column))
-                points.set_markersize(dot_size(look, index))
+    def move(self, features: Tensor, sampling: Sampling, outputs: tuple[Tensor, Tensor]) -> None:
+        """Show a map, where the operator reads it, and what comes out."""
+        # The map between its elements, by the same bilinear rule that the operators use.
+        fine = F.interpolate(features[None], scale_factor=DOTS, mode="bilinear")[0, 0]  # [N, N]
+        self.image.set_data((255 * pastel(fine.numpy())).astype(np.uint8))
+        self.sampling.move(sampling)
+        output, exact = outputs
+        for table, values in zip(self.tables, (output, exact, output - exact)):
+            table.write(values)
 
 
 def explore_roi_zoo(features: Tensor | None = None, **settings: float | str) -> Explorer:

@@ -147,14 +147,7 @@ def max_of_cells(features: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 def hat_area(t: Tensor) -> Tensor:
-    """The area under the hat 1 - |t| from the far left up to t.
-
-    Args:
-        t: Tensor[...], distances from an element.
-
-    Returns:
-        Tensor[...], from 0 to 1.
-    """
+    """The area, 0 to 1, under the hat 1 - |t| of an element from the far left up to t."""
     t = t.clamp(-1, 1)
     return 0.5 + t - 0.5 * t * t.abs()
 
@@ -165,33 +158,25 @@ def mean_of_area(features: Tensor, y: Tensor, x: Tensor) -> Tensor:
     It is the limit of `mean_of_points` for ever more points, RoIAlign's border rule included.
     """
     rim = F.pad(features[None], (1, 1, 1, 1), mode="replicate")[0]  # the map as the rule extends it
-    weights = []
-    for ends in (y.to(features), x.to(features)):
-        length = rim.shape[1 + len(weights)]
-        clipped = ends.clamp(-1, length - 2)  # [P, 2]; beyond there is 0
-        area = hat_area(clipped[..., None] - torch.arange(-1, length - 1))  # [P, 2, N]
-        weights.append((area[:, 1] - area[:, 0]) / (ends[:, 1:] - ends[:, :1]))  # [P, N]
-    return weights[0] @ rim @ weights[1].T  # [C, P, P]
+    rows = _area_weights(y.to(features), features.shape[1])  # [P, N]
+    columns = _area_weights(x.to(features), features.shape[2])  # [P, N]
+    return rows @ rim @ columns.T  # [C, P, P]
+
+
+def _area_weights(ends: Tensor, length: int) -> Tensor:
+    """What each element adds to the mean of each bin on one axis: Tensor[P, N], N = length + 2."""
+    clipped = ends.clamp(-1, length)  # [P, 2]; beyond there is 0
+    area = hat_area(clipped[..., None] - torch.arange(-1, length + 1))  # [P, 2, N]
+    return (area[:, 1] - area[:, 0]) / (ends[:, 1:] - ends[:, :1])
 
 
 def exact_means(features: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """`mean_of_area` for many boxes at once.
-
-    Args:
-        features: Tensor[C, h, w].
-        boxes: Tensor[R, 4] in elements, all inside the map.
-        size: P.
-
-    Returns:
-        Tensor[R, C, P, P].
-    """
-    weights = []
-    for low, length in ((1, features.shape[1]), (0, features.shape[2])):  # y, then x
-        extent = boxes[:, low + 2, None] - boxes[:, low, None]  # [R, 1]
-        edges = boxes[:, low, None] + torch.linspace(0, 1, size + 1) * extent  # [R, P + 1]
-        area = hat_area(edges[..., None] - torch.arange(length))  # [R, P + 1, N]
-        weights.append(area.diff(dim=1) / (extent / size)[..., None])  # [R, P, N]
-    return torch.einsum("rph,chw,rqw->rcpq", weights[0], features, weights[1])
+    """`mean_of_area` of many boxes, Tensor[R, 4] in elements: Tensor[R, C, P, P]."""
+    means = [
+        mean_of_area(features, whole_bins(y1, y2, size, 0), whole_bins(x1, x2, size, 0))
+        for x1, y1, x2, y2 in boxes.tolist()
+    ]
+    return torch.stack(means)  # [R, C, P, P]
 
 
 @dataclass(frozen=True)
@@ -204,22 +189,10 @@ class Operator:
     combine: Callable[[Tensor, Tensor, Tensor], Tensor]
     source: str
 
-    def look(
+    def sampling(
         self, box: Tensor, size: int, scale: float, ratio: int, aligned: bool, shape: Size
     ) -> tuple[Tensor, Tensor]:
-        """Where it looks.
-
-        Args:
-            box: Tensor[4] of (x1, y1, x2, y2), pixels.
-            size: P.
-            scale: elements of the map per pixel.
-            ratio: S, points per bin and axis; 0 or less is adaptive.
-            aligned: whether element 0 of the map lies at 0.5.
-            shape: (h, w) of the map.
-
-        Returns:
-            y, x: Tensor[P, S], points; or Tensor[P, 2], the two ends of each bin.
-        """
+        """Where it reads a map of (h, w): rows y and columns x, Tensor[P, S], or [P, 2] ends."""
         x1, y1, x2, y2 = self.roi(box, scale, aligned, shape).tolist()
         return self.points(y1, y2, size, ratio), self.points(x1, x2, size, ratio)
 
@@ -236,7 +209,11 @@ class Operator:
 
         Args:
             features: Tensor[C, h, w].
-            box, size, scale, ratio, aligned: as for `look`.
+            box: Tensor[4] of (x1, y1, x2, y2), pixels.
+            size: P.
+            scale: elements of the map per pixel.
+            ratio: points per bin and axis; 0 or less is adaptive.
+            aligned: whether element 0 of the map lies at 0.5.
 
         Returns:
             Tensor[C, P, P].
@@ -250,7 +227,7 @@ class Operator:
         if not (box[2:] > box[:2]).all():
             raise ValueError(f"box must have x1 < x2 and y1 < y2, got {box.tolist()}")
         shape = (features.shape[-2], features.shape[-1])
-        return self.combine(features, *self.look(box, size, scale, ratio, aligned, shape))
+        return self.combine(features, *self.sampling(box, size, scale, ratio, aligned, shape))
 
 
 ZOO = {

@@ -1,10 +1,9 @@
-"""Pictures of the operator zoo: where each definition looks, how errors shrink, what borders do."""
+"""Figures of the operator zoo: where each definition reads, how errors shrink, what borders do."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..kit import style
-from ..kit.grid import decimal, draw_box, draw_points
+from ..kit.grid import decimal, draw_box, draw_points, move_box
 from ..n01_roi_pool.pictures import BINS
 from .operators import ZOO, Operator, max_of_cells, mean_of_area
 
@@ -26,8 +25,8 @@ LINES = (
 
 
 @dataclass(frozen=True)
-class Look:
-    """Where an operator looks on the map, per bin row and bin column."""
+class Sampling:
+    """Where an operator reads the map, per bin row and bin column."""
 
     roi: tuple[float, float, float, float]  # (x1, y1, x2, y2) as the operator sees it
     y: np.ndarray  # [P, S] points, or [P, 2] ends
@@ -39,61 +38,61 @@ class Look:
         y, x = np.meshgrid(self.y[row], self.x[column], indexing="ij")
         return x.ravel(), y.ravel()
 
-    def area(self, row: int, column: int, inset: float) -> tuple[float, float, float, float]:
-        """One bin as (x, y, width, height), each bin drawn a little smaller than the one before."""
-        (y1, y2), (x1, x2) = self.y[row], self.x[column]
-        return x1 + inset, y1 + inset, x2 - x1 - 2 * inset, y2 - y1 - 2 * inset
 
-
-def look_of(
+def sampling_of(
     operator: Operator,
-    box: ArrayLike,
+    box: Tensor,
     size: int,
     scale: float,
     ratio: int,
     aligned: bool,
     shape: tuple[int, int],
-) -> Look:
-    """Where an operator looks, in the coordinates of `draw_points`."""
-    box = torch.as_tensor(np.asarray(box), dtype=torch.float32)
+) -> Sampling:
+    """Where an operator reads the map, in the coordinates of `draw_points`."""
     roi = operator.roi(box, scale, aligned, shape)
-    y, x = operator.look(box, size, scale, ratio, aligned, shape)
+    y, x = operator.sampling(box, size, scale, ratio, aligned, shape)
     shift = 0.5 if operator.combine is max_of_cells else 0.0
     areas = operator.combine in (max_of_cells, mean_of_area)
-    return Look(tuple((roi - shift).tolist()), y.numpy() - shift, x.numpy() - shift, areas)
+    return Sampling(tuple((roi - shift).tolist()), y.numpy() - shift, x.numpy() - shift, areas)
 
 
-def dot_size(look: Look, index: int) -> float:
-    """How large a point is drawn: smaller where there are many, and from bin to bin."""
-    return 8.0 / (1 + 0.2 * (look.y.shape[1] - 1)) * (1 - 0.17 * index)
+class SamplingArtists:
+    """The RoI and what an operator reads in each of its 2 x 2 bins, to be moved over a map."""
 
+    def __init__(self, ax: Axes):
+        """Put the artists on the axes; `move` says where."""
+        self.roi = draw_box(ax, (0, 0, 1, 1), style.BLACK, linewidth=1.4)
+        area = {"alpha": 0.45, "linewidth": 1.5, "zorder": 2}
+        self.areas = [ax.add_patch(Rectangle((0, 0), 1, 1, color=c, **area)) for c in BINS]
+        dot = {"mec": "black", "mew": 0.6, "zorder": 6}
+        self.points = [ax.plot([], [], m, color=c, **dot)[0] for c, m in zip(BINS, MARKS)]
 
-def draw_look(ax: Axes, look: Look) -> None:
-    """Draw the RoI and what each bin looks at."""
-    draw_box(ax, look.roi, style.BLACK, linewidth=1.2)
-    for index, (colour, mark) in enumerate(zip(BINS, MARKS)):
-        row, column = divmod(index, 2)
-        if look.areas:
-            x, y, width, height = look.area(row, column, 0.07 + 0.05 * index)
-            shape = Rectangle((x, y), width, height, facecolor=colour, edgecolor=colour)
-            shape.set(alpha=0.45, linewidth=1.5, zorder=2)
-            ax.add_patch(shape)
-        else:
-            dot = {"ms": dot_size(look, index), "color": colour, "mec": "black", "mew": 0.6}
-            ax.plot(*look.points(row, column), mark, zorder=6, **dot)
+    def move(self, sampling: Sampling) -> None:
+        """Show where one operator reads, each bin drawn a little smaller than the one before."""
+        move_box(self.roi, sampling.roi)
+        for index, (area, points) in enumerate(zip(self.areas, self.points)):
+            row, column = divmod(index, 2)
+            area.set_visible(sampling.areas)
+            points.set_visible(not sampling.areas)
+            inset = 0.07 + 0.05 * index
+            (y1, y2), (x1, x2) = sampling.y[row][[0, -1]], sampling.x[column][[0, -1]]
+            area.set_bounds(x1 + inset, y1 + inset, x2 - x1 - 2 * inset, y2 - y1 - 2 * inset)
+            points.set_data(*sampling.points(row, column))
+            crowd = 1 + 0.2 * (sampling.y.shape[1] - 1)
+            points.set_markersize(8 / crowd * (1 - 0.17 * index))
 
 
 def zoo_picture(features: Tensor, box: Tensor, scale: float) -> Figure:
-    """Ten small maps: where each operator of the zoo looks with ratio 2, and its four numbers."""
+    """Ten small maps: where each operator of the zoo reads with ratio 2, and its four numbers."""
     fig, axes = style.figure(2, len(ZOO) // 2, width=8.0, height=4.2)
     for ax, operator in zip(axes.flat, ZOO.values()):
         draw_points(ax, features, numbers=False, margin=0.75)
         shape = (features.shape[-2], features.shape[-1])
-        draw_look(ax, look_of(operator, box, 2, scale, 2, False, shape))
+        SamplingArtists(ax).move(sampling_of(operator, box, 2, scale, 2, False, shape))
         ax.set_title(operator.name, fontsize=style.NORMAL, fontweight="bold")
         rows = operator(features, box, 2, scale)[0].tolist()
-        words = "\n".join("  ".join(decimal(value, 2) for value in row) for row in rows)
-        ax.set_xlabel(words, fontsize=style.NORMAL, color=style.BLACK)
+        numbers = "\n".join("  ".join(decimal(value, 2) for value in row) for row in rows)
+        ax.set_xlabel(numbers, fontsize=style.NORMAL, color=style.BLACK)
         ax.set(ylabel="", xticks=[], yticks=[])
     return fig
 

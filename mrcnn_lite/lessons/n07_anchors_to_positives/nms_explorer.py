@@ -1,7 +1,5 @@
 """Explorer of notebook 07: non-maximum suppression, one kept box after the other."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -13,9 +11,9 @@ from ..kit.explorer import Explorer, slider
 from ..kit.grid import write
 from .pictures import draw_boxes, draw_scene
 
-SEED, PICTURE = 5, 25  # a drawn picture with four objects
+SEED, IMAGE = 5, 25  # a drawn image with four objects
 WAITING, KEPT, NOW, DIES, GONE = range(5)
-LOOKS = {  # colour, width and dashes of a box; colour of its line in the list
+LINES = {  # colour, width and dashes of a box; colour of its line in the list
     WAITING: (style.GREY, 1.2, "-", style.BLACK),
     KEPT: (style.BLUE, 2.2, "-", style.BLUE),
     NOW: (style.BLACK, 3.2, "-", style.BLACK),
@@ -30,14 +28,6 @@ CORNERS = (
 )
 
 
-@dataclass(frozen=True)
-class Step:
-    """One kept box, and the boxes that it suppresses."""
-
-    winner: int
-    victims: list[int]
-
-
 class NMSSteps:
     """Boxes with scores, a threshold, and how far the suppression has come."""
 
@@ -45,62 +35,57 @@ class NMSSteps:
         """Start before the first step."""
         if len(boxes) != len(scores):
             raise ValueError(f"{len(boxes)} boxes but {len(scores)} scores; give one per box")
-        self.image, self.boxes, self.scores = image, boxes, scores
+        self.boxes, self.scores = boxes, scores
         self.iou = box_iou(boxes, boxes)  # [N, N]
         self.order = scores.sort(descending=True, stable=True).indices.tolist()
         self.step, self.threshold = 0, 0.5
-        self._board: _Board | None = None
+        self._board = _Board(image, boxes, scores, self.order)
 
-    def steps(self) -> list[Step]:
-        """All steps: the best box left is kept and suppresses what overlaps it too much."""
+    def steps(self) -> list[tuple[int, list[int]]]:
+        """Every step: the best box left, which is kept, and those that it suppresses."""
         left, steps = list(self.order), []
         while left:
-            winner, rest = left[0], left[1:]
-            victims = [j for j in rest if self.iou[winner, j] > self.threshold]
-            steps.append(Step(winner, victims))
-            left = [j for j in rest if j not in victims]
+            best, rest = left[0], left[1:]
+            suppressed = [j for j in rest if self.iou[best, j] > self.threshold]
+            steps.append((best, suppressed))
+            left = [j for j in rest if j not in suppressed]
         return steps
 
-    def look(self) -> tuple[list[int], list[int]]:
-        """How far it has come."""
+    def progress(self) -> tuple[list[int], list[int]]:
+        """What has become of each box, and which box has suppressed it (-1: none)."""
         states, by = [WAITING] * len(self.boxes), [-1] * len(self.boxes)
-        done = self.steps()[: self.step]
-        for number, step in enumerate(done):
-            last = number == len(done) - 1 and self.step <= len(self.steps())
-            states[step.winner] = NOW if last else KEPT
-            for victim in step.victims:
-                states[victim], by[victim] = DIES if last else GONE, step.winner
+        for number, (best, suppressed) in enumerate(self.steps()[: self.step], start=1):
+            now = number == self.step
+            states[best] = NOW if now else KEPT
+            for row in suppressed:
+                states[row], by[row] = DIES if now else GONE, best
         return states, by
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers."""
-        if self._board is None:
-            self._board = _Board(self.image, self.boxes, self.scores, self.order)
-        states, by = self.look()
-        self._board.move(self, states, by)
+        """The figure and the numbers."""
+        self._board.move(self)
         return self._board.canvas.png(), self.describe()
 
     def describe(self) -> str:
-        """What the picture says: who is kept, who goes, and why."""
-        steps, states = self.steps(), self.look()[0]
-        kept = [row for row in self.order if states[row] in (KEPT, NOW)]
-        tail = f"threshold {self.threshold:.2f}; kept: {', '.join(map(str, kept)) or 'none yet'}"
+        """What the figure says: which box is kept, which go, and why."""
+        steps, states = self.steps(), self.progress()[0]
+        kept = [str(row) for row in self.order if states[row] in (KEPT, NOW)]
+        tail = f"threshold {self.threshold:.2f}; kept: {', '.join(kept) or 'none yet'}"
         if not self.step:
             return f"step 0 of {len(steps)}: {len(self.boxes)} boxes, sorted by score\n{tail}"
         if self.step > len(steps):
             count = f"{len(steps)} of {len(self.boxes)} boxes are kept"
             return f"after {len(steps)} steps nothing is left to decide: {count}\n{tail}"
-        step = steps[self.step - 1]
-        gone = [] if not step.victims else [f"suppresses {', '.join(map(str, step.victims))}"]
+        best, suppressed = steps[self.step - 1]
         lines = [
-            f"step {self.step} of {len(steps)}: box {step.winner} has the best score left, "
-            f"{self.scores[step.winner]:.2f}, and is kept; it "
-            + (gone[0] if gone else "suppresses nothing"),
+            f"step {self.step} of {len(steps)}: box {best} has the best score left, "
+            f"{self.scores[best]:.2f}, and is kept; it suppresses "
+            f"{', '.join(map(str, suppressed)) or 'nothing'}",
             tail,
         ]
         for row in self.order:
-            iou = float(self.iou[step.winner, row])
-            if row in step.victims:
+            iou = float(self.iou[best, row])
+            if row in suppressed:
                 lines.append(f"  box {row} goes: IoU {iou:.4f} > {self.threshold:.2f}")
             elif states[row] == WAITING and iou > 0:
                 lines.append(f"  box {row} stays: IoU {iou:.4f}")
@@ -115,34 +100,36 @@ class _Board:
         draw_scene(left, image)
         right.axis("off")
         right.set(xlim=(0, 1), ylim=(len(boxes) + 0.5, -1.2))
-        for x, words in ((0.02, "box"), (0.17, "score")):
-            right.text(x, -0.7, words, color=style.GREY, fontsize=style.SMALL)
+        for x, text in ((0.02, "box"), (0.17, "score")):
+            right.text(x, -0.7, text, color=style.GREY, fontsize=style.SMALL)
         for row, box in enumerate(boxes.tolist()):
-            (x, y), look = CORNERS[row % len(CORNERS)]
-            write(left, box[x], box[y], str(row), fontsize=style.SMALL, **look)
+            (x, y), align = CORNERS[row % len(CORNERS)]
+            write(left, box[x], box[y], str(row), fontsize=style.SMALL, **align)
         for line, row in enumerate(order):
             right.text(0.02, line, str(row), va="center")
             right.text(0.17, line, f"{scores[row]:.2f}", va="center")
         self.canvas = Canvas(fig)
         add = self.canvas.add
         self.frames = [add(draw_boxes(left, box[None], style.GREY)) for box in boxes]
-        self.words = [add(right.text(0.36, n, "", va="center")) for n in range(len(boxes))]
+        self.texts = [add(right.text(0.36, n, "", va="center")) for n in range(len(boxes))]
 
-    def move(self, state: NMSSteps, states: list[int], by: list[int]) -> None:
+    def move(self, state: NMSSteps) -> None:
         """Show how far the suppression has come."""
+        states, by = state.progress()
         for row, frame in enumerate(self.frames):
-            colour, width, dashes, _ = LOOKS[states[row]]
+            colour, width, dashes, _ = LINES[states[row]]
             frame.set(color=colour, linewidths=width, linestyles=dashes)
-        for text, row in zip(self.words, state.order):
-            words = {
+        for text, row in zip(self.texts, state.order):
+            reason = f"by {by[row]}, IoU {state.iou[by[row], row]:.2f}"
+            message = {
                 WAITING: "waits",
                 KEPT: "kept",
                 NOW: "best left: kept",
-                DIES: f"suppressed now by {by[row]}, IoU {state.iou[by[row], row]:.2f}",
-                GONE: f"suppressed by {by[row]}, IoU {state.iou[by[row], row]:.2f}",
+                DIES: f"suppressed now {reason}",
+                GONE: f"suppressed {reason}",
             }[states[row]]
             weight = "bold" if states[row] in (KEPT, NOW) else "normal"
-            text.set(text=words, color=LOOKS[states[row]][3], weight=weight)
+            text.set(text=message, color=LINES[states[row]][3], weight=weight)
 
 
 def crowd(objects: Tensor, copies: int = 3, seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -171,12 +158,12 @@ def explore_nms(
     Returns:
         An explorer that can be displayed, and moved with `set`.
     """
-    image, target = Shapes(None, SEED)[PICTURE] if scene is None else scene
+    image, target = Shapes(None, SEED)[IMAGE] if scene is None else scene
     if boxes is None or scores is None:
         boxes, scores = crowd(target["boxes"])
     controls = [
         slider("step", "step", 0, len(boxes) + 1),
         slider("threshold", "IoU threshold", 0.0, 1.0, 0.05),
     ]
-    alt = "Boxes over a picture, and beside it their list by score: kept, waiting, suppressed."
+    alt = "Boxes over an image, and beside it their list by score: kept, waiting, suppressed."
     return Explorer(NMSSteps(image, boxes, scores), controls, alt, width=800).set(**settings)

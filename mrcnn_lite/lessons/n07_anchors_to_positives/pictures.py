@@ -1,4 +1,4 @@
-"""Boxes over a faded picture: anchors, who learns from whom, what suppression leaves."""
+"""Boxes over a faded image: anchors, who learns from whom, what suppression leaves."""
 
 from collections.abc import Sequence
 
@@ -12,19 +12,19 @@ from ..kit import style
 from ..kit.detections import corners_of
 from ..kit.grid import draw_box, write
 
-FADE = 0.5  # how much of the picture turns white, so that lines stand out
+FADE = 0.5  # how much of the image turns white, so that lines stand out
 OBJECT_COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 OBJECT_LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1, 1.5, 1)))
 SHOWN = 300  # of thousands of background anchors, so that single ones can be seen
 
 
 def faded(image: Tensor) -> np.ndarray:
-    """The picture as it stands under lines."""
+    """The image as it stands under lines."""
     return FADE + (1 - FADE) * image.permute(1, 2, 0).numpy()  # [H, W, 3]
 
 
 def draw_scene(ax: Axes, image: Tensor, objects: Tensor | None = None) -> None:
-    """The faded picture, its objects framed in black and numbered."""
+    """The faded image, its objects framed in black and numbered."""
     height, width = image.shape[-2:]
     ax.imshow(faded(image), extent=(0, width, height, 0), interpolation="antialiased")
     ax.set(xlim=(-6, width + 6), ylim=(height + 6, -6), xticks=[], yticks=[])
@@ -75,25 +75,20 @@ def matching_picture(image: Tensor, objects: Tensor, anchors: Tensor, labels: Te
 
 
 def coder_picture(anchor: Tensor, box: Tensor) -> Figure:
-    """A box to start from, a box to reach, and the four numbers between them."""
+    """A box to start from, a box to reach, and the arrow from centre to centre."""
     fig, ax = style.figure(width=4.6, height=3.2)
-    draw_box(ax, anchor, style.BLUE)
-    draw_box(ax, box, style.VERMILION, linestyle="--")
-    centres = [(float(b[0] + b[2]) / 2, float(b[1] + b[3]) / 2) for b in (anchor, box)]
+    pair = (("anchor", anchor, style.BLUE, "-"), ("object", box, style.VERMILION, "--"))
+    for name, corners, colour, dashes in pair:
+        draw_box(ax, corners, colour, linestyle=dashes)
+        x1, y1, x2, y2 = corners.tolist()
+        y, va = (y1 - 0.7, "bottom") if name == "anchor" else (y2 + 0.9, "top")
+        ax.text(x1, y, f"{name} {x2 - x1:g} × {y2 - y1:g}", color=colour, va=va)
+    start, end = (((b[:2] + b[2:]) / 2).tolist() for b in (anchor, box))
     arrow = {"arrowstyle": "->", "color": style.BLACK, "linewidth": 1.6}
-    ax.annotate("", centres[1], centres[0], arrowprops=arrow)
-    ax.plot(*centres[0], "o", color=style.BLUE)
-    for name, b, colour, above in (
-        ("anchor", anchor, style.BLUE, -1),
-        ("object", box, style.VERMILION, 1),
-    ):
-        width, height = (b[2:] - b[:2]).tolist()
-        y = float(b[1]) - 0.7 if above < 0 else float(b[3]) + 0.9
-        words = f"{name} {width:g} × {height:g}"
-        ax.text(float(b[0]), y, words, color=colour, va="bottom" if above < 0 else "top")
-    low = np.minimum(anchor.numpy(), box.numpy())[:2] - 4
-    high = np.maximum(anchor.numpy(), box.numpy())[2:] + 4
-    ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal")
+    ax.annotate("", end, start, arrowprops=arrow)
+    ax.plot(*start, "o", color=style.BLUE)
+    (left, top), (right, low) = (anchor.minimum(box)[:2] - 4, anchor.maximum(box)[2:] + 4)
+    ax.set(xlim=(left, right), ylim=(low, top), aspect="equal")
     ax.set(xlabel="x (image px)", ylabel="y (image px)")
     return fig
 
@@ -117,7 +112,7 @@ def suppression_picture(
 
 
 def owners_picture(
-    image: Tensor, boxes: Tensor, owners: Sequence[int], targets: Tensor, words: Sequence[str]
+    image: Tensor, boxes: Tensor, owners: Sequence[int], targets: Tensor, titles: Sequence[str]
 ) -> Figure:
     """RoIs in the colour of the object that each learns from, and the mask target of each."""
     half = len(boxes) // 2
@@ -125,16 +120,16 @@ def owners_picture(
     ratios = {"width_ratios": (2.2, *[1] * half)}
     fig, axes = style.mosaic(plan, width=8.0, height=3.5, **ratios)
     draw_scene(axes["scene"], image)
-    for place, (box, owner) in enumerate(zip(boxes, owners, strict=True)):
+    for index, (box, owner) in enumerate(zip(boxes, owners, strict=True)):
         colour = OBJECT_COLOURS[owner % len(OBJECT_COLOURS)]
         line = OBJECT_LINES[owner % len(OBJECT_LINES)]
         draw_box(axes["scene"], box, colour, linestyle=line, linewidth=2.2)
-        if owner not in owners[:place]:
+        if owner not in owners[:index]:
             middle = ((box[:2] + box[2:]) / 2).tolist()
             write(axes["scene"], *middle, str(owner), weight="bold")
-        ax = axes[place]
-        ax.imshow(targets[place].numpy(), vmin=0, vmax=1, cmap=style.CALM)
+        ax = axes[index]
+        ax.imshow(targets[index].numpy(), vmin=0, vmax=1, cmap=style.CALM)
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set(visible=True, color=colour, linewidth=3, linestyle=line)
-        ax.set_title(words[place], fontsize=style.SMALL)
+        ax.set_title(titles[index], fontsize=style.SMALL)
     return fig

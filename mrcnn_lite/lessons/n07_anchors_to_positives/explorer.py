@@ -1,0 +1,184 @@
+"""Explorer of notebook 07: two IoU thresholds, and which anchors they make positive."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...config import lite
+from ...datasets import Shapes
+from ...models.anchors import AnchorGenerator
+from ...models.matching import match
+from ...ops import box_iou
+from ..kit import style
+from ..kit.canvas import Canvas
+from ..kit.detections import corners_of
+from ..kit.explorer import Explorer, choice, slider, toggle
+from .pictures import draw_boxes, draw_scene
+
+SEED, IMAGES = 5, (25, 33, 43, 244)  # in the last, nobody needs the low-quality rule
+STRIDES = (4, 8, 16, 32)
+SHAPES = {"three shapes": (0.5, 1.0, 2.0), "squares only": (1.0,)}  # height / width
+TOUCH = 0.05  # anchors below this IoU are counted, but not drawn as dots
+
+
+@dataclass(frozen=True)
+class Match:
+    """What the matcher says of one image."""
+
+    iou: Tensor  # [G, A]
+    matched: Tensor  # [A], the object that each anchor overlaps most
+    labels: Tensor  # [A]: 1 positive, 0 background, -1 ignored
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many anchors are positive, ignored, background."""
+        return tuple(int((self.labels == kind).sum()) for kind in (1, -1, 0))
+
+    def positives(self) -> list[int]:
+        """How many positive anchors each object has."""
+        return self.matched[self.labels > 0].bincount(minlength=len(self.iou)).tolist()
+
+
+def image_anchors(size: tuple[int, int], ratios: Sequence[float]) -> list[Tensor]:
+    """The anchors of the small network's four levels over an image."""
+    generator = AnchorGenerator(lite().rpn.anchor_sizes, tuple(ratios))
+    maps = [torch.zeros(1, 1, size[0] // s, size[1] // s) for s in STRIDES]
+    return list(generator(maps, size).split([m[0, 0].numel() * len(ratios) for m in maps]))
+
+
+class AnchorMatching:
+    """An image, its anchors, and the rule that says which object each learns from."""
+
+    def __init__(self, scenes: Sequence[tuple[Tensor, dict]] | None = None):
+        """Start with the thresholds of Faster R-CNN."""
+        self.scenes = list(scenes or [Shapes(None, SEED)[i] for i in IMAGES])
+        self.image = 1
+        self.foreground, self.background = 0.7, 0.3
+        self.low_quality = True
+        self.shapes = "three shapes"
+        self.show_ignored = True
+        self._boards: dict[int, _Board] = {}
+
+    @property
+    def scene(self) -> tuple[Tensor, dict]:
+        """The chosen image, and its target."""
+        return self.scenes[self.image - 1]
+
+    @property
+    def low(self) -> float:
+        """The lower threshold, which is never above the higher one."""
+        return min(self.background, self.foreground)
+
+    def anchors(self) -> Tensor:
+        """All anchors of the image, Tensor[A, 4]."""
+        return torch.cat(image_anchors(self.scene[0].shape[-2:], SHAPES[self.shapes]))
+
+    def match(self) -> Match:
+        """Match with the present thresholds."""
+        objects, anchors = self.scene[1]["boxes"], self.anchors()
+        rule = (self.foreground, self.low, self.low_quality)
+        valid = torch.ones(1, len(objects), dtype=torch.bool)
+        matched, labels = match(objects[None], valid, anchors, *rule)
+        return Match(box_iou(objects, anchors), matched[0], labels[0])
+
+    def render(self) -> tuple[bytes, str]:
+        """The figure and the numbers."""
+        result = self.match()
+        if self.image not in self._boards:
+            self._boards[self.image] = _Board(self.scene[0], self.scene[1]["boxes"])
+        board = self._boards[self.image]
+        board.move(self, result)
+        return board.canvas.png(), self.describe(result)
+
+    def describe(self, result: Match) -> str:
+        """What the figure says, in words and numbers."""
+        positive, ignored, background = result.counts()
+        per_object = result.positives()
+        without = [str(number) for number, count in enumerate(per_object) if not count]
+        lines = [
+            f"{positive} positive, {ignored} ignored, {background} background; "
+            f"objects without a positive anchor: {', '.join(without) or 'none'}",
+            f"high {self.foreground:.2f}, low {self.low:.2f}, "
+            f"{'with' if self.low_quality else 'without'} the low-quality rule",
+        ]
+        best = result.iou.amax(1).tolist()
+        for number, label in enumerate(self.scene[1]["labels"].tolist()):
+            lines.append(
+                f"  object {number}, {Shapes.class_names[label]}: best IoU {best[number]:.4f}, "
+                f"{per_object[number]} positive"
+            )
+        return "\n".join(lines)
+
+
+class _Board:
+    """Left the image, right every anchor's IoU in the row of its object."""
+
+    def __init__(self, image: Tensor, objects: Tensor):
+        fig, (left, right) = style.figure(1, 2, width=8.0, height=3.9, width_ratios=(1, 1.05))
+        draw_scene(left, image, objects)
+        count = len(objects)
+        right.set(xlim=(0, 1), ylim=(count - 0.4, -0.6), xlabel="IoU with the object")
+        right.set_yticks(range(count), [f"object {number}" for number in range(count)])
+        right.tick_params(axis="y", length=0)
+        dots = [
+            right.plot([], [], marker, color=colour, ms=ms, mfc=fill, label=name)[0]
+            for name, marker, colour, ms, fill in (
+                ("background", ".", style.GREY, 3, style.GREY),
+                ("ignored", "^", style.ORANGE, 5, "none"),
+                ("positive", "o", style.BLUE, 7, style.BLUE),
+            )
+        ]
+        right.legend(handles=dots, loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=3)
+        self.canvas = Canvas(fig)
+        add, nowhere = self.canvas.add, torch.zeros(0, 4)
+        dashed = {"linewidths": 3, "linestyles": (0, (2, 1))}
+        self.ignored = add(draw_boxes(left, nowhere, style.ORANGE, linewidths=0.7, alpha=0.45))
+        self.positive = add(draw_boxes(left, nowhere, style.BLUE, linewidths=2.0))
+        self.missed = add(draw_boxes(left, nowhere, style.VERMILION, **dashed))
+        self.lines = [add(right.axvline(0, color=style.BLACK, ls=ls, lw=1.4)) for ls in (":", "-")]
+        self.dots = self.canvas.add_all(dots)
+        note = {"ha": "right", "color": style.VERMILION, "fontsize": style.SMALL}
+        note["bbox"] = {"fc": "white", "ec": "none", "pad": 1}
+        text = "no positive anchor"
+        self.notes = [add(right.text(0.99, n - 0.25, text, **note)) for n in range(count)]
+
+    def move(self, state: AnchorMatching, result: Match) -> None:
+        """Show one match."""
+        anchors, missed = state.anchors(), torch.tensor(result.positives()) == 0  # [A, 4], [G]
+        self.ignored.set_segments(corners_of(anchors[(result.labels < 0) & state.show_ignored]))
+        self.positive.set_segments(corners_of(anchors[result.labels > 0]))
+        self.missed.set_segments(corners_of(state.scene[1]["boxes"][missed]))
+        for note, seen in zip(self.notes, missed.tolist()):
+            note.set_visible(seen)
+        best = result.iou.amax(dim=0)  # [A]
+        for kind, dots in zip((0, -1, 1), self.dots, strict=True):
+            chosen = (result.labels == kind) & (best > TOUCH)
+            dots.set_data(best[chosen].numpy(), result.matched[chosen].numpy())
+        for line, x in zip(self.lines, (state.low, state.foreground), strict=True):
+            line.set_xdata([x, x])
+
+
+def explore_matching(
+    scenes: Sequence[tuple[Tensor, dict]] | None = None, **settings: float | str
+) -> Explorer:
+    """The explorer of the two thresholds.
+
+    Args:
+        scenes: images with their targets; four drawn ones if not given.
+        **settings: where to start: foreground, background, low_quality, shapes, image.
+
+    Returns:
+        An explorer that can be displayed, and moved with `set`.
+    """
+    state = AnchorMatching(scenes)
+    controls = [
+        slider("foreground", "high: positive from", 0.3, 0.95, 0.05),
+        slider("background", "low: background below", 0.0, 0.95, 0.05),
+        toggle("low_quality", "low-quality rule"),
+        choice("shapes", "anchors", list(SHAPES)),
+        slider("image", "image", 1, len(state.scenes)),
+        toggle("show_ignored", "draw the ignored"),
+    ]
+    alt = "Positive and ignored anchors over an image; their IoU as dots in rows by object."
+    return Explorer(state, controls, alt, width=800).set(**settings)
