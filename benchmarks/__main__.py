@@ -17,10 +17,9 @@ import os
 from dataclasses import replace
 from types import ModuleType
 
-from benchmarks import cpu_rows
-from benchmarks.table import NO_GPU, RESULTS, Row, show, store, stored_rows
+from benchmarks import cpu
+from benchmarks.table import NO_GPU, RESULTS, Different, Row, show, store, stored_rows
 
-# Modules with NAME, GOALS, gate(stage) and run(stage), all of which need a GPU.
 ON_GPU = (
     "roi_align_gpu",
     "roi_backward_gpu",
@@ -30,7 +29,7 @@ ON_GPU = (
     "inference_gpu",
     "sweeps_gpu",
 )
-SYNCS = "syncs"  # needs none, and tells more with one
+SYNCS = "syncs"  # needs no GPU, and tells more with one
 QUICK_S, FULL_S = 0.5, 3.0  # for each comparison
 REHEARSED = "rehearsed"
 
@@ -48,55 +47,44 @@ def rehearsed(rows: list[Row]) -> list[Row]:
     ]
 
 
-def gpu_rows(name: str, options: argparse.Namespace) -> list[Row]:
-    """Run one GPU benchmark, or rehearse it, or say that there is no GPU."""
+def kept(name: str, options: argparse.Namespace) -> list[Row]:
+    """Run or read a benchmark whose rows are stored as they are: on a GPU, or `syncs`."""
     import torch
 
-    from benchmarks.gpu import facts, stage
-
-    module = importlib.import_module(f"benchmarks.{name}")
-    if options.stored:
-        path = RESULTS / f"{name}.json"
-        return stored_rows(path) if path.exists() else without_numbers(module, NO_GPU)
-    if not options.dry and not torch.cuda.is_available():
-        return without_numbers(module, NO_GPU)
-    with stage(options.dry, QUICK_S if options.quick else FULL_S) as place:
-        rows = module.gate(place) + module.run(place)
-        if options.store:
-            store(RESULTS / f"{name}.json", facts(place), rows)
-    return rehearsed(rows) if options.dry else rows
-
-
-def sync_rows(options: argparse.Namespace) -> list[Row]:
-    """Count where the host waits."""
-    from benchmarks import syncs
+    from benchmarks.gpu import facts, measure, runner
     from benchmarks.timing import provenance
 
-    path = RESULTS / f"{SYNCS}.json"
+    module, path = importlib.import_module(f"benchmarks.{name}"), RESULTS / f"{name}.json"
+    why = "not stored" if name == SYNCS else NO_GPU
     if options.stored:
-        return stored_rows(path) if path.exists() else without_numbers(syncs, "not stored")
-    rows = syncs.run(small=options.dry)
+        return stored_rows(path) if path.exists() else without_numbers(module, why)
+    if name == SYNCS:
+        rows, known = module.run(small=options.dry), provenance("triton")
+    elif not options.dry and not torch.cuda.is_available():
+        return without_numbers(module, why)
+    else:
+        with runner(options.dry, QUICK_S if options.quick else FULL_S) as place:
+            rows, known = measure(module, place), facts(place)
+        rows = rehearsed(rows) if options.dry else rows
     if options.store:
-        store(path, provenance("triton"), rows)
+        store(path, known, rows)
     return rows
 
 
 def rows_of(name: str, options: argparse.Namespace) -> list[Row]:
     """The rows of one benchmark."""
-    if name in ON_GPU:
-        return gpu_rows(name, options)
-    if name == SYNCS:
-        return sync_rows(options)
+    if name not in cpu.COMMANDS:
+        return kept(name, options)
     if options.stored:
-        return cpu_rows.stored(name)
+        return cpu.stored(name)
     if options.dry:  # it needs no rehearsal
         return []
-    return cpu_rows.measured(name, options.quick, options.store)
+    return cpu.measured(name, options.quick, options.store)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; status 1 when one failed or gave other numbers than the reference."""
-    names = [*cpu_rows.COMMANDS, SYNCS, *ON_GPU]
+    names = [*cpu.COMMANDS, SYNCS, *ON_GPU]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -110,18 +98,16 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("only a full measurement is stored: --store goes with no other flag")
     if options.dry:
         os.environ["TRITON_INTERPRET"] = "1"  # before anything loads the kernels
-    from benchmarks.gpu import Different
-
     status = 0
-    for place, name in enumerate(names if options.name == "all" else [options.name]):
+    for index, name in enumerate(names if options.name == "all" else [options.name]):
         try:
             rows = rows_of(name, options)
         except Different as error:
             rows, status = [Row(name, "NOT timed", why=str(error))], 1
-        if any(row.why.startswith(cpu_rows.FAILED) for row in rows):
+        if any(row.why.startswith(cpu.FAILED) for row in rows):
             status = 1
-        if rows or not place:
-            print(show(rows, heading=not place), flush=True)  # as they come: all takes a while
+        if rows or not index:
+            print(show(rows, heading=not index), flush=True)  # as they come: all takes a while
     return status
 
 

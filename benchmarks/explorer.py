@@ -3,21 +3,17 @@
     python -m benchmarks.explorer [--frames 200] [--json FILE]
 
 The RoI is dragged to and fro with the mouse; a frame is everything that the explorer does between a
-mouse event and the changed page: both operators, gradients, pictures, tables, words. A frame of a
-60 Hz screen is 16 ms. Needs Chromium.
+mouse event and the changed page: both operators, gradients, drawings, tables, messages. A frame of
+a 60 Hz screen is 16 ms. Needs Chromium.
 """
 
-import argparse
 import json
 import shutil
 import statistics
-import sys
-from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import provenance
-from mrcnn_lite.lessons.kit.roi_explorer.explorer import explore_roi
-from tools.explorer_picture import ADDRESS, FLAGS, PAGE, STATE, serve
+from benchmarks.cpu import Report, command
+from benchmarks.table import Different, Goal, Row
 
 LIMIT_MS = 16
 SETTINGS = {  # name: what differs from the explorer's defaults
@@ -50,16 +46,14 @@ def drag(page: Any, frames: int) -> list[float]:
     return page.evaluate("document.querySelector('.roi-explorer').frames")
 
 
-def measure(frames: int) -> dict[str, dict[str, float]]:
-    """Drag in every setting.
-
-    Args:
-        frames: how many, per setting.
-
-    Returns:
-        For each setting the number of frames, the median and the 95th percentile in ms.
-    """
+def measure(frames: int) -> Report:
+    """Drag in every setting; the number of frames, their median and 95th percentile in ms."""
+    if shutil.which("chromium") is None:
+        raise Different("chromium is not installed")
     from playwright.sync_api import sync_playwright
+
+    from mrcnn_lite.lessons.kit.roi_explorer.explorer import explore_roi
+    from tools.explorer_picture import ADDRESS, FLAGS, PAGE, STATE, serve
 
     extra = {"gradient": False, "arrows": False, "bin": 1, "sample": 1}
     results = {}
@@ -83,26 +77,21 @@ def measure(frames: int) -> dict[str, dict[str, float]]:
             }
             page.close()
         chromium.close()
-    return results
-
-
-def main() -> None:
-    """Print one line per setting."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--frames", type=int, default=200)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
-    if shutil.which("chromium") is None:
-        sys.exit("chromium is not installed")
-    results = measure(options.frames)
     print(f"{'setting':28}  frames  median ms  95 % ms")
     for name, r in results.items():
         print(f"{name:28}  {r['frames']:6}  {r['median_ms']:9.1f}  {r['p95_ms']:7.1f}")
     slow = [name for name, r in results.items() if r["p95_ms"] > LIMIT_MS]
     print(f"95 of 100 frames within {LIMIT_MS} ms: {'no, ' + ', '.join(slow) if slow else 'yes'}")
-    if options.json:
-        options.json.write_text(json.dumps({**provenance(), "settings": results}, indent=1))
+    return {"settings": results}
+
+
+def rows(report: Report) -> list[Row]:
+    """The slowest setting."""
+    times = {name: entry["p95_ms"] for name, entry in report["settings"].items()}
+    slowest = max(times, key=times.__getitem__)
+    what = f"a frame of the RoI explorer, 95 of 100: {slowest}"
+    return [Row("explorer", what, times[slowest], "ms", Goal(LIMIT_MS, at_most=True))]
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(command(__doc__, measure, frames=200))

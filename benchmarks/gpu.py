@@ -3,6 +3,10 @@
 With a GPU everything runs on it. Without one there is the rehearsal (`--dry`): the same code, the
 same kernels in Triton's interpreter on the CPU, at sizes small enough for that. Its comparisons
 with the reference are real, its times mean nothing.
+
+A benchmark is a module with a NAME, GOALS by row, and two generators: `gate(runner)` yields
+differences (what, value, bound), `run(runner)` yields what is measured (what, value, unit, details)
+or (what, comparison).
 """
 
 from __future__ import annotations
@@ -14,36 +18,31 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, cached_property
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.table import Goal, Row
+from benchmarks.table import Row, gate
 from benchmarks.timing import Comparison, compare, provenance, seconds
 
 L2_FLUSH = 256 * 2**20  # bytes: several times any GPU's L2 cache
 HEAD_START = 10_000_000  # GPU clock ticks, a few ms, in which the host gets ahead
 COPY, MATRIX = 2**30, 8192  # bytes; side
 
-
-class Different(Exception):
-    """Ours does not give the reference's numbers: times would mean nothing."""
+Gates = Iterator[tuple[str, float, float]]
+Measures = Iterator[tuple]
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Where a benchmark runs.
+class Runner:
+    """Where a benchmark runs."""
 
-    Attributes:
-        device: "cuda", or "cpu" in a rehearsal.
-        dry: whether this is a rehearsal, at tiny sizes.
-        budget_s: seconds for each comparison.
-    """
-
-    device: str
-    dry: bool
-    budget_s: float = 3.0
+    device: str  # "cuda", or "cpu" in a rehearsal
+    dry: bool  # whether this is a rehearsal, at tiny sizes
+    budget_s: float = 3.0  # for each comparison
 
     def compare(
         self,
@@ -54,10 +53,8 @@ class Stage:
     ) -> Comparison:
         """`timing.compare`, as short as can be in a rehearsal.
 
-        Args:
-            peer, ours: the calls.
-            kernels: whether to count what the GPU does, not what a user waits.
-            prepared: whether the calls prepare something and return what is to be timed.
+        `kernels` counts what the GPU does, not what a user waits; with `prepared` the calls prepare
+        something and return what is to be timed.
         """
         timer = kernel_seconds if kernels and not self.dry else seconds
         if prepared:
@@ -70,18 +67,43 @@ class Stage:
             return compare(peer, ours, 0.0, timer, at_least=2, warm_up=0)
         return compare(peer, ours, self.budget_s, timer)
 
+    def share(self, moved: int, ours_ms: float) -> tuple[float, str, dict[str, float]]:
+        """The part of the measured copy bandwidth at which so many bytes were moved."""
+        top = self.ceilings["copy_gbs"]
+        details = {"ours_ms": ours_ms, "bytes": moved, "copy_gbs": top}
+        return 100 * moved / (ours_ms / 1000) / (top * 1e9), "%", details
+
+    @cached_property
+    def ceilings(self) -> dict[str, float]:
+        """What 100 % is here, best of ten: a copy's bytes read and written, bf16 multiply-adds."""
+        size, side = (2**16, 32) if self.dry else (COPY, MATRIX)
+        timer, device = seconds if self.dry else kernel_seconds, self.device
+        source = torch.ones(size // 4, device=device)
+        target = torch.empty_like(source)
+        a = torch.ones(side, side, dtype=torch.bfloat16, device=device)
+        out = torch.empty_like(a)
+        copy = min(timer(lambda: target.copy_(source)) for _ in range(10))
+        product = min(timer(lambda: torch.mm(a, a, out=out)) for _ in range(10))
+        return {
+            "copy_gbs": round(2 * size / copy / 1e9, 1),
+            "matrix_tflops": round(2 * side**3 / product / 1e12, 1),
+        }
+
+
+def measure(module: ModuleType, runner: Runner) -> list[Row]:
+    """All rows of one benchmark; its gates come first, and one that fails raises `Different`."""
+    rows = [gate(module.NAME, *entry) for entry in module.gate(runner)]
+    for what, found, *rest in module.run(runner):
+        unit, details = rest or ("x", {})
+        if isinstance(found, Comparison):
+            found, details = found.ratio, found.as_dict() | details
+        rows.append(Row(module.NAME, what, found, unit, module.GOALS[what], details=details))
+    return rows
+
 
 @contextmanager
-def stage(dry: bool, budget_s: float = 3.0) -> Iterator[Stage]:
-    """Prepare the place; inside, every operation of ours runs as a kernel, or says it has none.
-
-    Args:
-        dry: whether to rehearse on the CPU.
-        budget_s: seconds for each comparison.
-
-    Raises:
-        RuntimeError: no GPU and no rehearsal, or the kernels were loaded without the interpreter.
-    """
+def runner(dry: bool, budget_s: float = 3.0) -> Iterator[Runner]:
+    """Inside, every operation of ours runs as a kernel, or says it has none."""
     from mrcnn_lite.ops.backend import forget_kernels, use_backend
 
     device = "cpu" if dry else "cuda"
@@ -101,7 +123,7 @@ def stage(dry: bool, budget_s: float = 3.0) -> Iterator[Stage]:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         with use_backend("triton"):
-            yield Stage(device, dry, budget_s)
+            yield Runner(device, dry, budget_s)
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
         torch.set_num_threads(threads)
@@ -119,16 +141,10 @@ def reference() -> Iterator[None]:
 
 
 def kernel_seconds(call: Callable[[], object]) -> float:
-    """The time that a call's kernels take on the GPU, from a cold L2 cache.
+    """The time that a call's kernels take on the GPU, from a cold L2 cache, by CUDA events.
 
     The GPU is kept busy until the host has queued all the work, so that the host's own time does
     not count. A call that waits for the GPU by itself is timed with that wait.
-
-    Args:
-        call: what to time.
-
-    Returns:
-        Seconds, by CUDA events.
     """
     _flush_buffer().zero_()
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -141,12 +157,7 @@ def kernel_seconds(call: Callable[[], object]) -> float:
 
 
 def count_waits(call: Callable[[], object], dry: bool) -> int | None:
-    """How often PyTorch warns that a call waits for the GPU, once it is warm.
-
-    Args:
-        call: what to watch.
-        dry: whether there is no GPU; then the answer is None.
-    """
+    """How often PyTorch warns that a call waits for the GPU, once it is warm; None without one."""
     call()
     if dry:
         return None
@@ -161,50 +172,23 @@ def count_waits(call: Callable[[], object], dry: bool) -> int | None:
     return sum("synchronizing CUDA operation" in str(warning.message) for warning in caught)
 
 
-_buffers: dict[str, Tensor] = {}
-
-
+@cache
 def _flush_buffer() -> Tensor:
-    if "flush" not in _buffers:
-        _buffers["flush"] = torch.empty(L2_FLUSH // 4, dtype=torch.int32, device="cuda")
-    return _buffers["flush"]
+    return torch.empty(L2_FLUSH // 4, dtype=torch.int32, device="cuda")
 
 
-def ceilings(stage: Stage) -> dict[str, float]:
-    """What 100 % is here, measured: bytes per second of a copy, bf16 operations of a product.
-
-    Args:
-        stage: where.
-
-    Returns:
-        `copy_gbs` (read and written together) and `matrix_tflops`, the best of ten.
-    """
-    size, side = (2**16, 32) if stage.dry else (COPY, MATRIX)
-    timer, device = seconds if stage.dry else kernel_seconds, stage.device
-    source = torch.ones(size // 4, device=device)
-    target = torch.empty_like(source)
-    a = torch.ones(side, side, dtype=torch.bfloat16, device=device)
-    out = torch.empty_like(a)
-    copy = min(timer(lambda: target.copy_(source)) for _ in range(10))
-    product = min(timer(lambda: torch.mm(a, a, out=out)) for _ in range(10))
-    return {
-        "copy_gbs": round(2 * size / copy / 1e9, 1),
-        "matrix_tflops": round(2 * side**3 / product / 1e12, 1),
-    }
-
-
-def facts(stage: Stage) -> dict[str, Any]:
+def facts(runner: Runner) -> dict[str, Any]:
     """Date, device, driver, versions and ceilings."""
-    found: dict[str, Any] = provenance("torchvision", "triton")
-    if stage.device == "cuda":
-        found |= {
+    known: dict[str, Any] = provenance("torchvision", "triton")
+    if runner.device == "cuda":
+        known |= {
             "driver": _driver(),
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
             "capability_gpu": ".".join(map(str, torch.cuda.get_device_capability())),
             "memory_gb": round(torch.cuda.get_device_properties(0).total_memory / 2**30, 1),
         }
-    return found | ceilings(stage)
+    return known | runner.ceilings
 
 
 def _driver() -> str:
@@ -212,39 +196,19 @@ def _driver() -> str:
     if not shutil.which("nvidia-smi"):
         return "unknown"
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    found = subprocess.run(command, capture_output=True, text=True)
-    return found.stdout.split("\n")[0].strip() or "unknown"
+    printed = subprocess.run(command, capture_output=True, text=True).stdout
+    return printed.split("\n")[0].strip() or "unknown"
 
 
-def relative(found: Tensor, wanted: Tensor) -> float:
+def relative(found: Tensor, expected: Tensor) -> float:
     """The length of the difference, relative to the length of what is right (float64, CPU)."""
-    wanted = wanted.detach().double().cpu()
-    error = found.detach().double().cpu() - wanted
-    return float(error.norm() / wanted.norm().clamp(min=1e-300))
+    expected = expected.detach().double().cpu()
+    error = found.detach().double().cpu() - expected
+    return float(error.norm() / expected.norm().clamp(min=1e-300))
 
 
-def of_largest(found: Tensor, wanted: Tensor) -> float:
+def of_largest(found: Tensor, expected: Tensor) -> float:
     """The largest difference, relative to the largest value of what is right."""
-    wanted = wanted.detach().double().cpu()
-    error = found.detach().double().cpu() - wanted
-    return float(error.abs().max() / wanted.abs().max().clamp(min=1e-300))
-
-
-def require(benchmark: str, what: str, value: float, bound: float) -> Row:
-    """A gate: a difference that may not exceed a bound.
-
-    Args:
-        benchmark: whose gate it is.
-        what: what differs from what.
-        value: the difference.
-        bound: the largest that is accepted.
-
-    Returns:
-        The row.
-
-    Raises:
-        Different: it exceeds the bound, or is NaN.
-    """
-    if not value <= bound:
-        raise Different(f"{benchmark}: {what}: {value:.2e} exceeds {bound:g}")
-    return Row(benchmark, what, value, "", Goal(bound, at_most=True))
+    expected = expected.detach().double().cpu()
+    error = found.detach().double().cpu() - expected
+    return float(error.abs().max() / expected.abs().max().clamp(min=1e-300))

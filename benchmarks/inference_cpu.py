@@ -1,4 +1,4 @@
-"""One picture through Mask R-CNN R50-FPN on the CPU: ours against torchvision's, equal answers.
+"""One image through Mask R-CNN R50-FPN on the CPU: ours against torchvision's, equal answers.
 
     python -m benchmarks.inference_cpu [--threads 2] [--seconds 40] [--json FILE]
 
@@ -8,14 +8,12 @@ and the same random weights. The answers are compared first: with other answers 
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from benchmarks.timing import compare, provenance
+from benchmarks.cpu import Report, command
+from benchmarks.table import Different, Row, ratio
+from benchmarks.timing import compare
 from mrcnn_lite.lessons.n11_whole_network.reference_pair import (
     make_pictures,
     make_twins,
@@ -28,19 +26,18 @@ CLASSES = 91
 TOLERANCE = 1e-3  # of scores and masks, and in pixels of boxes: float32 through 60 layers
 
 
-def differences(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, float]:
+def differences(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, float]:
     """Compare two answers: each of our detections with the nearest of theirs in its class.
 
-    Returns:
-        The share of detections without a partner, and the largest difference of boxes (pixels),
-        scores and masks (mean over the picture) of the others.
+    The share of detections without a partner, and the largest difference of boxes (pixels), scores
+    and masks (mean over the image) of the others.
     """
-    apart = torch.cdist(found["boxes"], wanted["boxes"], p=torch.inf)  # [N, N]
-    apart = apart.masked_fill(found["labels"][:, None] != wanted["labels"], torch.inf)
+    apart = torch.cdist(found["boxes"], expected["boxes"], p=torch.inf)  # [N, N]
+    apart = apart.masked_fill(found["labels"][:, None] != expected["labels"], torch.inf)
     gap, partner = apart.min(dim=1)  # [N]
     met = gap < 1.0
-    scores = (found["scores"] - wanted["scores"][partner]).abs()[met]
-    masks = (found["masks"] - wanted["masks"][partner]).abs().mean((1, 2, 3))[met]
+    scores = (found["scores"] - expected["scores"][partner]).abs()[met]
+    masks = (found["masks"] - expected["masks"][partner]).abs().mean((1, 2, 3))[met]
     return {
         "without a partner": 1 - float(met.float().mean()),
         "boxes": float(gap[met].max()),
@@ -49,41 +46,37 @@ def differences(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str
     }
 
 
-def main(size: tuple[int, int] = SIZE, settings: dict | None = None) -> int:
-    """Compare answers, then times; the exit status is 1 when answers differ."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads for both")
-    parser.add_argument("--seconds", type=float, default=40.0, help="for the comparison")
-    parser.add_argument("--json", type=Path, help="file for the results")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    facts = provenance("torchvision")
-    print("  ".join(f"{key} {value}" for key, value in facts.items()))
-
-    ours, theirs = make_twins("v1", 0, torch.float32, settings or {}, CLASSES)
+def measure(seconds: float) -> Report:
+    """Compare answers, then times."""
+    ours, theirs = make_twins("v1", 0, torch.float32, {}, CLASSES)
     ours, theirs = ours.eval(), theirs.eval()
-    images, _ = make_pictures([size], 1, torch.float32)
+    images, _ = make_pictures([SIZE], 1, torch.float32)
     with torch.inference_mode(), one_class_at_a_time():
-        found, wanted = ours(images)[0], theirs(images)[0]
-    gaps = differences(found, wanted)
-    print(f"{len(found['boxes'])} detections, torchvision's {len(wanted['boxes'])}")
+        found, expected = ours(images)[0], theirs(images)[0]
+    gaps = differences(found, expected)
+    print(f"{len(found['boxes'])} detections, torchvision's {len(expected['boxes'])}")
     print("  ".join(f"{name} {value:.1e}" for name, value in gaps.items()))
-    equal = len(found["boxes"]) == len(wanted["boxes"]) and max(gaps.values()) <= TOLERANCE
-    if not equal:
-        print("the answers differ: times would mean nothing")
-        return 1
-
+    if len(found["boxes"]) != len(expected["boxes"]) or not max(gaps.values()) <= TOLERANCE:
+        raise Different("the answers differ: times would mean nothing")
     with torch.inference_mode():
-        result = compare(lambda: theirs(images), lambda: ours(images), options.seconds)
+        result = compare(lambda: theirs(images), lambda: ours(images), seconds)
     print(
         f"torchvision {result.peer_ms:.0f} ms, ours {result.ours_ms:.0f} ms: {result.ratio:.2f}x "
         f"(quartiles {result.low:.2f} to {result.high:.2f}, {result.rounds} rounds); goal {GOAL}x "
         f"{'met' if result.ratio >= GOAL else 'NOT met'}"
     )
-    if options.json:
-        report = {"provenance": facts, "differences": gaps, "inference": result.as_dict()}
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return {"differences": gaps, "inference": result.as_dict()}
+
+
+def rows(report: Report) -> list[Row]:
+    """The ratio of one image through R50-FPN."""
+    what = "inference, R50-FPN, 480 x 640 at 800 pixels"
+    return [ratio("inference_cpu", what, report["inference"], GOAL)]
+
+
+def main() -> int:
+    """Compare answers, then times; the exit status is 1 when answers differ."""
+    return command(__doc__, measure, threads=2, seconds=(40.0, "for the comparison"))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmarks.gpu import Stage, count_waits, reference, require
-from benchmarks.table import Goal, Row
+from benchmarks.gpu import Gates, Measures, Runner, count_waits, reference
+from benchmarks.roi_input import scattered_boxes
+from benchmarks.table import Goal
 from mrcnn_lite.models.matching import match
 from mrcnn_lite.ops import nms_mask
 
@@ -29,9 +30,9 @@ IOU, FOREGROUND, BACKGROUND = 0.7, 0.7, 0.3
 STRIDES = (4, 8, 16, 32, 64)
 
 
-def make_boxes(stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
+def make_boxes(runner: Runner) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes in clusters, as proposals are: [B, L, N, 4], scores and validity [B, L, N]."""
-    count, g = (40 if stage.dry else 2000), torch.Generator().manual_seed(0)
+    count, g = (40 if runner.dry else 2000), torch.Generator().manual_seed(0)
     shape = (2, len(STRIDES), count)
     centres = torch.rand(2, len(STRIDES), 1 + count // 10, 2, generator=g) * 800
     which = torch.randint(centres.shape[2], shape, generator=g)
@@ -41,12 +42,12 @@ def make_boxes(stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
     boxes = torch.cat([centre - side / 2, centre + side / 2], dim=-1)  # [B, L, N, 4]
     scores = torch.rand(shape, generator=g)
     valid = torch.rand(shape, generator=g) < 0.98
-    return boxes.to(stage.device), scores.to(stage.device), valid.to(stage.device)
+    return boxes.to(runner.device), scores.to(runner.device), valid.to(runner.device)
 
 
-def make_anchors(stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
+def make_anchors(runner: Runner) -> tuple[Tensor, Tensor, Tensor]:
     """Objects [B, G, 4], which are real [B, G], and the anchors of all levels [A, 4]."""
-    height, width, count = (48, 64, 5) if stage.dry else (800, 1344, 20)
+    height, width, count = (48, 64, 5) if runner.dry else (800, 1344, 20)
     g, levels = torch.Generator().manual_seed(1), []
     for stride in STRIDES:
         y = torch.arange(0, height, stride).float()
@@ -56,11 +57,9 @@ def make_anchors(stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
         for ratio in (0.5, 1.0, 2.0):
             half = torch.tensor([(area / ratio) ** 0.5, (area * ratio) ** 0.5]) / 2
             levels.append(torch.cat([centre - half, centre + half], dim=1))  # [N, 4]
-    corner = torch.rand(2, count, 2, generator=g) * torch.tensor([width, height]) * 0.7
-    side = (0.05 + 0.25 * torch.rand(2, count, 2, generator=g)) * torch.tensor([width, height])
-    objects = torch.cat([corner, corner + side], dim=-1)  # [B, G, 4]
+    objects = scattered_boxes(g, (2, count), (height, width), 0.7, 0.25)  # [B, G, 4]
     valid = torch.arange(count) < torch.tensor([[count], [count // 2]])  # [B, G]
-    device = stage.device
+    device = runner.device
     return objects.to(device), valid.to(device), torch.cat(levels).to(device)
 
 
@@ -69,60 +68,56 @@ def ours_match(objects: Tensor, valid: Tensor, anchors: Tensor) -> tuple[Tensor,
     return match(objects, valid, anchors, FOREGROUND, BACKGROUND, allow_low_quality=True)
 
 
-def gate(stage: Stage) -> list[Row]:
+def gate(runner: Runner) -> Gates:
     """Nothing may differ from the tensor form on the CPU, nor from torchvision's operation."""
     from torchvision.ops import nms
 
-    boxes, scores, valid = (part.cpu() for part in make_boxes(stage))
-    found = nms_mask(*make_boxes(stage), IOU).cpu()
+    boxes, scores, valid = (part.cpu() for part in make_boxes(runner))
+    found = nms_mask(*make_boxes(runner), IOU).cpu()
     with reference():
-        wanted = nms_mask(boxes, scores, valid, IOU)
-    theirs = torch.zeros_like(wanted)
-    for image in range(wanted.shape[0]):
-        for level in range(wanted.shape[1]):
-            rows = valid[image, level].nonzero().flatten()
-            kept = nms(boxes[image, level, rows], scores[image, level, rows], IOU)
-            theirs[image, level, rows[kept]] = True
-    rows = [
-        require(NAME, "gate: NMS, answers that differ from the CPU's", _differ(found, wanted), 0),
-        require(NAME, "gate: NMS, answers that differ from the peer's", _differ(found, theirs), 0),
-    ]
-    arguments = make_anchors(stage)
+        expected = nms_mask(boxes, scores, valid, IOU)
+    theirs = torch.zeros_like(expected)
+    for image, level in torch.cartesian_prod(*map(torch.arange, expected.shape[:2])).tolist():
+        rows = valid[image, level].nonzero().flatten()
+        kept = nms(boxes[image, level, rows], scores[image, level, rows], IOU)
+        theirs[image, level, rows[kept]] = True
+    yield "NMS, answers that differ from the CPU's", _differ(found, expected), 0
+    yield "NMS, answers that differ from the peer's", _differ(found, theirs), 0
+    arguments = make_anchors(runner)
     answers = ours_match(*arguments)
     with reference():
-        wanted_answers = ours_match(*(part.cpu() for part in arguments))
-    count = sum(_differ(a.cpu(), b) for a, b in zip(answers, wanted_answers, strict=True))
-    rows.append(require(NAME, "gate: matching, answers that differ from the CPU's", count, 0))
-    return rows
+        expected = ours_match(*(part.cpu() for part in arguments))
+    count = sum(_differ(a.cpu(), b) for a, b in zip(answers, expected, strict=True))
+    yield "matching, answers that differ from the CPU's", count, 0
 
 
-def _differ(found: Tensor, wanted: Tensor) -> float:
-    return float((found != wanted).sum())
+def _differ(found: Tensor, expected: Tensor) -> float:
+    return float((found != expected).sum())
 
 
-def run(stage: Stage) -> list[Row]:
+def run(runner: Runner) -> Measures:
     """Time both, and count how often suppression waits."""
     from torchvision.models.detection._utils import Matcher
     from torchvision.ops import batched_nms, box_iou
 
-    boxes, scores, valid = make_boxes(stage)
+    boxes, scores, valid = make_boxes(runner)
     levels = torch.arange(boxes.shape[1], device=boxes.device)[:, None].expand(boxes.shape[1:3])
 
-    def peer_nms() -> None:
+    def peer() -> None:
         for one, score in zip(boxes, scores, strict=True):
             batched_nms(one.flatten(0, 1), score.flatten(), levels.flatten(), IOU)
 
-    result = stage.compare(peer_nms, lambda: nms_mask(boxes, scores, valid, IOU))
-    rows = [Row(NAME, SUPPRESS, result.ratio, "x", GOALS[SUPPRESS], details=result.as_dict())]
-    waits = count_waits(lambda: nms_mask(boxes, scores, valid, IOU), stage.dry)
-    rows.append(Row(NAME, WAITS, waits, "waits", GOALS[WAITS]))
+    def ours() -> Tensor:
+        return nms_mask(boxes, scores, valid, IOU)
 
-    objects, real, anchors = make_anchors(stage)
+    yield SUPPRESS, runner.compare(peer, ours)
+    yield WAITS, count_waits(ours, runner.dry), "waits", {}
+
+    objects, real, anchors = make_anchors(runner)
     matcher = Matcher(FOREGROUND, BACKGROUND, allow_low_quality_matches=True)
     each = [one[good] for one, good in zip(objects, real, strict=True)]
-    result = stage.compare(
+    matching = runner.compare(
         lambda: [matcher(box_iou(one, anchors)) for one in each],
         lambda: ours_match(objects, real, anchors),
     )
-    rows.append(Row(NAME, MATCH, result.ratio, "x", GOALS[MATCH], details=result.as_dict()))
-    return rows
+    yield MATCH, matching

@@ -10,16 +10,13 @@ What is compared, and how, is told in `mrcnn_lite/lessons/n11_whole_network/pari
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
-from benchmarks.timing import provenance
+from benchmarks import table
+from benchmarks.cpu import Report, command
 from mrcnn_lite.lessons.n11_whole_network.parity import (
     Row,
     compare_detections,
@@ -29,13 +26,13 @@ from mrcnn_lite.lessons.n11_whole_network.parity import (
 )
 from mrcnn_lite.lessons.n11_whole_network.reference_pair import VERSIONS, make_pictures, make_twins
 
-# (H, W) of the two pictures of a batch: one is not resized, some are enlarged, some shrunk.
+# (H, W) of the two images of a batch: one is not resized, some are enlarged, some shrunk.
 SIZES = ([(128, 160), (131, 128)], [(97, 143), (211, 120)], [(300, 200), (256, 384)])
 SEEDS = (0, 1, 2)
 
 
 def rows_of(version: str, dtype: torch.dtype, seed: int, sizes: list) -> Iterator[Row]:
-    """Compare one pair of twins on one batch, in evaluation and in training."""
+    """Compare one pair of networks on one batch, in evaluation and in training."""
     ours, theirs = make_twins(version, seed, dtype)
     images, targets = make_pictures(sizes, seed, dtype)
     yield from compare_detections(ours, theirs, images)
@@ -54,7 +51,7 @@ def worst(version: str, dtype: torch.dtype, seeds: tuple, sizes: tuple) -> list[
     return list(found.values())
 
 
-def itself(version: str, seeds: tuple, sizes: tuple) -> float:
+def from_itself(version: str, seeds: tuple, sizes: tuple) -> float:
     """How far torchvision's float32 gradients are from its own in another memory layout."""
     worst_of_all = 0.0
     for seed in seeds:
@@ -70,36 +67,48 @@ def itself(version: str, seeds: tuple, sizes: tuple) -> float:
     return worst_of_all
 
 
-def main() -> int:
-    """Print the table; write it as JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one seed and one size")
-    parser.add_argument("--itself", action="store_true", help="torchvision against itself")
-    parser.add_argument("--json", type=Path, help="file for the results")
-    options = parser.parse_args()
-    seeds, sizes = (SEEDS[:1], SIZES[1:2]) if options.quick else (SEEDS, SIZES)
-    if options.itself:
-        for version in VERSIONS:
-            print(f"{version} float32 gradients, two layouts: {itself(version, seeds, sizes):.1e}")
-        return 0
-    start, table, all_hold = time.perf_counter(), {}, True
+def measure(quick: bool, itself: bool) -> Report:
+    """Print the table, or torchvision's distance from itself."""
+    seeds, sizes = (SEEDS[:1], SIZES[1:2]) if quick else (SEEDS, SIZES)
+    if itself:
+        gaps = {version: from_itself(version, seeds, sizes) for version in VERSIONS}
+        for version, gap in gaps.items():
+            print(f"{version} float32 gradients, two layouts: {gap:.1e}")
+        return {"itself": gaps}
+    start, found, all_hold = time.perf_counter(), {}, True
     for version in VERSIONS:
         for dtype in (torch.float64, torch.float32):
             name = f"{version} {str(dtype).removeprefix('torch.')}"
             print(f"{name}, largest of {len(seeds)} seeds x {len(sizes)} image sizes", flush=True)
-            rows = worst(version, dtype, seeds, sizes)
-            for row in rows:
+            worst_rows = worst(version, dtype, seeds, sizes)
+            for row in worst_rows:
                 mark = "" if row.holds else "  BROKEN"
                 print(f"  {row.stage:<32} {row.difference:8.1e}  bound {row.bound:7.1e}{mark}")
-            all_hold &= all(row.holds for row in rows)
-            table[name] = {r.stage: {"difference": r.difference, "bound": r.bound} for r in rows}
-    words = "all bounds hold" if all_hold else "A BOUND IS BROKEN"
-    print(f"{words}; {time.perf_counter() - start:.0f} s")
-    if options.json:
-        report = {"provenance": provenance("torchvision"), "all_hold": all_hold, "table": table}
-        options.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    return 0 if all_hold else 1
+            all_hold &= all(row.holds for row in worst_rows)
+            found[name] = {
+                row.stage: {"difference": row.difference, "bound": row.bound} for row in worst_rows
+            }
+    message = "all bounds hold" if all_hold else "A BOUND IS BROKEN"
+    print(f"{message}; {time.perf_counter() - start:.0f} s")
+    return {"all_hold": all_hold, "table": found}
+
+
+def rows(report: Report) -> list[table.Row]:
+    """In each precision the stage that comes nearest to its bound."""
+    nearest = []
+    for name, stages in report["table"].items():
+        stage, entry = max(stages.items(), key=lambda s: s[1]["difference"] / s[1]["bound"])
+        goal = table.Goal(entry["bound"], at_most=True)
+        what = f"{name}, nearest to its bound: {stage}"
+        nearest.append(table.Row("parity", what, entry["difference"], "", goal))
+    return nearest
+
+
+def main() -> int:
+    """Print the table; write it as JSON where asked; status 1 when a bound is broken."""
+    quick, itself = (False, "one seed and one size"), (False, "torchvision against itself")
+    return command(__doc__, measure, quick=quick, itself=itself)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -2,21 +2,20 @@
 
     python -m benchmarks.roi_align [--threads 2] [--seconds 3] [--json PATH]
 
-Both get the same tensors, features once in torchvision's favourite layout (NCHW) and once in ours
+Both get the same tensors, features once in the layout that suits torchvision (NCHW), once in ours
 (channels_last), and the gradient in the layout of their own output, as a next layer would send it.
 """
 
-import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torchvision
 from torch import Tensor
 
-from benchmarks.timing import compare, provenance
+from benchmarks.cpu import Report, command
+from benchmarks.table import Different, Row, ratio
+from benchmarks.timing import compare
 from mrcnn_lite.ops import clip_boxes, roi_align
 
 # Largest difference from torchvision that is accepted, in float64.
@@ -27,26 +26,17 @@ SAMPLING_RATIO = 2
 
 @dataclass(frozen=True)
 class Case:
-    """One size of the problem.
+    """One size of the problem."""
 
-    Attributes:
-        name: how it is printed.
-        images, channels, height, width: the feature map.
-        rois: RoIs per image.
-        largest: side of the largest RoI in pixels; the smallest is 8.
-        pooled: P.
-        goals: smallest acceptable ratios (forward, forward + backward), or None.
-    """
-
-    name: str
+    name: str  # how it is printed
     images: int
     channels: int
-    height: int
+    height: int  # of the feature map
     width: int
-    rois: int
-    largest: float
-    pooled: int
-    goals: tuple[float, float] | None = None
+    rois: int  # per image
+    largest: float  # side of the largest RoI in pixels; the smallest is 8
+    pooled: int  # P
+    goals: tuple = (None, None)  # smallest acceptable ratios: forward, + backward
 
 
 CASES = (
@@ -60,17 +50,7 @@ CASES = (
 
 
 def make_input(case: Case, dtype: torch.dtype, channels_last: bool) -> tuple[Tensor, Tensor]:
-    """Random features and RoIs.
-
-    Args:
-        case: the size.
-        dtype: of both tensors.
-        channels_last: layout of the features.
-
-    Returns:
-        features: Tensor[B, C, h, w].
-        rois: Tensor[K, 5].
-    """
+    """Random features [B, C, h, w] and RoIs [K, 5]."""
     generator = torch.Generator().manual_seed(0)
     shape = (case.images, case.channels, case.height, case.width)
     features = torch.randn(shape, generator=generator, dtype=dtype)  # [B, C, h, w]
@@ -100,14 +80,7 @@ def both_forms(case: Case) -> tuple[Callable[..., Tensor], Callable[..., Tensor]
 
 
 def differences(case: Case) -> tuple[float, float]:
-    """Largest differences from torchvision in float64.
-
-    Args:
-        case: the size.
-
-    Returns:
-        forward, gradient.
-    """
+    """Largest differences from torchvision in float64: forward, gradient."""
     features, rois = make_input(case, torch.float64, channels_last=False)
     results = []
     for form in both_forms(case):
@@ -123,16 +96,7 @@ def differences(case: Case) -> tuple[float, float]:
 
 
 def time_case(case: Case, channels_last: bool, budget_s: float) -> dict[str, dict[str, float]]:
-    """Compare both passes at one size.
-
-    Args:
-        case: the size.
-        channels_last: layout of the features.
-        budget_s: seconds for each of the two comparisons.
-
-    Returns:
-        "forward" and "forward+backward", each a `Comparison` as a dict.
-    """
+    """Compare both passes at one size: "forward" and "forward+backward"."""
     features, rois = make_input(case, torch.float32, channels_last)
     forward, both = [], []
     for form in both_forms(case):
@@ -155,44 +119,28 @@ def time_case(case: Case, channels_last: bool, budget_s: float) -> dict[str, dic
     }
 
 
-def main() -> None:
-    """Print the differences, then the ratios; write them as JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads for both")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each comparison")
-    parser.add_argument("--json", type=Path, help="file for the results")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-
-    facts = provenance("torchvision")
-    print("  ".join(f"{key} {value}" for key, value in facts.items()))
+def measure(seconds: float) -> Report:
+    """Print the differences, then the ratios."""
     print(f"\nLargest difference from torchvision in float64 (at most {TOLERANCE:g} is accepted)")
-    results, all_equal = [], True
+    results = []
     for case in CASES:
         forward, gradient = differences(case)
-        all_equal &= max(forward, gradient) <= TOLERANCE
         print(f"  {case.name:15s} forward {forward:.1e}   gradient {gradient:.1e}")
         results.append({"case": case.name, "difference": [forward, gradient]})
-    if not all_equal:
-        raise SystemExit("the results differ: times would mean nothing")
+    if not all(value <= TOLERANCE for result in results for value in result["difference"]):
+        raise Different("the results differ: times would mean nothing")
 
-    print(
-        "\nForward, then forward + backward: median ms of torchvision / ours = median ratio (ratio"
-    )
-    print(f"of the fastest rounds), sampling_ratio {SAMPLING_RATIO}")
-    met = True
+    print("\nForward, then forward + backward: median ms of torchvision / ours = median ratio")
+    print(f"(ratio of the fastest rounds), sampling_ratio {SAMPLING_RATIO}")
     for case, result in zip(CASES, results, strict=True):
         for layout in ("NCHW", "channels_last"):
-            times = time_case(case, layout == "channels_last", arguments.seconds)
+            times = time_case(case, layout == "channels_last", seconds)
             result[layout] = times
             print(f"  {case.name:15s} {layout:14s}" + "".join(map(_cell, times.values())))
-            if case.goals and layout == "NCHW":
-                ratios = [entry["ratio"] for entry in times.values()]
-                met &= all(r >= goal for r, goal in zip(ratios, case.goals, strict=True))
+    report: Report = {"results": results}
+    met = report["goals_met"] = not any(row.verdict == "NOT met" for row in rows(report))
     print(f"\nGoals (NCHW): {'met' if met else 'NOT met'}")
-    if arguments.json:
-        report = {"provenance": facts, "goals_met": met, "results": results}
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return report
 
 
 def _cell(entry: dict[str, float]) -> str:
@@ -200,5 +148,22 @@ def _cell(entry: dict[str, float]) -> str:
     return f"  {times} = {entry['ratio']:5.2f}x ({entry['best']:5.2f}x)"
 
 
+def rows(report: Report) -> list[Row]:
+    """Ratios at every size, with features as torchvision likes them."""
+    goals = {case.name: case.goals for case in CASES}
+    return [
+        ratio("roi_align", f"RoIAlign {result['case']}, {passes}", result["NCHW"][passes], goal)
+        for result in report["results"]
+        for passes, goal in zip(
+            ("forward", "forward+backward"), goals.get(result["case"], (None, None)), strict=True
+        )
+    ]
+
+
+def main() -> int:
+    """Print the differences, then the ratios; write them as JSON where asked."""
+    return command(__doc__, measure, threads=2, seconds=(3.0, "for each comparison"))
+
+
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

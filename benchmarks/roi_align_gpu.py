@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import roi_input as inputs
-from benchmarks.gpu import Stage, ceilings, of_largest, reference, relative, require
-from benchmarks.table import Goal, Row
+from benchmarks.gpu import Gates, Measures, Runner, of_largest, reference, relative
+from benchmarks.table import Goal
 from benchmarks.timing import Comparison
 
 NAME = "roi_align_gpu"
@@ -36,73 +36,67 @@ def in_float64(maps: list[Tensor], boxes: list[Tensor], size: inputs.Size) -> Te
         return inputs.ours(doubles, [b.cpu().double() for b in boxes], size)
 
 
-def gate(stage: Stage) -> list[Row]:
+def gate(runner: Runner) -> Gates:
     """Compare with float64: float32 by length, bf16 by the largest difference."""
-    size, rows = inputs.size_of(stage), []
-    boxes = inputs.make_boxes(size, stage.device)
+    size = inputs.size_of(runner)
+    boxes = inputs.make_boxes(size, runner.device)
     for dtype, measure, bound in (
         (torch.float32, relative, BOUND32),
         (torch.bfloat16, of_largest, BOUND16),
     ):
-        maps = inputs.make_maps(size, dtype, stage.device)
+        maps = inputs.make_maps(size, dtype, runner.device)
         error = measure(inputs.ours(maps, boxes, size), in_float64(maps, boxes, size))
         name = str(dtype).removeprefix("torch.")
-        rows.append(require(NAME, f"gate: forward, {name}, difference from float64", error, bound))
+        yield f"forward, {name}, difference from float64", error, bound
     pool = inputs.torchvisions_pooler(size)
-    maps = inputs.make_maps(size, torch.float32, stage.device)
+    maps = inputs.make_maps(size, torch.float32, runner.device)
     error = relative(inputs.ours(maps, boxes, size), pool(maps, boxes))
-    rows.append(require(NAME, "gate: forward, float32, difference from the peer", error, BOUND32))
-    return rows
+    yield "forward, float32, difference from the peer", error, BOUND32
 
 
-def run(stage: Stage) -> list[Row]:
+def run(runner: Runner) -> Measures:
     """Time it."""
-    size = inputs.size_of(stage)
-    boxes = inputs.make_boxes(size, stage.device)
-    waits, top = wall(stage, size, boxes), ceilings(stage)["copy_gbs"]
-    rows = [Row(NAME, WAIT, waits.ratio, "x", GOALS[WAIT], details=waits.as_dict())]
+    size = inputs.size_of(runner)
+    boxes = inputs.make_boxes(size, runner.device)
+    yield WAIT, wall(runner, size, boxes)
     for dtype, share in ((torch.float32, SHARE32), (torch.bfloat16, SHARE16)):
-        alone = kernels_alone(stage, size, boxes, dtype)
+        alone = kernels_alone(runner, size, boxes, dtype)
         if dtype == torch.float32:
-            ratio, details = alone.ratio, alone.as_dict()
-            rows.append(Row(NAME, KERNELS, ratio, "x", GOALS[KERNELS], details=details))
+            yield KERNELS, alone
         moved = inputs.bytes_forward(size, boxes, dtype.itemsize)
-        value = 100 * moved / (alone.ours_ms / 1000) / (top * 1e9)
-        details = {"ours_ms": alone.ours_ms, "bytes": moved, "copy_gbs": top}
-        rows.append(Row(NAME, share, value, "%", GOALS[share], details=details))
-    return rows
+        yield share, *runner.share(moved, alone.ours_ms)
 
 
-def wall(stage: Stage, size: inputs.Size, boxes: list[Tensor]) -> Comparison:
+def wall(runner: Runner, size: inputs.Size, boxes: list[Tensor]) -> Comparison:
     """bf16 features, the peer under autocast, in the layout that suits it better."""
-    maps = inputs.make_maps(size, torch.bfloat16, stage.device)
-    pool, found = inputs.torchvisions_pooler(size), []
+    maps = inputs.make_maps(size, torch.bfloat16, runner.device)
+    pool, results = inputs.torchvisions_pooler(size), []
     for layout in (torch.contiguous_format, torch.channels_last):
         theirs = [m.contiguous(memory_format=layout) for m in maps]
         # On a CPU torchvision's operation knows no bf16.
-        theirs = [m.float() for m in theirs] if stage.dry else theirs
+        theirs = [m.float() for m in theirs] if runner.dry else theirs
 
         def peer(theirs: list[Tensor] = theirs) -> None:
-            with torch.autocast(stage.device, torch.bfloat16, not stage.dry), torch.no_grad():
+            with torch.autocast(runner.device, torch.bfloat16, not runner.dry), torch.no_grad():
                 pool(theirs, boxes)
 
         def ours() -> None:
             with torch.no_grad():
                 inputs.ours(maps, boxes, size)
 
-        found.append(stage.compare(peer, ours))
-    return min(found, key=lambda result: result.ratio)
+        results.append(runner.compare(peer, ours))
+    return min(results, key=lambda result: result.ratio)
 
 
 def kernels_alone(
-    stage: Stage, size: inputs.Size, boxes: list[Tensor], dtype: torch.dtype = torch.float32
+    runner: Runner, size: inputs.Size, boxes: list[Tensor], dtype: torch.dtype = torch.float32
 ) -> Comparison:
     """The peer, always float32, gets its layout, and RoIs that are sorted by level already."""
     rois = inputs.rois_by_level(boxes, size)
-    maps = inputs.make_maps(size, dtype, stage.device)
+    maps = inputs.make_maps(size, dtype, runner.device)
     theirs = [m.float().contiguous() for m in maps]
     with torch.no_grad():
-        return stage.compare(
+        return runner.compare(
             lambda: inputs.torchvisions_kernels(theirs, rois, size.pooled),
             lambda: inputs.ours(maps, boxes, size),
             kernels=True,

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import roi_input as inputs
-from benchmarks.gpu import Stage, reference, relative, require
-from benchmarks.table import Goal, Row
+from benchmarks.gpu import Gates, Measures, Runner, reference, relative
+from benchmarks.table import Goal
 
 NAME = "roi_backward_gpu"
 GOALS = {
@@ -34,28 +34,23 @@ RoIs = list[tuple[list[Tensor], inputs.Size]]
 
 
 class Work(NamedTuple):
-    """What is sent back.
+    """What is sent back."""
 
-    Attributes:
-        rois: boxes and their size of output, for the box branch and for the mask branch.
-        grads: the gradient of each output, Tensor[K, C, P, P].
-    """
-
-    rois: RoIs
-    grads: list[Tensor]
+    rois: RoIs  # boxes and their size of output, for the box branch and for the mask branch
+    grads: list[Tensor]  # of each output, [K, C, P, P]
 
 
-def make_work(stage: Stage, boxes: int = 1024, masks: int = 256) -> Work:
+def make_work(runner: Runner, boxes: int = 1024, masks: int = 256) -> Work:
     """RoIs and gradients, float32."""
-    first = inputs.size_of(stage, rois=boxes)
-    second = replace(first, rois=2 if stage.dry else masks, pooled=2 * first.pooled)
+    first = inputs.size_of(runner, rois=boxes)
+    second = replace(first, rois=2 if runner.dry else masks, pooled=2 * first.pooled)
     rois = [
-        (inputs.make_boxes(size, stage.device, seed), size)
+        (inputs.make_boxes(size, runner.device, seed), size)
         for seed, size in enumerate((first, second))
     ]
     generator = torch.Generator().manual_seed(2)
     shapes = [(s.rois, s.channels, s.pooled, s.pooled) for _, s in rois]
-    grads = [torch.randn(shape, generator=generator).to(stage.device) for shape in shapes]
+    grads = [torch.randn(shape, generator=generator).to(runner.device) for shape in shapes]
     return Work(rois, grads)
 
 
@@ -81,50 +76,52 @@ def peer(maps: list[Tensor], levels: list[list[Tensor]], work: Work) -> Callable
 
 
 @contextmanager
-def deterministic(wanted: bool = True) -> Iterator[None]:
+def deterministic(mode: bool = True) -> Iterator[None]:
     """PyTorch's deterministic mode, or not."""
     before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(wanted)
+    torch.use_deterministic_algorithms(mode)
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
 
 
-def gate(stage: Stage) -> list[Row]:
+def gate(runner: Runner) -> Gates:
     """Compare the gradients of both modes with float64; the deterministic one with itself too."""
-    work, rows = make_work(stage), []
-    maps = inputs.make_maps(work.rois[0][1], torch.float32, stage.device)
+    work = make_work(runner)
+    maps = inputs.make_maps(work.rois[0][1], torch.float32, runner.device)
     with reference():
         doubles = [m.cpu().double().requires_grad_() for m in maps]
         rois = [([b.cpu().double() for b in boxes], size) for boxes, size in work.rois]
-        wanted = ours(doubles, Work(rois, [g.cpu().double() for g in work.grads]))()
+        expected = ours(doubles, Work(rois, [g.cpu().double() for g in work.grads]))()
     leaves = [m.requires_grad_() for m in maps]
-    for mode in (False, True):
+    for name, mode in (("atomic", False), ("deterministic", True)):
         with deterministic(mode):
             found = ours(leaves, work)()
-        error = max(relative(a, b) for a, b in zip(found, wanted, strict=True))
-        name = "deterministic" if mode else "atomic"
-        rows.append(require(NAME, f"gate: {name} gradients, difference from float64", error, BOUND))
+        error = max(relative(a, b) for a, b in zip(found, expected, strict=True))
+        yield f"{name} gradients, difference from float64", error, BOUND
     with deterministic():
         again = ours(leaves, work)()
     other = float(sum((a != b).sum() for a, b in zip(found, again, strict=True)))
-    rows.append(require(NAME, "gate: deterministic, elements that differ when repeated", other, 0))
-    return rows
+    yield "deterministic, elements that differ when repeated", other, 0
 
 
-def run(stage: Stage) -> list[Row]:
+def run(runner: Runner) -> Measures:
     """Time the backward pass alone; every call gets a fresh forward pass, which does not count."""
-    work = make_work(stage)
-    maps = inputs.make_maps(work.rois[0][1], torch.float32, stage.device)
+    work = make_work(runner)
+    maps = inputs.make_maps(work.rois[0][1], torch.float32, runner.device)
     leaves = [m.requires_grad_() for m in maps]
     theirs = [m.detach().contiguous().requires_grad_() for m in maps]
     levels = [inputs.rois_by_level(boxes, size) for boxes, size in work.rois]
+    made = {
+        "peer": lambda: peer(theirs, levels, work),
+        "ours": lambda: ours(leaves, work),
+    }
 
-    def with_mode(mode: bool, make: Callable[[], Callable]) -> Callable[[], Callable]:
+    def with_mode(who: str, mode: bool) -> Callable[[], Callable]:
         def prepare() -> Callable:
             with deterministic(mode):
-                call = make()
+                call = made[who]()
 
             def timed() -> None:
                 with deterministic(mode):
@@ -134,20 +131,10 @@ def run(stage: Stage) -> list[Row]:
 
         return prepare
 
-    calls = {
-        (who, mode): with_mode(mode, make)
-        for mode in (False, True)
-        for who, make in (
-            ("peer", lambda: peer(theirs, levels, work)),
-            ("ours", lambda: ours(leaves, work)),
-        )
-    }
-    rows = []
     for what, against, mine in (
         (ATOMIC, ("peer", False), ("ours", False)),
         (DETERMINISTIC, ("peer", True), ("ours", True)),
         (COST, ("ours", True), ("ours", False)),
     ):
-        result = stage.compare(calls[against], calls[mine], kernels=True, prepared=True)
-        rows.append(Row(NAME, what, result.ratio, "x", GOALS[what], details=result.as_dict()))
-    return rows
+        calls = with_mode(*against), with_mode(*mine)
+        yield what, runner.compare(*calls, kernels=True, prepared=True)

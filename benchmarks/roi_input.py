@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from benchmarks.gpu import Stage
+from benchmarks.gpu import Runner
 from mrcnn_lite.ops import assign_levels, multiscale_roi_align
 from mrcnn_lite.ops.bilinear import interpolation
 from mrcnn_lite.ops.roi_align import roi_extent
@@ -28,34 +28,23 @@ MEDIAN, SPREAD, ASPECT = 64.0, 0.9, 0.2  # pixels; logarithms
 
 @dataclass(frozen=True)
 class Size:
-    """One size of the problem.
+    """One size of the problem."""
 
-    Attributes:
-        images: in the batch. channels: of the maps. image: (H, W) in pixels.
-        rois: in all images together. pooled: P.
-        canonical: side of the box that goes to level 4.
-    """
-
-    images: int = 2
+    images: int = 2  # in the batch
     channels: int = 256
-    image: tuple[int, int] = (800, 1344)
-    rois: int = 1000
-    pooled: int = 7
-    canonical: int = 224
+    image: tuple[int, int] = (800, 1344)  # (H, W) in pixels
+    rois: int = 1000  # in all images together
+    pooled: int = 7  # P
+    canonical: int = 224  # side of the box that goes to level 4
 
 
 FULL = Size()
 TINY = Size(2, 4, (32, 64), 3, 2, 20)
 
 
-def size_of(stage: Stage, **changes: int) -> Size:
-    """The article's size, or a tiny one in a rehearsal.
-
-    Args:
-        stage: where.
-        changes: fields of the full size that differ.
-    """
-    return TINY if stage.dry else replace(FULL, **changes)
+def size_of(runner: Runner, **changes: int) -> Size:
+    """The full size with some fields changed, or a tiny one in a rehearsal."""
+    return TINY if runner.dry else replace(FULL, **changes)
 
 
 def make_maps(size: Size, dtype: torch.dtype, device: str) -> list[Tensor]:
@@ -113,7 +102,7 @@ def level_of_each(boxes: list[Tensor], size: Size) -> Tensor:
 
 def rois_by_level(boxes: list[Tensor], size: Size) -> list[Tensor]:
     """RoIs as torchvision's operation takes them, level by level: L Tensor[K, 5]."""
-    image = [torch.full_like(one[:, :1], place) for place, one in enumerate(boxes)]
+    image = [torch.full_like(one[:, :1], index) for index, one in enumerate(boxes)]
     rois = torch.cat([torch.cat(image), torch.cat(boxes)], dim=1)  # [K, 5]
     level = level_of_each(boxes, size)
     return [rois[level == l] for l in range(len(STRIDES))]
@@ -130,12 +119,7 @@ def torchvisions_kernels(maps: list[Tensor], rois: list[Tensor], pooled: int) ->
 
 
 def touched_elements(size: Size, boxes: list[Tensor]) -> int:
-    """How many places of the maps, channels aside, some RoI reads.
-
-    Args:
-        size: of the problem.
-        boxes: the RoIs.
-    """
+    """How many elements of the maps, channels aside, some RoI reads."""
     total = 0
     rows = [part.cpu() for part in rois_by_level(boxes, size)]
     for level, stride in zip(rows, STRIDES, strict=True):
@@ -154,12 +138,16 @@ def touched_elements(size: Size, boxes: list[Tensor]) -> int:
 
 
 def bytes_forward(size: Size, boxes: list[Tensor], width: int) -> int:
-    """What the forward pass must move: each element that is read once, and the output.
-
-    Args:
-        size: of the problem.
-        boxes: the RoIs.
-        width: bytes of a number.
-    """
+    """What the forward pass must move at `width` bytes a number: elements read once, the output."""
     elements = touched_elements(size, boxes) + size.rois * size.pooled**2
     return elements * size.channels * width
+
+
+def scattered_boxes(
+    g: torch.Generator, shape: tuple, size: tuple, reach: float, most: float
+) -> Tensor:
+    """Boxes [..., 4] that begin in the first `reach` of an image; sides of 5 % to 5 % + `most`."""
+    extent = torch.tensor([size[1], size[0]])
+    corner = torch.rand(*shape, 2, generator=g) * extent * reach
+    side = (0.05 + most * torch.rand(*shape, 2, generator=g)) * extent
+    return torch.cat([corner, corner + side], dim=-1)

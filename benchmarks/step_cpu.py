@@ -2,7 +2,7 @@
 
     python -m benchmarks.step_cpu [--threads 2] [--seconds 40] [--json FILE]
 
-The twin is what one writes with torchvision: its feature pyramid, RPN, RoI heads and residual
+The peer is what one writes with torchvision: its feature pyramid, RPN, RoI heads and residual
 blocks, put together to the lite network, with the same weights, batch and optimiser. A step is
 forward, backward, clipping and AdamW. First both take one step with the same sample, and all losses
 must be equal. For that our side gives up what torchvision does not have: mask targets without the
@@ -11,16 +11,15 @@ half-pixel shift, and the cap on the masks of an image. The last line shows what
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.timing import compare, provenance
+from benchmarks.cpu import Report, command
+from benchmarks.table import Different, Row, ratio
+from benchmarks.timing import compare
 from mrcnn_lite.config import Config, lite
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.lessons.n11_whole_network.reference_pair import share_sample
@@ -72,7 +71,7 @@ def norm(channels: int) -> nn.Module:
     return nn.GroupNorm(GROUPS, channels)
 
 
-def torchvision_twin(config: Config) -> nn.Module:
+def torchvision_lite(config: Config) -> nn.Module:
     """The lite network from torchvision's classes."""
     from torchvision.models import detection
     from torchvision.models.detection import faster_rcnn, mask_rcnn
@@ -113,85 +112,100 @@ def torchvision_twin(config: Config) -> nn.Module:
     )
 
 
+def lite_pair(config: Config) -> tuple[MaskRCNN, nn.Module]:
+    """Ours and torchvision's form of it, with the same random weights."""
+    ours, theirs = MaskRCNN(config), torchvision_lite(config)
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+def losses(model: nn.Module, images: list[Tensor], targets: list[dict]) -> dict[str, Tensor]:
+    """The losses of a batch; torchvision writes into the dicts that it gets."""
+    return model(images, [dict(target) for target in targets])
+
+
+def both_losses(
+    ours: MaskRCNN, theirs: nn.Module, images: list[Tensor], targets: list[dict]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The losses of both networks for one batch, with the same sample of anchors and RoIs."""
+    drawn: list[Tensor] = []
+    random = ours.sampler.priorities
+
+    def priorities(shape: tuple[int, ...], device: torch.device) -> Tensor:
+        drawn.append(random(shape, device))
+        return drawn[-1]
+
+    ours.sampler.priorities = priorities
+    mine = losses(ours.train(), images, targets)
+    share_sample(theirs, ours.config, drawn, [len(target["boxes"]) for target in targets])
+    return mine, losses(theirs.train(), images, targets)
+
+
 def make_step(
     model: nn.Module, images: list[Tensor], targets: list[dict], layout: torch.memory_format
 ) -> Callable[[], dict[str, float]]:
-    """A whole training step of a network, which returns its losses."""
+    """A whole training step of a network, which reads its losses."""
     model.train().to(memory_format=layout)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
 
     def step() -> dict[str, float]:
-        losses = model(images, [dict(target) for target in targets])
+        found = losses(model, images, targets)
         optimizer.zero_grad()
-        sum(losses.values()).backward()
+        sum(found.values()).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return {name: float(value.detach()) for name, value in found.items()}
 
     return step
 
 
-def first_losses(config: Config, images: list[Tensor], targets: list[dict]) -> list[dict]:
-    """The losses of both networks' first step with the same weights and the same sample."""
-    ours, theirs = MaskRCNN(config), torchvision_twin(config)
-    theirs.load_state_dict(ours.state_dict())
-    drawn: list[Tensor] = []
-    random = ours.sampler.priorities
-
-    def keys(shape: tuple[int, ...], device: torch.device) -> Tensor:
-        drawn.append(random(shape, device))
-        return drawn[-1]
-
-    ours.sampler.priorities = keys
-    mine = make_step(ours, images, targets, torch.channels_last)()
-    share_sample(theirs, config, drawn, [len(target["boxes"]) for target in targets])
-    return [mine, make_step(theirs, images, targets, torch.contiguous_format)()]
-
-
-def main() -> int:
-    """Compare the first losses, then the time of a step; status 1 when losses differ."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads for both")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each comparison")
-    parser.add_argument("--images", type=int, default=8, help="in a batch")
-    parser.add_argument("--json", type=Path, help="file for the results")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+def measure(seconds: float, images: int) -> Report:
+    """Compare the first losses, then the time of a step."""
     torch.manual_seed(0)
-    facts = provenance("torchvision")
-    print("  ".join(f"{key} {value}" for key, value in facts.items()))
     capped = lite(CLASSES).with_(mask={"targets_aligned": False})
     equal = capped.with_(mask={"rois": ALL})
     shapes = Shapes(None, seed=1)
-    samples = [shapes[i] for i in range(options.images)]
-    images, targets = [image for image, _ in samples], [target for _, target in samples]
+    batch = [list(part) for part in zip(*(shapes[i] for i in range(images)), strict=True)]
 
-    mine, other = first_losses(equal, images, targets)
-    print("step 1      " + "  ".join(f"{name} {value:.6f}" for name, value in mine.items()))
-    worst = max(abs(mine[name] - other[name]) / abs(other[name]) for name in other)
+    ours, theirs = lite_pair(equal)
+    mine, other = both_losses(ours.to(memory_format=torch.channels_last), theirs, *batch)
+    print("step 1      " + "  ".join(f"{name} {float(value):.6f}" for name, value in mine.items()))
+    worst = max(float(abs(mine[name] - other[name]) / abs(other[name])) for name in other)
     print(f"torchvision's differ by at most {worst:.1e} of their value")
-    if worst > TOLERANCE:
-        print("the losses differ: times would mean nothing")
-        return 1
+    if not worst <= TOLERANCE:
+        raise Different("the losses differ: times would mean nothing")
 
-    results = {"loss_difference": worst}
+    results: Report = {"loss_difference": worst}
     for name, config in (("equal function", equal), ("with the cap of 4 masks", capped)):
         for layout in (torch.contiguous_format, torch.channels_last):
-            peer = make_step(torchvision_twin(config), images, targets, layout)
-            ours = make_step(MaskRCNN(config), images, targets, torch.channels_last)
-            result = compare(peer, ours, options.seconds)
+            peer = make_step(torchvision_lite(config), *batch, layout)
+            step = make_step(MaskRCNN(config), *batch, torch.channels_last)
+            result = compare(peer, step, seconds)
             title = f"{name}, torchvision {str(layout).removeprefix('torch.')}"
             results[title] = result.as_dict()
             print(
                 f"{title:<56} {result.peer_ms:6.0f} ms / {result.ours_ms:4.0f} ms = "
                 f"{result.ratio:.2f}x (fastest {result.best:.2f}x)"
             )
-    ratios = [r["ratio"] for title, r in results.items() if title.startswith("equal")]
-    print(f"goal {GOAL}x, against the faster layout: {'met' if min(ratios) >= GOAL else 'NOT met'}")
-    if options.json:
-        report = {"provenance": facts, "results": results}
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 0
+    (slower, _) = rows({"results": results})
+    print(f"goal {GOAL}x, against the faster layout: {slower.verdict}")
+    return {"results": results}
+
+
+def rows(report: Report) -> list[Row]:
+    """The ratio of a training step against the faster layout."""
+    slower = []
+    for function, goal in (("equal function", GOAL), ("with the cap of 4 masks", None)):
+        both = [r for name, r in report["results"].items() if name.startswith(function)]
+        worst = min(both, key=lambda entry: entry["ratio"])
+        slower.append(ratio("step_cpu", f"training step, lite, {function}", worst, goal))
+    return slower
+
+
+def main() -> int:
+    """Compare the first losses, then the time of a step; status 1 when losses differ."""
+    seconds, images = (20.0, "for each comparison"), (8, "in a batch")
+    return command(__doc__, measure, threads=2, seconds=seconds, images=images)
 
 
 if __name__ == "__main__":

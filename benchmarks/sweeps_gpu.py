@@ -1,7 +1,7 @@
-"""RoIAlign on a GPU over many sizes: how the ratio changes with RoIs, batch and picture.
+"""RoIAlign on a GPU over many sizes: how the ratio changes with RoIs, batch and image.
 
     python -m benchmarks sweeps_gpu [--dry] [--store]
-    python -m benchmarks.sweeps_gpu FILE.json PICTURE.png      draws what was stored
+    python -m benchmarks.sweeps_gpu FILE.json FIGURE.png      draws what was stored
 
 Float32, forward, kernels alone and what a user waits under autocast; everything else as in
 `roi_align_gpu.py`. Each row of the table is one size.
@@ -10,12 +10,12 @@ Float32, forward, kernels alone and what a user waits under autocast; everything
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import roi_align_gpu, roi_input
-from benchmarks.gpu import Stage
+from benchmarks import roi_input
+from benchmarks.gpu import Measures, Runner
+from benchmarks.roi_align_gpu import gate, kernels_alone, wall  # noqa: F401 (the numbers are its)
 from benchmarks.table import Row, stored_rows
 
 NAME = "sweeps_gpu"
@@ -33,7 +33,7 @@ def _what(field: str, value: Any, kind: str) -> str:
 
 
 def _label(value: Any) -> str:
-    return " x ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return " x ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 GOALS = {
@@ -44,46 +44,19 @@ GOALS = {
 }
 
 
-def gate(stage: Stage) -> list[Row]:
-    """The numbers are those of `roi_align_gpu`, and so is the gate."""
-    return [replace(row, benchmark=NAME) for row in roi_align_gpu.gate(stage)]
-
-
-def run(stage: Stage) -> list[Row]:
+def run(runner: Runner) -> Measures:
     """Every size in turn; a rehearsal takes one."""
-    rows: list[Row] = []
-    for field, values in SWEEPS.items():
-        for value in values[:1] if stage.dry else values:
-            size = roi_input.size_of(stage)
-            if not stage.dry:
-                size = replace(size, **{field: value})
-            rows += at(stage, size, field, value)
-        if stage.dry:
-            break
-    return rows
-
-
-def at(stage: Stage, size: roi_input.Size, field: str, value: Any) -> list[Row]:
-    """Both ratios at one size."""
-    boxes = roi_input.make_boxes(size, stage.device)
-    found = (
-        roi_align_gpu.kernels_alone(stage, size, boxes),
-        roi_align_gpu.wall(stage, size, boxes),
-    )
-    sizes = {"field": field, "value": value}
-    return [
-        Row(NAME, _what(field, value, kind), r.ratio, "x", details=r.as_dict() | sizes)
-        for kind, r in zip(KINDS, found, strict=True)
-    ]
+    every = [(field, value) for field, values in SWEEPS.items() for value in values]
+    for field, value in every[:1] if runner.dry else every:
+        size = roi_input.size_of(runner, **{field: value})
+        boxes = roi_input.make_boxes(size, runner.device)
+        for kind, call in zip(KINDS, (kernels_alone, wall), strict=True):
+            result = call(runner, size, boxes)
+            yield _what(field, value, kind), result, "x", {"field": field, "value": value}
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """Draw ratio over size, one panel per sweep, with quartiles.
-
-    Args:
-        rows: as `run` gives them.
-        path: of the picture.
-    """
+    """Draw ratio over size, one panel per sweep, with quartiles, and save it."""
     import matplotlib.pyplot as plt
 
     from mrcnn_lite.lessons.kit.style import CYCLE
@@ -98,12 +71,10 @@ def draw(rows: list[Row], path: Path) -> None:
             own = [r for r in rows if r.what.endswith(kind) and r.details.get("field") == name]
             low = [r.value - r.details["low"] for r in own]
             high = [r.details["high"] - r.value for r in own]
-            places, values = range(len(own)), [r.value for r in own]
             errors = [[max(0.0, e) for e in part] for part in (low, high)]
-            ax.errorbar(
-                places, values, errors, marker=mark, linestyle=line, color=colour, label=kind
-            )
-        labels = [_label(_hashable(r.details["value"])) for r in own]
+            look = {"marker": mark, "linestyle": line, "color": colour, "label": kind}
+            ax.errorbar(range(len(own)), [r.value for r in own], errors, **look)
+        labels = [_label(r.details["value"]) for r in own]
         ax.set_xticks(range(len(own)), labels, rotation=30, ha="right")
         ax.set(xlabel=TITLES[name], ylabel="times torchvision's speed", ylim=(0, None))
     axes[0, 0].legend(frameon=False)
@@ -111,18 +82,13 @@ def draw(rows: list[Row], path: Path) -> None:
     plt.close(fig)
 
 
-def _hashable(value: Any) -> Any:
-    """JSON knows no tuples."""
-    return tuple(value) if isinstance(value, list) else value
-
-
 def main() -> None:
     """Draw stored results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("figure", type=Path)
     options = parser.parse_args()
-    draw(stored_rows(options.results), options.picture)
+    draw(stored_rows(options.results), options.figure)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a goal, a row, the table of all rows, the results file."""
+"""What every benchmark ends in: rows with goals, one table of them, one file per subject."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ NO_GPU = "not measured: no GPU here"
 WIDTHS = (16, 62, 12, 18)
 
 
+class Different(Exception):
+    """Ours does not give the reference's numbers: times would mean nothing."""
+
+
 @dataclass(frozen=True)
 class Goal:
-    """What a number should be.
-
-    Attributes:
-        bound: the smallest value that will do, or the largest where `at_most`.
-        aim: what would be good, where that is more than the bound.
-        at_most: whether less is better.
-    """
+    """What a number should be: the smallest that will do, or the largest where `at_most`."""
 
     bound: float
-    aim: float | None = None
+    aim: float | None = None  # what would be good, where that is more than the bound
     at_most: bool = False
 
     def met(self, value: float) -> bool:
@@ -38,25 +36,15 @@ class Goal:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """One line of the table."""
 
-    Attributes:
-        benchmark: the module that made it, without its folder.
-        what: what the number says.
-        value: the number, or None where there is none.
-        unit: "x" (times faster than the peer), "%", "waits", "ms" or whatever is printed after it.
-        goal: what it should be, if anything.
-        why: why there is no number, or what a reader must know of it.
-        details: the times behind it.
-    """
-
-    benchmark: str
+    benchmark: str  # the module that made it, without its folder
     what: str
     value: float | None = None
-    unit: str = "x"
+    unit: str = "x"  # "x" is times the peer's speed; any other is printed after the number
     goal: Goal | None = None
-    why: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""  # there is no number, or what a reader must know of it
+    details: Mapping[str, Any] = field(default_factory=dict)  # the times behind it
 
     @property
     def verdict(self) -> str:
@@ -77,6 +65,19 @@ def row_of(entry: Mapping[str, Any]) -> Row:
     return Row(**{**entry, "goal": goal})
 
 
+def gate(benchmark: str, what: str, value: float, bound: float) -> Row:
+    """A difference that may not exceed a bound, nor be NaN, or `Different` is raised."""
+    if not value <= bound:
+        raise Different(f"{benchmark}: gate: {what}: {value:.2e} exceeds {bound:g}")
+    return Row(benchmark, f"gate: {what}", value, "", Goal(bound, at_most=True))
+
+
+def ratio(benchmark: str, what: str, times: Mapping[str, float], bound: float | None) -> Row:
+    """An interleaved comparison (`timing.Comparison` as a dict): times the peer's speed."""
+    goal = None if bound is None else Goal(bound)
+    return Row(benchmark, what, times["ratio"], "x", goal, details=times)
+
+
 def number(value: float, unit: str) -> str:
     """A value as the table shows it: three digits, and small differences as powers of ten."""
     if value and abs(value) < 1e-2:
@@ -85,15 +86,7 @@ def number(value: float, unit: str) -> str:
 
 
 def show(rows: Iterable[Row], heading: bool = True) -> str:
-    """The table, as text.
-
-    Args:
-        rows: in printing order; the benchmark's name is printed where it changes.
-        heading: whether a line with the columns' names comes first.
-
-    Returns:
-        One line per row.
-    """
+    """The table, as text; a benchmark's name is printed where it changes."""
     lines, before = [_line("benchmark", "what", "value", "goal", "")] if heading else [], ""
     for row in rows:
         value = "-" if row.value is None else number(row.value, row.unit)
@@ -110,20 +103,23 @@ def _line(*cells: str) -> str:
     return "  ".join([*padded, *cells[len(WIDTHS) :]]).rstrip()
 
 
-def store(path: Path, facts: Mapping[str, Any], rows: Iterable[Row]) -> None:
-    """Write what was measured; rows without a number are left out.
-
-    Args:
-        path: the results file.
-        facts: device, versions, date.
-        rows: of one benchmark.
-    """
-    measured = [row.as_dict() for row in rows if row.value is not None]
-    report = {"provenance": dict(facts), "rows": measured}
+def write(path: Path, report: Mapping[str, Any]) -> None:
+    """Write a results file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Read a results file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def store(path: Path, facts: Mapping[str, Any], rows: Iterable[Row]) -> None:
+    """Write rows with device, versions and date; those without a number are left out."""
+    measured = [row.as_dict() for row in rows if row.value is not None]
+    write(path, {"provenance": dict(facts), "rows": measured})
+
+
 def stored_rows(path: Path) -> list[Row]:
     """The rows that `store` wrote."""
-    return [row_of(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+    return [row_of(entry) for entry in read(path)["rows"]]

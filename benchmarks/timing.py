@@ -24,23 +24,17 @@ WARM_UP = 3
 class Comparison:
     """What an interleaved comparison found.
 
-    Attributes:
-        peer_ms: median time of the peer.
-        ours_ms: median time of ours.
-        ratio: median over the rounds of peer / ours; above 1 means that ours is faster.
-        low, high: first and third quartile of these ratios.
-        best: ratio of the two fastest times. It says what an idle machine would show: on a busy
-            one, code that runs on several threads waits for the slowest of them, again and again.
-        rounds: how many were counted.
+    `best`, the ratio of the two fastest times, says what an idle machine would show: on a busy one,
+    code that runs on several threads waits for the slowest of them, again and again.
     """
 
-    peer_ms: float
+    peer_ms: float  # median, as is that of ours
     ours_ms: float
-    ratio: float
-    low: float
+    ratio: float  # median over the rounds of peer / ours; above 1 means that ours is faster
+    low: float  # first and third quartile of these ratios
     high: float
     best: float
-    rounds: int
+    rounds: int  # that were counted
 
     def as_dict(self) -> dict[str, float]:
         """The numbers, rounded for a results file."""
@@ -48,14 +42,7 @@ class Comparison:
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Run once and say how long it took; waits for the GPU where there is one.
-
-    Args:
-        call: what to time.
-
-    Returns:
-        Seconds.
-    """
+    """Run once and say how long it took; waits for the GPU where there is one."""
     _synchronise()
     start = time.perf_counter()
     call()
@@ -73,16 +60,8 @@ def compare(
 ) -> Comparison:
     """Time two calls alternately; the one that goes first changes from round to round.
 
-    Args:
-        peer: the call to compare with.
-        ours: our call.
-        budget_s: time to spend; at most 200 rounds are run.
-        timer: runs a call and says how long it took.
-        at_least: rounds, two or more.
-        warm_up: rounds that are not counted; the last tells how many fit into the budget.
-
-    Returns:
-        The comparison.
+    At most 200 rounds are run, `at_least` (two or more) whatever the budget; the last of the
+    `warm_up` rounds, which are not counted, tells how many fit into it.
     """
     one_round = math.inf
     for _ in range(warm_up):
@@ -109,14 +88,7 @@ def compare(
 
 
 def provenance(*packages: str) -> dict[str, str | float]:
-    """What a reader must know to judge a time: date, machine, threads, load, versions.
-
-    Args:
-        packages: distributions whose versions matter, torch aside.
-
-    Returns:
-        Names and values, in printing order.
-    """
+    """What a reader must know to judge a time: date, machine, threads, load, versions."""
     facts: dict[str, str | float] = {
         "date": time.strftime("%Y-%m-%d"),
         "processor": _processor(),

@@ -1,17 +1,15 @@
-"""How long an explorer takes from a changed state to the new picture and numbers.
+"""How long an explorer takes from a changed state to the new figure and numbers.
 
-    python benchmarks/widgets.py [--moves 60] [--json FILE]
+    python -m benchmarks.widgets [--moves 120] [--json FILE]
 
 Every control of every explorer is moved through its values, one at a time and all in turn, as a
 reader does; one measurement is one `set`: the state, the drawing, the PNG, the text. The limit is
 100 ms, kept by 95 of 100 moves. The RoI explorer asks no kernel; see `benchmarks/explorer.py`.
 """
 
-import argparse
 import importlib
 import inspect
 import itertools
-import json
 import pkgutil
 import statistics
 import time
@@ -20,6 +18,8 @@ from typing import Any
 
 import ipywidgets as ipw
 
+from benchmarks.cpu import Report, command
+from benchmarks.table import Goal, Row
 from mrcnn_lite import lessons
 from mrcnn_lite.lessons.kit.explorer import Explorer
 
@@ -46,35 +46,27 @@ def values(control: ipw.ValueWidget) -> list[Any]:
     if isinstance(control, ipw.Dropdown):
         return [value for _, value in control._options_full]
     span = control.max - control.min
-    if isinstance(control, ipw.IntSlider):  # its places, as the mouse finds them
+    if isinstance(control, ipw.IntSlider):  # its steps, as the mouse finds them
         steps = [round(span * part / 8 / control.step) for part in range(9)]
         return [control.min + control.step * step for step in steps]
     return [control.min + span * part / 8 for part in range(9)]
 
 
-def moves(explorer: Explorer) -> Iterator[tuple[str, Any]]:
-    """Changes without end: through all controls, always to another value."""
-    places = {name: itertools.cycle(values(c)) for name, c in explorer.controls.items()}
-    for name in itertools.cycle(places):
-        value = next(places[name])
-        yield name, value if value != explorer.controls[name].value else next(places[name])
+def changes(explorer: Explorer) -> Iterator[tuple[str, Any]]:
+    """Without end: through all controls, always to another value."""
+    endless = {name: itertools.cycle(values(c)) for name, c in explorer.controls.items()}
+    for name in itertools.cycle(endless):
+        value = next(endless[name])
+        yield name, value if value != explorer.controls[name].value else next(endless[name])
 
 
-def measure(make: Callable[[], Explorer], count: int) -> dict[str, float]:
-    """Times of one explorer in ms: first picture, median and 95th percentile of a move.
-
-    Args:
-        make: builds the explorer.
-        count: how many moves.
-
-    Returns:
-        The three times and the size of the picture in bytes.
-    """
+def time_one(make: Callable[[], Explorer], count: int) -> dict[str, float]:
+    """Times of one explorer in ms: first figure, median and 95th percentile of so many moves."""
     begin = time.perf_counter()
     explorer = make()
     first = time.perf_counter() - begin
     times = []
-    for name, value in itertools.islice(moves(explorer), count):
+    for name, value in itertools.islice(changes(explorer), count):
         begin = time.perf_counter()
         explorer.set(**{name: value})
         times.append(time.perf_counter() - begin)
@@ -86,25 +78,25 @@ def measure(make: Callable[[], Explorer], count: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Print one line per explorer."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--moves", type=int, default=120)
-    parser.add_argument("--json", help="write the figures to this file")
-    options = parser.parse_args()
-    results = {name: measure(make, options.moves) for name, make in explorers().items()}
-    print(f"{'explorer':12}  first ms  median ms  95 % ms  PNG bytes")
+def measure(moves: int) -> Report:
+    """Time every explorer and print one line of each."""
+    results = {name: time_one(make, moves) for name, make in explorers().items()}
+    print(f"{'explorer':20}  first ms  median ms  95 % ms  PNG bytes")
     for name, r in results.items():
-        print(
-            f"{name:12}  {r['first_ms']:8.0f}  {r['median_ms']:9.1f}  {r['p95_ms']:7.1f}"
-            f"  {r['png_bytes']:9,}"
-        )
+        times = f"{r['first_ms']:8.0f}  {r['median_ms']:9.1f}  {r['p95_ms']:7.1f}"
+        print(f"{name:20}  {times}  {r['png_bytes']:9,}")
     slow = [name for name, r in results.items() if r["p95_ms"] > LIMIT_MS]
     print(f"95 of 100 moves within {LIMIT_MS} ms: {'no, ' + ', '.join(slow) if slow else 'yes'}")
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=1)
+    return results
+
+
+def rows(report: Report) -> list[Row]:
+    """The slowest explorer."""
+    times = {name: entry["median_ms"] for name, entry in report.items() if "median_ms" in entry}
+    slowest = max(times, key=times.__getitem__)
+    goal = Goal(LIMIT_MS, at_most=True)
+    return [Row("widgets", f"slowest explorer: {slowest}", times[slowest], "ms", goal)]
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(command(__doc__, measure, moves=120))

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import cpu_rows, roi_input, sweeps_gpu, syncs
+from benchmarks import cpu, roi_input, sweeps_gpu, syncs
 from benchmarks.gpu import count_waits
 from benchmarks.table import NO_GPU, RESULTS, Goal, Row, show, store, stored_rows
 from benchmarks.timing import compare
@@ -112,11 +112,11 @@ def test_only_full_measurements_are_stored(flag, capsys):
 def test_the_stored_results_make_a_table(capsys):
     assert command.main(["all", "--stored"]) == 0
     printed = capsys.readouterr().out
-    for name, entry in cpu_rows.COMMANDS.items():
+    for name, entry in cpu.COMMANDS.items():
         if not (RESULTS / entry.file).exists():
             assert "not stored" in printed
             continue
-        rows = entry.rows(json.loads((RESULTS / entry.file).read_text(encoding="utf-8")))
+        rows = cpu.stored(name)
         assert name in printed
         assert rows
         assert all(row.value is not None and row.what in printed for row in rows)
@@ -132,7 +132,7 @@ def test_a_cpu_benchmark_runs_as_a_command(load, words, monkeypatch, capsys):
         Path(call[-1]).write_text(json.dumps(report))
         return subprocess.CompletedProcess(call, 0, "")
 
-    monkeypatch.setattr(cpu_rows.subprocess, "run", run)
+    monkeypatch.setattr(cpu.subprocess, "run", run)
     assert command.main(["inference_cpu", "--quick"]) == 0
     printed = capsys.readouterr().out
     assert "1.5x" in printed
@@ -142,7 +142,7 @@ def test_a_cpu_benchmark_runs_as_a_command(load, words, monkeypatch, capsys):
     def fail(call, **_):
         return subprocess.CompletedProcess(call, 1, "some words\nthe answers differ")
 
-    monkeypatch.setattr(cpu_rows.subprocess, "run", fail)
+    monkeypatch.setattr(cpu.subprocess, "run", fail)
     assert command.main(["inference_cpu", "--quick"]) == 1
     assert "failed: the answers differ" in capsys.readouterr().out
 

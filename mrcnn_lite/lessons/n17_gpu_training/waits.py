@@ -44,11 +44,11 @@ def make_batch(images: int, device: str, size: tuple[int, int] = SIZE) -> traini
 
 @contextmanager
 def on_fakes() -> Iterator[None]:
-    """What a step needs of a real device, done otherwise: random keys and the backward pass."""
-    keys = mock.patch.object(training, "image_priorities", return_value=random_priorities())
+    """What a step needs of a real device, done otherwise: random priorities and the backward pass."""
+    drawn = mock.patch.object(training, "image_priorities", return_value=random_priorities())
     # Fake numbers make odd first losses, and without a GPU there is no autocast: nothing to tell.
     quiet = mock.patch.object(training, "check_first_losses", return_value=[])
-    with warnings.catch_warnings(), keys, quiet, mock.patch.object(Tensor, "backward", backward):
+    with warnings.catch_warnings(), drawn, quiet, mock.patch.object(Tensor, "backward", backward):
         warnings.simplefilter("ignore")
         yield
 
