@@ -16,10 +16,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import triton
-from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas
-from triton.compiler import ASTSource
+
+from mrcnn_lite.lessons.n16_gpu_roi_align.compiled import to_ptx
 
 TARGETS = (80, 90)  # A100; H100 and H200
 WHOLE = {"table_ptr": "fp32", "place_ptr": "i32", "corner_ptr": "fp32", "channels": "i32"}
@@ -161,21 +160,12 @@ OPTIONS = {
 }
 
 
-def source(module: str, kernel: str, types: dict, constants: dict) -> ASTSource:
-    """A kernel with its types, pointers and sizes promised to be multiples of 16, as they are."""
+def compiled(target: int, module: str, kernel: str, types: dict, constants: dict) -> str:
+    """A kernel's PTX; a type is a pointer's where the argument is a map or ends in `_ptr`."""
     function = getattr(importlib.import_module(f"mrcnn_lite.kernels.{module}"), kernel)
-    signature, promises = {}, {}
-    for place, name in enumerate(function.arg_names):
-        if name in constants:
-            signature[name] = "constexpr"
-            continue
-        is_map = re.fullmatch(r"map\d", name)
-        pointer = "*" if is_map or name.endswith("_ptr") else ""
-        signature[name] = pointer + types["map" if is_map else name]
-        if pointer or name == "channels":
-            promises[(place,)] = [["tt.divisibility", 16]]
-    values = {(function.arg_names.index(name),): value for name, value in constants.items()}
-    return ASTSource(function, signature, values, promises)
+    full = {name: f"*{kind}" if name.endswith("_ptr") else kind for name, kind in types.items()}
+    full |= {n: f"*{types['map']}" for n in function.arg_names if re.fullmatch(r"map\d", n)}
+    return to_ptx(function, full, constants, target, **{"num_warps": 4, **OPTIONS.get(module, {})})
 
 
 def facts(ptx: str, target: int) -> dict[str, Any]:
@@ -202,10 +192,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for target in TARGETS:
         for name, case in KERNELS.items():
-            gpu = GPUTarget("cuda", target, 32)
-            options = {"num_warps": 4, **OPTIONS.get(case[0], {})}
-            compiled = triton.compile(source(*case), target=gpu, options=options)
-            found[f"{name}, sm_{target}"] = facts(compiled.asm["ptx"], target)
+            found[f"{name}, sm_{target}"] = facts(compiled(target, *case), target)
     json.dump(found, sys.stdout, indent=1)
 
 

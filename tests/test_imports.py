@@ -32,7 +32,6 @@ LESSONS_THAT_BORROW = {
     ("n04_roi_operator_zoo", "n01_roi_pool"),
     ("n05_gradients_and_two_small_matrices", "n01_roi_pool"),
     ("n05_gradients_and_two_small_matrices", "n03_roi_align"),
-    ("n17_gpu_training", "n16_gpu_roi_align"),
 }
 HEAVY = {"torchvision", "matplotlib", "ipywidgets", "faster_coco_eval", "PIL", "triton", "pandas"}
 NAMES = {dotted(path) for path in MODULES}

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torchvision
 
-from mrcnn_lite.lessons.kit import style
+from mrcnn_lite.lessons.kit import roi_scene, style
 from mrcnn_lite.lessons.n16_gpu_roi_align import pictures as draw
 from mrcnn_lite.lessons.n16_gpu_roi_align import traffic
 from mrcnn_lite.lessons.n16_gpu_roi_align.explorer import KernelTrafficState, explore_kernel_traffic
@@ -33,33 +33,33 @@ def elements(scene, k, axis, size, ratio, n):
 
 
 def test_the_scene():
-    scene, boxes = traffic.random_scene(200), traffic.random_boxes(200)
+    scene, boxes = roi_scene.random_scene(200), roi_scene.random_boxes(200)
     sides = boxes[:, 2:] - boxes[:, :2]
     assert sides.min() >= 16 and sides.max() < 512
     assert (boxes >= 0).all() and (boxes[:, 2] < 1344).all() and (boxes[:, 3] < 800).all()
-    assert torch.equal(boxes[:50], traffic.random_boxes(50))
+    assert torch.equal(boxes[:50], roi_scene.random_boxes(50))
     root = sides.prod(1).sqrt()
-    assert torch.equal(scene.place[:, 1] == 0, root < 112)
-    scale = torch.tensor(traffic.STRIDES)[scene.place[:, 1], None]
+    assert torch.equal(scene.source[:, 1] == 0, root < 112)
+    scale = torch.tensor(roi_scene.STRIDES)[scene.source[:, 1], None]
     assert torch.equal(scene.start * scale, boxes[:, :2])
 
 
 @pytest.mark.parametrize(("size", "ratio"), [(7, 2), (3, 1), (2, 3)])
 def test_axis_reads(size, ratio):
-    scene = traffic.random_scene(20)
-    read = traffic.axis_reads(scene.start[:, 0], scene.extent[:, 0], size, ratio, 200)
+    scene = roi_scene.random_scene(20)
+    read = roi_scene.axis_reads(scene.start[:, 0], scene.extent[:, 0], size, ratio, 200)
     assert read.tolist() == [elements(scene, k, 0, size, ratio, 200) for k in range(20)]
 
 
 @pytest.mark.parametrize(("size", "ratio"), [(7, 2), (4, 1)])
 def test_touched_elements(size, ratio):
-    scene, seen = traffic.random_scene(40), set()
-    for k, (image, level) in enumerate(scene.place.tolist()):
-        h, w = traffic.shapes()[level]
+    scene, seen = roi_scene.random_scene(40), set()
+    for k, (image, level) in enumerate(scene.source.tolist()):
+        h, w = roi_scene.shapes()[level]
         ys, xs = (elements(scene, k, axis, size, ratio, n) for axis, n in ((1, h), (0, w)))
         flat = [{e for row in rows for e in row} for rows in (ys, xs)]
         seen |= {(level, image, y, x) for y in flat[0] for x in flat[1]}
-    marked = traffic.touched(40, size, ratio)
+    marked = roi_scene.touched(40, size, ratio)
     found = {(level, *at) for level, m in enumerate(marked) for at in m.nonzero().tolist()}
     assert found == seen
 
@@ -73,8 +73,8 @@ def test_sectors():
 
 def test_the_addresses_of_neighbouring_numbers():
     """Number by number, as the naive kernel of notebook 16 finds them."""
-    scene, size, ratio, k = traffic.random_scene(30), 3, 2, 7
-    h, w = traffic.shapes()[scene.place[k, 1]]
+    scene, size, ratio, k = roi_scene.random_scene(30), 3, 2, 7
+    h, w = roi_scene.shapes()[scene.source[k, 1]]
     ys, xs = elements(scene, k, 1, size, ratio, h), elements(scene, k, 0, size, ratio, w)
     rows = torch.tensor([2, k])
     found = traffic.output_addresses(scene, rows, size, ratio, itemsize=2, programs=9)[1]
@@ -103,7 +103,7 @@ def test_channels_last(itemsize, block, row):
     blocks = math.ceil(channels / min(block, channels))
     assert t.programs == count * size * blocks * (1 if row else size)
     assert t.asked_boxes == t.programs * 4 * 32 and t.reads == 16
-    seen = sum(int(m.sum()) for m in traffic.touched(count, size, ratio))
+    seen = sum(int(m.sum()) for m in roi_scene.touched(count, size, ratio))
     assert t.moved == seen * channels * itemsize
     assert t.output == count * size**2 * channels * itemsize
 
@@ -115,12 +115,12 @@ def test_channel_by_channel():
     assert one.asked == one.programs * 4 * 32
     many = traffic.predict_traffic(traffic.Plan("32 numbers"), count, channels, size, ratio)
     assert many.programs * 32 == one.programs
-    scene, rows = traffic.random_scene(4), torch.arange(4)
+    scene, rows = roi_scene.random_scene(4), torch.arange(4)
     addresses = traffic.output_addresses(scene, rows, size, ratio, programs=traffic.GROUPS)
     assert many.sectors == pytest.approx(float(traffic.sectors(addresses).double().mean()))
     assert 4 < many.sectors < 32 and many.asked == many.programs * 4 * many.sectors * 32
     planes = 0
-    for m in traffic.touched(count, size, ratio):
+    for m in roi_scene.touched(count, size, ratio):
         for plane in m.flatten(1):
             planes += len({int(e) * 4 // 32 for e in plane.nonzero()})
     assert one.moved == many.moved == planes * channels * 32

@@ -74,10 +74,16 @@ def test_a_loop_in_the_given_order_is_named():
 
 
 def test_two_mistakes_at_once():
-    both = functools.partial(gpu_training._sum_variant, order="given", total="mean")
+    def together(variant, mistakes, *beginnings):
+        chosen = [steps for m, steps in mistakes.items() if m.startswith(beginnings)]
+        assert len(chosen) == 2
+        return functools.partial(variant, **chosen[0], **chosen[1])
+
+    sums, waits = gpu_training.SUM_MISTAKES, gpu_training.WAIT_MISTAKES
+    both = together(gpu_training._sum_variant, sums, "the numbers are right", "this is the mean")
     words = grade("17-deterministic", both).message
     assert "the numbers are right" in words and "and: this is the mean over the RoIs" in words
-    both = functools.partial(gpu_training._wait_variant, count="read", over="none")
+    both = together(gpu_training._wait_variant, waits, "a number is read", "this is the sum")
     assert "this is the sum" in grade("17-no-waits", both).message
 
 

@@ -12,8 +12,7 @@ from torch import nn
 
 from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.lessons.kit import style
-from mrcnn_lite.lessons.n16_gpu_roi_align import traffic
+from mrcnn_lite.lessons.kit import roi_scene, style
 from mrcnn_lite.lessons.n17_gpu_training import pictures as draw
 from mrcnn_lite.lessons.n17_gpu_training.explorer import RooflineState, explore_roofline
 from mrcnn_lite.lessons.n17_gpu_training.profile import STAGES, profile_step
@@ -69,9 +68,9 @@ def test_the_way_back_is_counted_too():
 
 def test_stages_agree_with_counts_by_hand():
     work = step_work(2, (800, 1344), 512, 128)
-    pixels = 2 * sum(h * w for h, w in traffic.shapes())
+    pixels = 2 * sum(h * w for h, w in roi_scene.shapes())
     fpn = 2 * 9 * 256 * 256 * pixels
-    for stride, width in zip(traffic.STRIDES, (256, 512, 1024, 2048)):
+    for stride, width in zip(roi_scene.STRIDES, (256, 512, 1024, 2048)):
         fpn += 2 * width * 256 * 2 * (800 // stride) * (1344 // stride)
     made = work["FPN"][0].flops
     assert fpn < made < 1.01 * fpn, "products, and little more"
@@ -85,7 +84,7 @@ def test_stages_agree_with_counts_by_hand():
     assert work["mask head"][0].flops == pytest.approx(masks, rel=0.01)
     out = 1024 * 49 * 256
     assert work["box RoIAlign"][0].flops == 32 * out
-    read = sum(int(m.sum()) for m in traffic.touched(1024, 7, 2)) * 256
+    read = sum(int(m.sum()) for m in roi_scene.touched(1024, 7, 2)) * 256
     assert work["box RoIAlign"][0].numbers == read + out
     assert work["box RoIAlign"][1].numbers == pixels * 256 + out
     assert work["weights' update"][1].numbers == 5 * weight_counts()[0]

@@ -2,15 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..kit.exercise import Exercise, FunctionGrader, Mistake, Verdict, combine
-from .traffic import axis_reads
+from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.roi_scene import axis_reads
 
 LOADS, BOXES = 80, 60
 IMAGES = 2
@@ -33,47 +31,77 @@ def _loaded(function: Callable[..., Any], *case: int) -> Tensor | None:
     generator = torch.Generator().manual_seed(16)
     memory = torch.randn(IMAGES * math.prod(case[5:]), generator=generator)  # [N]
     exists = (offset >= 0) & (offset < len(memory))
-    found = memory[offset.clamp(0, len(memory) - 1)]  # [channels]
-    found = torch.where(exists, found, OUTSIDE + offset.float())
-    return torch.where(mask, found, 0.0)
+    read = memory[offset.clamp(0, len(memory) - 1)]  # [channels]
+    read = torch.where(exists, read, OUTSIDE + offset.float())
+    return torch.where(mask, read, 0.0)
 
 
-@dataclass(frozen=True)
-class _BlockWay:
-    """A switch for everything that people get wrong; the defaults are right."""
+# What people get wrong, each as one step; these are the right ones.
+BLOCK_RIGHT: dict[str, Callable[..., Any]] = {
+    "first": lambda block, size, channels: block * size,
+    "corner": lambda y, x: (y, x),
+    "row": lambda h, w: w,
+    "before": lambda image, h, w: image * h * w,  # elements
+    "numbers": lambda image, h, w: 0,
+    "offset": lambda before, element, channel, channels, *_: (
+        (before + element) * channels + channel
+    ),
+    "mask": lambda channel, lane, channels: channel < channels,
+    "itemsize": lambda offset: offset,
+}
 
-    first: str = "block"
-    row: str = "w"
-    swap: bool = False
-    before: str = "whole"
-    order: str = "channels last"
-    mask: str = "channel"
-    itemsize: int = 1
 
-
-def _block_variant(*case: int, **changes: Any) -> tuple[Tensor, Tensor]:
-    """Offsets and mask as somebody with these `_BlockWay` switches would write them."""
+def _block_variant(*case: int, **steps: Callable[..., Any]) -> tuple[Tensor, Tensor]:
+    """Offsets and mask with some steps of `BLOCK_RIGHT` changed."""
     image, y, x, block, size, h, w, channels = case
-    way, lane = _BlockWay(**changes), torch.arange(size)
-    first = {"block": block * size, "unscaled": block, "none": 0, "channels": block * channels}
-    channel = first[way.first] + lane
-    y, x = (x, y) if way.swap else (y, x)
-    element = y * (w if way.row == "w" else h) + x
-    before = {"whole": image * h * w, "none": 0, "rows": image * h, "short": 0}[way.before]
-    offset = {
-        "channels last": (before + element) * channels + channel,
-        "NCHW": (image * channels + channel) * h * w + element,
-        "no stride": before + element + channel,
-        "both": (before + element + channel) * channels,
-    }[way.order]
-    offset = offset + image * h * w * (way.before == "short")
-    masks = {
-        "channel": channel < channels,
-        "none": lane >= 0,
-        "equal": channel <= channels,
-        "lane": lane < channels,
-    }
-    return offset * way.itemsize, masks[way.mask]
+    how, lane = BLOCK_RIGHT | steps, torch.arange(size)
+    channel = how["first"](block, size, channels) + lane
+    y, x = how["corner"](y, x)
+    element, before = y * how["row"](h, w) + x, how["before"](image, h, w)
+    offset = how["offset"](before, element, channel, channels, image, h * w)
+    offset = how["itemsize"](offset + how["numbers"](image, h, w))
+    return offset, how["mask"](channel, lane, channels)
+
+
+BLOCK_MISTAKES: dict[str, dict[str, Callable[..., Any]]] = {
+    "the mask is forgotten: the last block has lanes beyond the last channel, and they read the "
+    "next element.": {"mask": lambda channel, lane, channels: lane >= 0},
+    "the mask lets one channel too many through: channel < channels.": {
+        "mask": lambda channel, lane, channels: channel <= channels
+    },
+    "the mask compares the lane; it is the channel, block and all, that must exist.": {
+        "mask": lambda channel, lane, channels: lane < channels
+    },
+    "these are the strides of NCHW; here the channels of an element lie side by side.": {
+        "offset": lambda _, element, channel, channels, image, plane: (
+            (image * channels + channel) * plane + element
+        )
+    },
+    "the element is not multiplied by channels: each element takes up that many numbers.": {
+        "offset": lambda before, element, channel, *_: before + element + channel
+    },
+    "the channel is multiplied by channels too; neighbouring channels are neighbours, 1 apart.": {
+        "offset": lambda before, element, channel, channels, *_: (
+            (before + element + channel) * channels
+        )
+    },
+    "a row of the map is w elements long, not h.": {"row": lambda h, w: h},
+    "x and y are swapped: y chooses the row.": {"corner": lambda y, x: (x, y)},
+    "the image is forgotten: the second image's map lies behind the first.": {
+        "before": lambda *_: 0
+    },
+    "an image is h * w elements long, not h.": {"before": lambda image, h, w: image * h},
+    "the image is counted in elements and not multiplied by channels: it is h * w * channels "
+    "numbers long.": {"before": lambda *_: 0, "numbers": lambda image, h, w: image * h * w},
+    "block b begins at channel b * BLOCK_C, not at channel b.": {"first": lambda block, *_: block},
+    "block b begins at channel b * BLOCK_C, not at b * channels.": {
+        "first": lambda block, size, channels: block * channels
+    },
+    "the block is forgotten: every program would read the first channels.": {"first": lambda *_: 0},
+    "these are bytes; Triton counts in numbers and knows how long each is.": {
+        "itemsize": lambda offset: offset * 4
+    },
+}
 
 
 def _loads() -> Iterator[tuple[int, ...]]:
@@ -91,115 +119,30 @@ def _loads() -> Iterator[tuple[int, ...]]:
         yield (1 if last else draw(0, IMAGES)), y, x, block, size, h, w, channels
 
 
-BLOCK_SLIPS = (
-    (
-        "the mask is forgotten: the last block has lanes beyond the last channel, and they read "
-        "the next element.",
-        {"mask": "none"},
-    ),
-    ("the mask lets one channel too many through: channel < channels.", {"mask": "equal"}),
-    (
-        "the mask compares the lane; it is the channel, block and all, that must exist.",
-        {"mask": "lane"},
-    ),
-    (
-        "these are the strides of NCHW; here the channels of an element lie side by side.",
-        {"order": "NCHW"},
-    ),
-    (
-        "the element is not multiplied by channels: each element takes up that many numbers.",
-        {"order": "no stride"},
-    ),
-    (
-        "the channel is multiplied by channels too; neighbouring channels are neighbours, 1 apart.",
-        {"order": "both"},
-    ),
-    ("a row of the map is w elements long, not h.", {"row": "h"}),
-    ("x and y are swapped: y chooses the row.", {"swap": True}),
-    ("the image is forgotten: the second image's map lies behind the first.", {"before": "none"}),
-    ("an image is h * w elements long, not h.", {"before": "rows"}),
-    (
-        "the image is counted in elements and not multiplied by channels: it is h * w * channels "
-        "numbers long.",
-        {"before": "short"},
-    ),
-    ("block b begins at channel b * BLOCK_C, not at channel b.", {"first": "unscaled"}),
-    ("block b begins at channel b * BLOCK_C, not at b * channels.", {"first": "channels"}),
-    ("the block is forgotten: every program would read the first channels.", {"first": "none"}),
-    (
-        "these are bytes; Triton counts in numbers and knows how long each is.",
-        {"itemsize": 4},
-    ),
-)
-
-
-@dataclass(frozen=True)
-class _LoadGrader:
-    """Judges offsets and a mask by what a load with them would read."""
-
-    mistakes: tuple[Mistake, ...]
-
-    def __call__(self, function: Any) -> Verdict:
-        """Judge the learner's function; never raises because of it."""
-        grader = FunctionGrader(
-            right=partial(_loaded, _block_variant),
-            cases=_loads,
-            describe=lambda image, y, x, block, size, h, w, channels: (
-                f"image {image}, y {y}, x {x}, block {block} of {size} channels, "
-                f"map {h} x {w} with {channels} channels"
-            ),
-            mistakes=tuple(
-                Mistake(m.message, partial(_loaded, m.function), m.several) for m in self.mistakes
-            ),
-            praise="{n} loads read the right channels and nothing else.",
-        )
-        return grader(partial(_loaded, function) if callable(function) else function)
-
-
-def _right_touched(box: Tensor, size: int, ratio: int, h: int, w: int) -> int:
-    counts = []
-    for axis, n in ((1, h), (0, w)):
-        start, end = box[axis : axis + 1], box[axis + 2 : axis + 3]
-        counts.append(len(axis_reads(start, end - start, size, ratio, n).unique()))
-    return math.prod(counts)
-
-
-@dataclass(frozen=True)
-class _TouchWay:
-    """A switch for everything that people get wrong; the defaults are right."""
-
-    count: str = "different"
-    neighbours: tuple[int, ...] = (0, 1)
-    clamp: bool = True
-    samples: str = "used"
-    place: float = 0.5
-    total: str = "product"
+# What people get wrong, each as one step; these are the right ones.
+TOUCH_RIGHT: dict[str, Callable[..., Any]] = {
+    "samples": lambda ratio: ratio,
+    "start": lambda start, part: start,  # part: half the way between two samples
+    "last": lambda n: n,
+    "reads": lambda low, high: torch.cat([low, high], 1),
+    "count": lambda reads, extent: len(reads.unique()),
+    "total": math.prod,
+}
 
 
 def _touched_variant(
-    box: Tensor, size: int, ratio: int, h: int, w: int, **changes: Any
+    box: Tensor, size: int, ratio: int, h: int, w: int, **steps: Callable[..., Any]
 ) -> int | float:
-    """The count as somebody with these `_TouchWay` switches would write it."""
-    way, counts = _TouchWay(**changes), []
-    samples = ratio if way.samples == "used" else 1
+    """The different elements that a RoI reads, with some steps of `TOUCH_RIGHT` changed."""
+    how, counts = TOUCH_RIGHT | steps, []
+    ratio = how["samples"](ratio)
     for axis, n in ((1, h), (0, w)):
-        start, step = float(box[axis]), float(box[axis + 2] - box[axis]) / size
-        bins = []
-        for p in range(size):
-            at = [start + (p + (s + way.place) / samples) * step for s in range(samples)]
-            read = [math.floor(a) + side for a in at for side in way.neighbours]
-            bins.append([min(r, n - 1) for r in read] if way.clamp else read)
-        every = [r for read in bins for r in read]
-        counts.append(
-            {
-                "different": len(set(every)),
-                "all": len(every),
-                "per bin": sum(len(set(read)) for read in bins),
-                "window": max(every) - min(every) + 1,
-                "box": step * size,
-            }[way.count]
-        )
-    return math.prod(counts) if way.total == "product" else sum(counts)
+        start, extent = box[axis].double(), (box[axis + 2] - box[axis]).double()
+        start = how["start"](start, extent / (2 * size * ratio))
+        read = axis_reads(start[None], extent[None], size, ratio, how["last"](n))[0]  # [P, N]
+        read = how["reads"](*read.chunk(2, 1))
+        counts.append(how["count"](read, float(extent)))
+    return how["total"](counts)
 
 
 def _boxes() -> Iterator[tuple[Any, ...]]:
@@ -215,53 +158,47 @@ def _boxes() -> Iterator[tuple[Any, ...]]:
         yield torch.round(box * 1000) / 1000, (7, 3, 5)[k % 3], k // 3 % 3 + 1, h, w
 
 
-TOUCH_SLIPS = (
-    (
-        "this counts every read; samples and bins share elements, and memory sends each once.",
-        {"count": "all"},
-    ),
-    (
-        "this adds up the bins; neighbouring bins share elements, so collect them in one set.",
-        {"count": "per bin"},
-    ),
-    (
-        "this is the whole window around the samples; a large box skips elements in between.",
-        {"count": "window"},
-    ),
-    ("this is the area of the box; count the elements that samples read.", {"count": "box"}),
-    (
-        "each sample reads two rows and two columns, the next ones too, and not only the floor.",
-        {"neighbours": (0,)},
-    ),
-    (
-        "on the last row or column there is no next one: clamp to n - 1, or it counts twice.",
-        {"clamp": False},
-    ),
-    ("ratio is ignored: a bin has that many samples per axis.", {"samples": "one"}),
-    ("the samples sit in the middle of their parts, + 0.5.", {"place": 0.0}),
-    (
-        "rows and columns are added; every row meets every column, so multiply.",
-        {"total": "sum"},
-    ),
-)
-
-
-_grade_touched = FunctionGrader(
-    right=_right_touched,
-    cases=_boxes,
-    describe=lambda box, size, ratio, h, w: (
-        f"box {[round(n, 3) for n in box.tolist()]}, {size} x {size} bins, ratio {ratio}, "
-        f"map {h} x {w}"
-    ),
-    mistakes=combine(_touched_variant, TOUCH_SLIPS, most=2),
-    praise="{n} boxes agree, small and large, at the edge and away from it.",
-)
+TOUCH_MISTAKES: dict[str, dict[str, Callable[..., Any]]] = {
+    "this counts every read; samples and bins share elements, and memory sends each once.": {
+        "count": lambda reads, extent: reads.numel()
+    },
+    "this adds up the bins; neighbouring bins share elements, so collect them in one set.": {
+        "count": lambda reads, extent: sum(len(bin_reads.unique()) for bin_reads in reads)
+    },
+    "this is the whole window around the samples; a large box skips elements in between.": {
+        "count": lambda reads, extent: int(reads.max() - reads.min()) + 1
+    },
+    "this is the area of the box; count the elements that samples read.": {
+        "count": lambda reads, extent: extent
+    },
+    "each sample reads two rows and two columns, the next ones too, and not only the floor.": {
+        "reads": lambda low, high: low
+    },
+    "on the last row or column there is no next one: clamp to n - 1, or it counts twice.": {
+        "last": lambda n: n + 1
+    },
+    "ratio is ignored: a bin has that many samples per axis.": {"samples": lambda ratio: 1},
+    "the samples sit in the middle of their parts, + 0.5.": {
+        "start": lambda start, part: start - part
+    },
+    "rows and columns are added; every row meets every column, so multiply.": {"total": sum},
+}
 
 
 EXERCISES = (
     Exercise(
         "16-channel-block",
-        _LoadGrader(combine(_block_variant, BLOCK_SLIPS, most=2)),
+        FunctionGrader(
+            right=_block_variant,
+            cases=_loads,
+            describe=lambda image, y, x, block, size, h, w, channels: (
+                f"image {image}, y {y}, x {x}, block {block} of {size} channels, "
+                f"map {h} x {w} with {channels} channels"
+            ),
+            mistakes=combine(_block_variant, BLOCK_MISTAKES.items(), most=2),
+            praise="{n} loads read the right channels and nothing else.",
+            observe=_loaded,
+        ),
         (
             "The channels that this program reads: channel = block * BLOCK_C + "
             "torch.arange(BLOCK_C).",
@@ -273,7 +210,16 @@ EXERCISES = (
     ),
     Exercise(
         "16-touched",
-        _grade_touched,
+        FunctionGrader(
+            right=_touched_variant,
+            cases=_boxes,
+            describe=lambda box, size, ratio, h, w: (
+                f"box {[round(n, 3) for n in box.tolist()]}, {size} x {size} bins, ratio {ratio}, "
+                f"map {h} x {w}"
+            ),
+            mistakes=combine(_touched_variant, TOUCH_MISTAKES.items(), most=2),
+            praise="{n} boxes agree, small and large, at the edge and away from it.",
+        ),
         (
             "The axes are independent: count the different rows, count the different columns.",
             "On one axis the samples stand at start + (p + (s + 0.5) / ratio) * length / size.",

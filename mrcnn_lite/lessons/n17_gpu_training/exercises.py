@@ -1,8 +1,6 @@
 """The exercises of notebook 17: a gradient that no order changes, and a loss that never waits."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +11,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 
-from ..kit.exercise import Exercise, FunctionGrader, Mistake, Verdict, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine
 
 CASES, ORDERS = 12, 6
 
@@ -35,32 +33,25 @@ def _bits(function: Callable[..., Any], grad: Tensor, rows: Tensor, columns: Ten
     return torch.cat([first.double(), mark.double()])  # [h + 1, w]
 
 
-@dataclass(frozen=True)
-class _SumWay:
-    """A switch for everything that people get wrong; the defaults are right."""
+# What people get wrong, each as one step; these are the right ones.
+SUM_RIGHT: dict[str, Callable[..., Any]] = {
+    "incoming": lambda grad: grad,
+    "matrix": lambda matrix: matrix,
+    "axes": lambda rows, columns: (rows, columns),
+    "product": lambda rows, grad, columns: rows.mT @ grad @ columns,
+    "order": lambda shares: shares.sort(0).values,
+    "total": lambda shares: shares.sum(0),
+}
 
-    order: str = "sorted"
-    total: str = "sum"
-    swap: bool = False
-    turn: bool = False
-    weights: str = "used"
 
-
-def _sum_variant(grad: Tensor, rows: Tensor, columns: Tensor, **changes: Any) -> Tensor:
-    """The gradient as somebody with these `_SumWay` switches would write it."""
-    way = _SumWay(**changes)
-    if way.order == "grads":
-        grad = grad.sort(0).values
-    if way.weights == "ones":
-        rows, columns = (rows > 0).float(), (columns > 0).float()
-    if way.swap:
-        rows, columns = columns, rows
-    shares = rows.mT @ (grad.mT if way.turn else grad) @ columns  # [K, h, w]
-    if way.order in ("sorted", "columns"):
-        shares = shares.sort(0 if way.order == "sorted" else -1).values
-    if way.total == "last":
-        return shares[-1]
-    return shares.mean(0) if way.total == "mean" else shares.sum(0)  # [h, w]
+def _sum_variant(
+    grad: Tensor, rows: Tensor, columns: Tensor, **steps: Callable[..., Any]
+) -> Tensor:
+    """The gradient [h, w] with some steps of `SUM_RIGHT` changed."""
+    how = SUM_RIGHT | steps
+    rows, columns = how["axes"](how["matrix"](rows), how["matrix"](columns))
+    shares = how["product"](rows, how["incoming"](grad), columns)  # [K, h, w]
+    return how["total"](how["order"](shares))
 
 
 def _axis(generator: torch.Generator, count: int, bins: int, n: int) -> Tensor:
@@ -80,36 +71,32 @@ def _rois() -> Iterator[tuple[Tensor, ...]]:
         yield grad, _axis(generator, count, bins, h), _axis(generator, count, bins, w)
 
 
-SUM_SLIPS = (
-    (
-        "the numbers are right, but the shares are added in the order in which the RoIs came: "
-        "another order gives other last bits. Bring each element's shares into an order of their "
-        "own first.",
-        {"order": "given"},
-    ),
-    (
-        "the incoming gradients are sorted before the products: each then meets the matrices of "
-        "another RoI. Sort the shares, after the products.",
-        {"order": "grads"},
-    ),
-    (
-        "sort() without a dimension sorts along the last one, the columns of the map; the RoIs "
-        "are dimension 0.",
-        {"order": "columns"},
-    ),
-    ("this is the mean over the RoIs; gradients add up.", {"total": "mean"}),
-    ("only the last RoI is left: each one must be added to those before it.", {"total": "last"}),
-    (
-        "rows and columns have changed places: the way back is rows turned, times G, times "
-        "columns.",
-        {"swap": True},
-    ),
-    ("G is turned; only the matrix of the rows is.", {"turn": True}),
-    (
-        "every touched element is paid in full; it gets the weight that the matrix says.",
-        {"weights": "ones"},
-    ),
-)
+SUM_MISTAKES: dict[str, dict[str, Callable[..., Any]]] = {
+    "the numbers are right, but the shares are added in the order in which the RoIs came: another "
+    "order gives other last bits. Bring each element's shares into an order of their own first.": {
+        "order": lambda shares: shares
+    },
+    "the incoming gradients are sorted before the products: each then meets the matrices of "
+    "another RoI. Sort the shares, after the products.": {
+        "incoming": lambda grad: grad.sort(0).values,
+        "order": lambda shares: shares,
+    },
+    "sort() without a dimension sorts along the last one, the columns of the map; the RoIs are "
+    "dimension 0.": {"order": lambda shares: shares.sort().values},
+    "this is the mean over the RoIs; gradients add up.": {"total": lambda shares: shares.mean(0)},
+    "only the last RoI is left: each one must be added to those before it.": {
+        "total": lambda shares: shares[-1]
+    },
+    "rows and columns are swapped: the backward pass is rows transposed, times G, times columns.": {
+        "axes": lambda rows, columns: (columns, rows)
+    },
+    "G is transposed; only the matrix of the rows is.": {
+        "product": lambda rows, grad, columns: rows.mT @ grad.mT @ columns
+    },
+    "every touched element is paid in full; it gets the weight that the matrix says.": {
+        "matrix": lambda matrix: (matrix > 0).float()
+    },
+}
 
 
 def _waits(function: Callable[..., Any], loss: Tensor, labels: Tensor) -> Any:
@@ -135,38 +122,22 @@ def _waits(function: Callable[..., Any], loss: Tensor, labels: Tensor) -> Any:
     return torch.stack([answer.nan_to_num(), missing.double(), answer.new_tensor(code)])
 
 
-@dataclass(frozen=True)
-class _WaitWay:
-    """A switch for everything that people get wrong; the defaults are right."""
+# What people get wrong, each as one step; these are the right ones.
+WAIT_RIGHT: dict[str, Callable[..., Any]] = {
+    "positive": lambda labels: labels > 0,
+    "sum": lambda loss, positive: torch.where(positive, loss, 0.0).sum(),
+    "count": lambda count: count.clamp(min=1),
+    "mean": lambda total, count, labels: total / count,
+    "device": lambda mean: mean,
+}
 
-    pick: str = "where"
-    count: str = "clamped"
-    over: str = "positives"
-    first: int = 1
-    host: bool = False
 
-
-def _wait_variant(loss: Tensor, labels: Tensor, **changes: Any) -> Tensor:
-    """The mean as somebody with these `_WaitWay` switches would write it."""
-    way = _WaitWay(**changes)
-    positive = labels >= way.first
-    count: Any = positive.sum()
-    if way.count == "read":
-        count = max(count.item(), 1)
-    elif way.count == "clamped":
-        count = count.clamp(min=1)
-    if way.over == "all":
-        count = labels.numel()
-    elif way.over == "none":
-        count = 1
-    if way.pick == "index":
-        total = loss[positive].sum()
-    elif way.pick == "times":
-        total = (loss * positive).sum()
-    else:
-        total = torch.where(positive, loss, 0.0).sum()
-    mean = total / count
-    return mean.cpu() if way.host else mean
+def _wait_variant(loss: Tensor, labels: Tensor, **steps: Callable[..., Any]) -> Tensor:
+    """The mean with some steps of `WAIT_RIGHT` changed."""
+    how = WAIT_RIGHT | steps
+    positive = how["positive"](labels)
+    count, total = how["count"](positive.sum()), how["sum"](loss, positive)
+    return how["device"](how["mean"](total, count, labels))
 
 
 def _losses() -> Iterator[tuple[Tensor, Tensor]]:
@@ -182,77 +153,45 @@ def _losses() -> Iterator[tuple[Tensor, Tensor]]:
         yield loss, labels
 
 
-WAIT_SLIPS = (
-    (
-        "a number is read: item(), int(), float(), max() or an if on a tensor makes the host "
-        "wait. Keep the count a tensor.",
-        {"count": "read"},
-    ),
-    (
-        "the size of something depends on values (nonzero, or an index made of True and False), "
-        "and the host has to wait for it. Keep all rows, and let the others count 0.",
-        {"pick": "index"},
-    ),
-    (
-        "the result is not on the GPU any more: whoever moves it to the host waits for it.",
-        {"host": True},
-    ),
-    (
-        "NaN times 0 is NaN: a padded row may hold anything. torch.where chooses, and does not "
-        "multiply.",
-        {"pick": "times"},
-    ),
-    (
-        "without a positive this divides 0 by 0: clamp the count to at least 1.",
-        {"count": "plain"},
-    ),
-    ("this divides by all rows; the mean is over the positives.", {"over": "all"}),
-    ("this is the sum; divide by how many positives there are.", {"over": "none"}),
-    ("label 0 is the background, not a positive.", {"first": 0}),
-)
-
-
-@dataclass(frozen=True)
-class _WrappedGrader:
-    """Judges a function by what a wrapper makes of it, and the known mistakes in the same way."""
-
-    grader: FunctionGrader
-    wrapper: Callable[..., Any]
-    mistakes: tuple[Mistake, ...]
-
-    def __call__(self, function: Any) -> Verdict:
-        """Judge the learner's function; never raises because of it."""
-        return self.grader(partial(self.wrapper, function) if callable(function) else function)
-
-
-def _wrapped(
-    wrapper: Callable[..., Any], variant: Callable[..., Any], slips: Any, **settings: Any
-) -> _WrappedGrader:
-    mistakes = combine(variant, slips, most=2)
-    grader = FunctionGrader(
-        right=partial(wrapper, variant),
-        mistakes=tuple(
-            Mistake(m.message, partial(wrapper, m.function), m.several) for m in mistakes
-        ),
-        **settings,
-    )
-    return _WrappedGrader(grader, wrapper, mistakes)
+WAIT_MISTAKES: dict[str, dict[str, Callable[..., Any]]] = {
+    "a number is read: item(), int(), float(), max() or an if on a tensor makes the host wait. "
+    "Keep the count a tensor.": {"count": lambda count: max(count.item(), 1)},
+    "the size of something depends on values (nonzero, or an index made of True and False), and "
+    "the host has to wait for it. Keep all rows, and let the others count 0.": {
+        "sum": lambda loss, positive: loss[positive].sum()
+    },
+    "the result is not on the GPU any more: whoever moves it to the host waits for it.": {
+        "device": lambda mean: mean.cpu()
+    },
+    "NaN times 0 is NaN: a padded row may hold anything. torch.where chooses, and does not "
+    "multiply.": {"sum": lambda loss, positive: (loss * positive).sum()},
+    "without a positive this divides 0 by 0: clamp the count to at least 1.": {
+        "count": lambda count: count
+    },
+    "this divides by all rows; the mean is over the positives.": {
+        "mean": lambda total, count, labels: total / labels.numel()
+    },
+    "this is the sum; divide by how many positives there are.": {
+        "mean": lambda total, count, labels: total / 1
+    },
+    "label 0 is the background, not a positive.": {"positive": lambda labels: labels >= 0},
+}
 
 
 EXERCISES = (
     Exercise(
         "17-deterministic",
-        _wrapped(
-            _bits,
-            _sum_variant,
-            SUM_SLIPS,
+        FunctionGrader(
+            right=_sum_variant,
             cases=_rois,
             describe=lambda grad, rows, columns: (
                 f"{len(grad)} RoIs with {grad.shape[1]} x {grad.shape[1]} bins, map "
                 f"{rows.shape[2]} x {columns.shape[2]} (the row below the map is 1 where another "
                 "order of the RoIs gave other bits)"
             ),
+            mistakes=combine(_sum_variant, SUM_MISTAKES.items(), most=2),
             praise="{n} maps, each with seven orders of its RoIs: right, and the same bits.",
+            observe=_bits,
         ),
         (
             "Without a loop: rows.mT @ grad @ columns gives each RoI's share, [K, h, w].",
@@ -264,16 +203,16 @@ EXERCISES = (
     ),
     Exercise(
         "17-no-waits",
-        _wrapped(
-            _waits,
-            _wait_variant,
-            WAIT_SLIPS,
+        FunctionGrader(
+            right=_wait_variant,
             cases=_losses,
             describe=lambda loss, labels: (
                 f"labels {labels.tolist()} (index 0 is your number, index 1 is 1 where it is NaN, "
                 "index 2 is 1 where a number is read and 2 where a size depends on values)"
             ),
+            mistakes=combine(_wait_variant, WAIT_MISTAKES.items(), most=2),
             praise="{n} batches agree, and on the GPU that is not there nothing waited.",
+            observe=_waits,
         ),
         (
             "positive = labels > 0 has the same size whatever is in it. Nothing has to be picked.",

@@ -44,7 +44,7 @@ def make_batch(images: int, device: str, size: tuple[int, int] = SIZE) -> traini
 
 @contextmanager
 def on_fakes() -> Iterator[None]:
-    """What a step needs of a real device, done otherwise: random priorities and the backward pass."""
+    """What a step needs of a real device, done otherwise: priorities and backward pass."""
     drawn = mock.patch.object(training, "image_priorities", return_value=random_priorities())
     # Fake numbers make odd first losses, and without a GPU there is no autocast: nothing to tell.
     quiet = mock.patch.object(training, "check_first_losses", return_value=[])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...config import resnet50_fpn
 from ...models import MaskRCNN
-from ..n16_gpu_roi_align import traffic
+from ..kit import roi_scene
 from .pictures import Stage, Work, count_work
 
 SIZE = (800, 1344)
@@ -78,14 +78,14 @@ def _parts(model: nn.Module) -> dict[str, tuple]:
 
 def _pyramid(size: tuple[int, int]) -> int:
     """Elements of P2 to P5 for one image."""
-    return sum((size[0] // stride) * (size[1] // stride) for stride in traffic.STRIDES)
+    return sum((size[0] // stride) * (size[1] // stride) for stride in roi_scene.STRIDES)
 
 
 @lru_cache(maxsize=32)
 def _touched(rois: int, bins: int) -> float:
     """Elements that the RoIs of one image read, in the scene of notebook 16."""
-    marked = traffic.touched(traffic.IMAGES * rois, bins, 2)
-    return sum(int(level.sum()) for level in marked) / traffic.IMAGES
+    marked = roi_scene.touched(roi_scene.IMAGES * rois, bins, 2)
+    return sum(int(level.sum()) for level in marked) / roi_scene.IMAGES
 
 
 def _pooling(rois: int, images: int, size: tuple[int, int], bins: int) -> tuple[Work, Work]:
