@@ -16,7 +16,7 @@ from mrcnn_lite.datasets.scan import scan
 from mrcnn_lite.datasets.verify import describe
 from mrcnn_lite.lessons.kit.exercise import find
 from mrcnn_lite.lessons.kit.style import LOSSES, figure_png
-from mrcnn_lite.lessons.n18_your_own_data import repair_exercise as repair
+from mrcnn_lite.lessons.n18_your_own_data import exercises
 from mrcnn_lite.lessons.n18_your_own_data.explorer import (
     ILLNESSES,
     OPEN,
@@ -42,16 +42,24 @@ def test_anything_else_gets_an_answer(name, answer):
     assert "Not yet" not in find(name).grade(answer).message
 
 
+@each
+def test_no_known_mistake_raises(name):
+    """An error is like any other error, so it would be named for what it is not."""
+    for mistake in find(name).known:
+        assert "your function raised" not in find(name).grade(mistake.function).message
+
+
 def test_what_is_wrong_with_an_annotation_can_be_seen_in_the_answer():
     def keeps_nan(rows, width, height, categories):
-        return repair.mend(rows, width, height, categories, "nan")
+        every = {"finite": lambda finite: True}
+        return exercises._repaired(rows, width, height, categories, **every)
 
     words = find("18-repair").grade(keeps_nan).message
     assert "annotation 3, [nan, 20, 30, 40], is still there" in words
-    words = find("18-repair").grade(lambda rows, *rest: repair.mend(rows, *rest)[:-1]).message
-    assert "annotation 3, [80, 60, 40, 40], is lost; it was good or could be mended" in words
+    words = find("18-repair").grade(lambda *given: exercises._repaired(*given)[:-1]).message
+    assert "annotation 3, [80, 60, 40, 40], is lost; it was good or could be fixed" in words
     new = [{"id": 99, "category_id": 1, "bbox": [0, 0, 1, 1]}]
-    words = find("18-repair").grade(lambda rows, *rest: repair.mend(rows, *rest) + new).message
+    words = find("18-repair").grade(lambda *given: exercises._repaired(*given) + new).message
     assert "annotation 99, which was not there before, is still there" in words
 
 

@@ -153,7 +153,7 @@ def _outcome(function: Callable[..., Any], case: Sequence[Any]) -> Any:
         return error
 
 
-def _describe_value(answer: Any, right: Any) -> str:
+def _describe_value(answer: Any, right: Any, *case: Any) -> str:
     """In what way one answer is not the right one."""
     if isinstance(answer, Exception):
         message = str(answer).strip().rstrip(".").split("\n")[0]
@@ -183,7 +183,7 @@ class FunctionGrader:
     tiers: tuple[int, ...] = ()  # where the cases become harder; help is for the first hard tier
     observe: Callable[..., Any] | None = None  # of (function, *case): what is compared instead
     same: Callable[[Any, Any], bool] = same
-    difference: Callable[[Any, Any], str] = _describe_value
+    difference: Callable[..., str] = _describe_value  # of (answer, right, *case)
 
     def __call__(self, function: Any) -> Verdict:
         """Judge the learner's function; never raises because of it."""
@@ -207,7 +207,7 @@ class FunctionGrader:
         score = f"{len(cases) - len(wrong)} of {len(cases)} cases are right."
         example = (
             f"First wrong case: {self.describe(*cases[first])};\n"
-            f"{self.difference(answers[first], truths[first])}."
+            f"{self.difference(answers[first], truths[first], *cases[first])}."
         )
         upto = min((tier for tier in self.tiers if tier > first), default=len(cases))
         seen = list(zip(cases, answers))[:upto]
