@@ -43,15 +43,15 @@ def draw_image(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.n
     count = 0 if random.random() < EMPTY_SHARE else random.integers(2, 6)
     for _ in range(count):
         label = int(random.integers(1, len(DISTANCES) + 1))
-        u, v, distance = draw_shape(random, list(DISTANCES)[label - 1], size)
-        windows = _find_position(random, distance < 0, owner, needs)
+        shape = draw_shape(random, list(DISTANCES)[label - 1], size)  # u, v, distance
+        windows = _find_position(random, shape[-1] < 0, owner, needs)
         if windows is None:
             continue
         labels.append(label)
         colour = _pick_colour(random, colours)
         colours.append(colour)
         in_image, in_shape = windows
-        _paint(random, image[:, *in_image], u[in_shape], v[in_shape], distance[in_shape], colour)
+        _paint(random, image[:, *in_image], [part[in_shape] for part in shape], colour)
     image += NOISE * random.standard_normal(image.shape, dtype=np.float32)
     return np.clip(image, 0, 1, out=image), owner, labels
 
@@ -108,10 +108,8 @@ def _find_position(
         top, left = (int(c) - half for c in centre)
         rows = slice(max(0, top), min(size, top + len(inside)))
         columns = slice(max(0, left), min(size, left + len(inside)))
-        window = (
-            slice(rows.start - top, rows.stop - top),
-            slice(columns.start - left, columns.stop - left),
-        )
+        part_columns = slice(columns.start - left, columns.stop - left)
+        window = slice(rows.start - top, rows.stop - top), part_columns
         seen = inside[window]
         hidden = np.bincount(owner[rows, columns][seen], minlength=len(needs) + 1)
         if hidden.sum() >= need and all((visible - hidden)[1:] >= needs):
@@ -129,14 +127,10 @@ def _pick_colour(random: np.random.Generator, colours: list[np.ndarray]) -> np.n
 
 
 def _paint(
-    random: np.random.Generator,
-    image: np.ndarray,
-    u: np.ndarray,
-    v: np.ndarray,
-    distance: np.ndarray,
-    colour: np.ndarray,
+    random: np.random.Generator, image: np.ndarray, shape: list[np.ndarray], colour: np.ndarray
 ) -> None:
     """Lay a shaded and textured object over its part of the image, with anti-aliased edges."""
+    u, v, distance = shape
     tones = random.uniform(-0.1, 0.1, 2).astype(np.float32)
     shade = tones[0] * u + tones[1] * v
     if random.random() < 0.4:

@@ -14,7 +14,7 @@ from .annotations import Skip, Source, load_json, skipping
 from .faults import Fault
 from .images import image_size, open_image
 from .rle import encode_rle
-from .rules import is_text
+from .rules import is_name
 from .via import ONE_CLASS
 
 FOLDERS = (("images", "masks"), ("images", "labels"), ("PNGImages", "PedMasks"))
@@ -37,9 +37,8 @@ def read_label_maps(root: str | Path) -> Source | None:
         ValueError: When ``classes.json`` is wrong.
     """
     root = Path(root)
-    pairs = [
-        (root / a, root / b) for a, b in FOLDERS if (root / a).is_dir() and (root / b).is_dir()
-    ]
+    pairs = [(root / images, root / masks) for images, masks in FOLDERS]
+    pairs = [pair for pair in pairs if pair[0].is_dir() and pair[1].is_dir()]
     if not pairs:
         return None
     classes, rest = _read_classes(root / CLASSES)
@@ -89,9 +88,7 @@ def _read_classes(path: Path) -> tuple[dict[int, str | None], str | bool | None]
     classes: dict[int, str | None] = {}
     for key, name in rules.items():
         match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?|[*]", key)
-        if not match or not (
-            name is None or (isinstance(name, str) and name.strip() and is_text(name))
-        ):
+        if not match or not (name is None or is_name(name)):
             raise ValueError(
                 f"{path}: {key!r}: {name!r} must be a value, a range such as 1-99 or *, and a "
                 "class name or null"
@@ -99,9 +96,7 @@ def _read_classes(path: Path) -> tuple[dict[int, str | None], str | bool | None]
         if key != "*":
             values = range(int(match[1]), int(match[2] or match[1]) + 1)
             if not classes.keys().isdisjoint(values):
-                raise ValueError(
-                    f"{path}: {key!r} and another range overlap; give a value one class"
-                )
+                raise ValueError(f"{path}: {key!r} overlaps another; give a value one class")
             classes |= dict.fromkeys(values, name)
     return dict(sorted(classes.items())), rules.get("*", False)
 
@@ -109,11 +104,8 @@ def _read_classes(path: Path) -> tuple[dict[int, str | None], str | bool | None]
 def _read_values(file: Path, maps: list[Path]) -> np.ndarray:
     """Values ``int64[H, W]`` of the one map of an image: grey levels or palette entries."""
     if len(maps) != 1:
-        message, hint = (
-            "must be exactly one with this name",
-            "an image without objects needs a map of zeros",
-        )
-        raise Skip("no map", "label maps", [path.name for path in maps], message, hint)
+        hint, names = "an image without objects needs a map of zeros", [path.name for path in maps]
+        raise Skip("no map", "label maps", names, "must be exactly one with this name", hint)
     try:
         size = image_size(file)
         with open_image(maps[0]) as image:

@@ -62,14 +62,14 @@ def has_sections(data: object) -> Iterator[Fault]:
 def has_name(category: dict, known: Known) -> Iterator[Fault]:
     """A category has a name."""
     name = category.get("name")
-    if not isinstance(name, str) or not name.strip() or not is_text(name):
+    if not is_name(name):
         yield _fault("no name", "name", name, "is not a text", "name the category", DROP_CLASS)
 
 
 def has_file_name(image: dict, known: Known) -> Iterator[Fault]:
     """The file name of an image stays in the image folder."""
     name = image.get("file_name")
-    if not isinstance(name, str) or not name.strip("./\\ ") or not is_text(name):
+    if not is_name(name) or not name.strip("./\\ "):
         message, hint = "is not a file name", "name the image"
     elif (
         PurePosixPath(name).is_absolute()
@@ -273,10 +273,12 @@ def is_numbers(values: object, largest: float = 1e9) -> bool:
     )
 
 
-def is_text(text: str) -> bool:
-    """Whether every system can write a text as a name: no control character, no part too long."""
+def is_name(value: object) -> bool:
+    """Whether a value is a text that every system can write as a name."""
+    if not isinstance(value, str) or not value.strip():
+        return False
     try:
-        short_parts = all(len(p.encode("utf-8")) < 256 for p in text.replace("\\", "/").split("/"))
+        parts = value.encode("utf-8").replace(b"\\", b"/").split(b"/")
     except UnicodeEncodeError:  # half a character
         return False
-    return short_parts and all(ord(letter) >= 32 and ord(letter) != 127 for letter in text)
+    return max(map(len, parts)) < 256 and min(map(ord, value)) >= 32 and "\x7f" not in value

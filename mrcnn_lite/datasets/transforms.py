@@ -89,11 +89,7 @@ class RandomScaleCrop:
     """
 
     def __init__(
-        self,
-        size: int,
-        shorter: tuple[float, float],
-        min_pixels: int = 24,
-        min_share: float = 0.15,
+        self, size: int, shorter: tuple[float, float], min_pixels: int = 24, min_share: float = 0.15
     ) -> None:
         if not size <= shorter[0] <= shorter[1]:
             raise ValueError(f"shorter must be a range from size = {size} on, got {shorter}")
@@ -107,8 +103,7 @@ class RandomScaleCrop:
         low, high = (math.log(side) for side in self.shorter)
         side = self.size * min(height, width) / math.exp(low + random[0] * (high - low))
         left, top = random[1] * (width - side), random[2] * (height - side)
-        window = (left, top, left + side, top + side)
-        size = (self.size, self.size)
+        window, size = (left, top, left + side, top + side), (self.size, self.size)
         return crop_and_resize(image, target, window, size, self.min_pixels, self.min_share)
 
 
@@ -150,8 +145,7 @@ def crop_and_resize(
     the pixel under each new pixel's centre; boxes are those of the new masks.
 
     Args:
-        image: ``Tensor[3, H, W]``.
-        target: Its target.
+        image, target: A sample.
         window: x1, y1, x2, y2 inside the image; rounded to whole pixels.
         size: New height and width.
         min_pixels: Objects with fewer new pixels are dropped.

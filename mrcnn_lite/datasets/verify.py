@@ -1,7 +1,6 @@
 """All faults of a data set in words, and a repaired copy: `python -m mrcnn_lite verify PATH`."""
 
 import json
-import math
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -122,8 +121,7 @@ def repair(
         for section in ("images", "annotations")
     )
     _write_report(faults, source.path, out, ", ".join(kept))
-    text = json.dumps(_without_nan(data), allow_nan=False)
-    (out / NAME).write_text(text + "\n", encoding="utf-8")
+    (out / NAME).write_text(_to_json(data), encoding="utf-8")
     return faults
 
 
@@ -179,14 +177,10 @@ def _write_report(faults: list[Fault], path: Path, out: Path, kept: str) -> None
     ]
     (out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     rows = [{**fault.__dict__, "change": None, "text": str(fault)} for fault in faults]
-    text = json.dumps(_without_nan(rows), indent=1)
-    (out / REPORT).write_text(text + "\n", encoding="utf-8")
+    (out / REPORT).write_text(_to_json(rows, indent=1), encoding="utf-8")
 
 
-def _without_nan(value: object) -> object:
+def _to_json(value: object, indent: int | None = None) -> str:
     """JSON has no NaN and no infinity; in fields that nothing reads they become null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    value = json.loads(json.dumps(value), parse_constant=lambda name: None)
+    return json.dumps(value, indent=indent, allow_nan=False) + "\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 from .annotations import Skip, Source, skipping
 from .faults import short
 from .images import image_size
-from .rules import is_numbers, is_text
+from .rules import is_name, is_numbers
 
 PROJECT = "_via_img_metadata"
 VIA_3 = {"project", "metadata", "file"}
@@ -82,7 +82,7 @@ def read_via(source: Source, attribute: str | None = None) -> Source:
 
 
 def _read_image(entry: object, name: object, folder: Path, others: dict) -> dict:
-    if not isinstance(name, str) or not is_text(name) or ".." in Path(name).parts or not name:
+    if not is_name(name) or ".." in Path(name).parts:
         message, hint = "is not a file name", "name an image inside the folder"
         raise Skip("file name", "filename", name, message, hint)
     regions = entry.get("regions")
@@ -140,7 +140,7 @@ def _read_class(attributes: object, name: str | None) -> str | None:
     if isinstance(value, dict):
         chosen = [key for key, on in value.items() if on is True]
         value = chosen[0] if len(chosen) == 1 else None
-    return value.strip() if isinstance(value, str) and value.strip() and is_text(value) else None
+    return value.strip() if is_name(value) else None
 
 
 def _read_shape(shape: object) -> list[float]:
@@ -149,9 +149,8 @@ def _read_shape(shape: object) -> list[float]:
     if name in ("polygon", "polyline"):
         xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
         if not (is_numbers(xs) and is_numbers(ys) and len(xs) == len(ys)):
-            raise ValueError(
-                "must have all_points_x and all_points_y: finite numbers, as many of each"
-            )
+            fields = "all_points_x and all_points_y"
+            raise ValueError(f"must have {fields}: finite numbers, as many of each")
         if len(xs) < 3:
             raise ValueError("has fewer than three points")
         return [value for point in zip(xs, ys, strict=True) for value in point]
