@@ -15,8 +15,8 @@ from benchmarks.cpu import Report, command
 from benchmarks.table import Different, Row, ratio
 from benchmarks.timing import compare
 from mrcnn_lite.lessons.n11_whole_network.reference_pair import (
-    make_pictures,
-    make_twins,
+    make_images,
+    make_pair,
     one_class_at_a_time,
 )
 
@@ -48,9 +48,9 @@ def differences(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[s
 
 def measure(seconds: float) -> Report:
     """Compare answers, then times."""
-    ours, theirs = make_twins("v1", 0, torch.float32, {}, CLASSES)
+    ours, theirs = make_pair("v1", 0, torch.float32, {}, CLASSES)
     ours, theirs = ours.eval(), theirs.eval()
-    images, _ = make_pictures([SIZE], 1, torch.float32)
+    images, _ = make_images([SIZE], 1, torch.float32)
     with torch.inference_mode(), one_class_at_a_time():
         found, expected = ours(images)[0], theirs(images)[0]
     gaps = differences(found, expected)

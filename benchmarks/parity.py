@@ -24,7 +24,7 @@ from mrcnn_lite.lessons.n11_whole_network.parity import (
     distance,
     gradients,
 )
-from mrcnn_lite.lessons.n11_whole_network.reference_pair import VERSIONS, make_pictures, make_twins
+from mrcnn_lite.lessons.n11_whole_network.reference_pair import VERSIONS, make_images, make_pair
 
 # (H, W) of the two images of a batch: one is not resized, some are enlarged, some shrunk.
 SIZES = ([(128, 160), (131, 128)], [(97, 143), (211, 120)], [(300, 200), (256, 384)])
@@ -33,8 +33,8 @@ SEEDS = (0, 1, 2)
 
 def rows_of(version: str, dtype: torch.dtype, seed: int, sizes: list) -> Iterator[Row]:
     """Compare one pair of networks on one batch, in evaluation and in training."""
-    ours, theirs = make_twins(version, seed, dtype)
-    images, targets = make_pictures(sizes, seed, dtype)
+    ours, theirs = make_pair(version, seed, dtype)
+    images, targets = make_images(sizes, seed, dtype)
     yield from compare_detections(ours, theirs, images)
     yield from compare_training(ours, theirs, images, targets)
 
@@ -56,8 +56,8 @@ def from_itself(version: str, seeds: tuple, sizes: tuple) -> float:
     worst_of_all = 0.0
     for seed in seeds:
         for pair in sizes:
-            _, theirs = make_twins(version, seed, torch.float32)
-            images, targets = make_pictures(pair, seed, torch.float32)
+            _, theirs = make_pair(version, seed, torch.float32)
+            images, targets = make_images(pair, seed, torch.float32)
             found = []
             for layout in (torch.contiguous_format, torch.channels_last):
                 torch.manual_seed(seed)  # its sampler draws from the global generator

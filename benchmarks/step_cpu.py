@@ -22,7 +22,7 @@ from benchmarks.table import Different, Row, ratio
 from benchmarks.timing import compare
 from mrcnn_lite.config import Config, lite
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.lessons.n11_whole_network.reference_pair import share_sample
+from mrcnn_lite.lessons.n11_whole_network.reference_pair import record_priorities, share_sample
 from mrcnn_lite.models import MaskRCNN
 from mrcnn_lite.models.backbone import GROUPS
 
@@ -128,14 +128,7 @@ def both_losses(
     ours: MaskRCNN, theirs: nn.Module, images: list[Tensor], targets: list[dict]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The losses of both networks for one batch, with the same sample of anchors and RoIs."""
-    drawn: list[Tensor] = []
-    random = ours.sampler.priorities
-
-    def priorities(shape: tuple[int, ...], device: torch.device) -> Tensor:
-        drawn.append(random(shape, device))
-        return drawn[-1]
-
-    ours.sampler.priorities = priorities
+    drawn = record_priorities(ours)
     mine = losses(ours.train(), images, targets)
     share_sample(theirs, ours.config, drawn, [len(target["boxes"]) for target in targets])
     return mine, losses(theirs.train(), images, targets)

@@ -20,7 +20,7 @@ from benchmarks.gpu import Gates, Measures, Runner
 from benchmarks.step_cpu import both_losses, lite_pair, losses
 from benchmarks.table import Goal
 from mrcnn_lite.config import lite
-from mrcnn_lite.lessons.n11_whole_network.reference_pair import make_pictures, make_twins
+from mrcnn_lite.lessons.n11_whole_network.reference_pair import make_images, make_pair
 
 NAME = "step_gpu"
 GOALS = {
@@ -35,7 +35,7 @@ TINY_SIZE, FEW = (64, 96), 3  # of a rehearsal: pixels; proposals and detections
 
 def pair(runner: Runner, dtype: torch.dtype) -> tuple[nn.Module, nn.Module]:
     """Ours (channels last) and torchvision's, with the same weights, on the device."""
-    ours, theirs = _small_pair() if runner.dry else make_twins("v1", 0, dtype, {}, CLASSES)
+    ours, theirs = _small_pair() if runner.dry else make_pair("v1", 0, dtype, {}, CLASSES)
     ours = ours.to(runner.device, dtype, memory_format=torch.channels_last)
     return ours, theirs.to(runner.device, dtype)
 
@@ -59,7 +59,7 @@ def _small_pair() -> tuple[nn.Module, nn.Module]:
 def make_batch(runner: Runner, count: int, dtype: torch.dtype) -> tuple[list, list]:
     """Images and their objects on the device."""
     size = TINY_SIZE if runner.dry else SIZE
-    images, targets = make_pictures([size] * count, 1, dtype)
+    images, targets = make_images([size] * count, 1, dtype)
     images = [image.to(runner.device) for image in images]
     return images, [{k: v.to(runner.device) for k, v in t.items()} for t in targets]
 

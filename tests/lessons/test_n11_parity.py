@@ -12,34 +12,36 @@ from mrcnn_lite.lessons.n11_whole_network.parity import (
     compare_detections,
     compare_training,
 )
-from mrcnn_lite.lessons.n11_whole_network.reference_pair import make_pictures, make_twins
+from mrcnn_lite.lessons.n11_whole_network.reference_pair import make_images, make_pair
 
 SIZES = [(97, 143)]  # enlarged, and no multiple of 32
 
 
 @pytest.fixture(scope="module")
-def twins():
-    return make_twins("v1", seed=5, dtype=torch.float64)
+def pair():
+    return make_pair("v1", seed=5, dtype=torch.float64)
 
 
 @pytest.fixture(scope="module", params=["v1", pytest.param("v2", marks=pytest.mark.slow)])
-def both_versions(request, twins):
-    return twins if request.param == "v1" else make_twins("v2", seed=5, dtype=torch.float64)
+def both_versions(request, pair):
+    return pair if request.param == "v1" else make_pair("v2", seed=5, dtype=torch.float64)
 
 
 def test_every_stage_and_gradient_in_float64(both_versions):
-    images, targets = make_pictures(SIZES, 5, torch.float64)
-    pair = both_versions
-    rows = [*compare_detections(*pair, images), *compare_training(*pair, images, targets)]
+    images, targets = make_images(SIZES, 5, torch.float64)
+    rows = [
+        *compare_detections(*both_versions, images),
+        *compare_training(*both_versions, images, targets),
+    ]
     assert [r.stage for r in rows][: len(STAGES) + 1] == ["batch", *STAGES]
     assert len(rows) == len(STAGES) + 1 + 4 + 5 + 1
     assert not [r for r in rows if not r.holds]
 
 
 def test_every_stage_in_float32():
-    twins = make_twins("v1", seed=6, dtype=torch.float32)
-    images, targets = make_pictures(SIZES, 6, torch.float32)
-    rows = [*compare_detections(*twins, images), *compare_training(*twins, images, targets)]
+    pair = make_pair("v1", seed=6, dtype=torch.float32)
+    images, targets = make_images(SIZES, 6, torch.float32)
+    rows = [*compare_detections(*pair, images), *compare_training(*pair, images, targets)]
     assert not [r for r in rows if not r.holds]
 
 
@@ -56,10 +58,10 @@ def test_every_stage_in_float32():
         ("roi_heads.mask_predictor.mask_fcn_logits.weight", "roi_heads.mask_predictor"),
     ],
 )
-def test_a_changed_weight_is_seen_where_it_acts(twins, name, first):
+def test_a_changed_weight_is_seen_where_it_acts(pair, name, first):
     """A part in a million of one tensor breaks the bound, at its own stage."""
-    ours, theirs = twins
-    images, _ = make_pictures(SIZES, 5, torch.float64)
+    ours, theirs = pair
+    images, _ = make_images(SIZES, 5, torch.float64)
     tensor = ours.state_dict()[name]
     before = tensor.clone()
     tensor.mul_(1 + 1e-6)

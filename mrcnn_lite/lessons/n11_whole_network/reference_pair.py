@@ -1,27 +1,28 @@
-"""Two Mask R-CNNs with the same random weights, ours and torchvision's, and pictures for both.
+"""Two Mask R-CNNs with the same random weights, ours and torchvision's, and images for both.
 
 Three things in torchvision stand between the networks and equality, and are handled on its side:
 
 - the labels of its anchors are float32, so that its objectness loss is rounded to float32 whatever
-  the network's precision: the twin here gets labels of its own precision;
-- its sampler draws with `torch.randperm`: the twin takes the candidates with the smallest keys;
+  the network's precision: here it gets labels of its own precision;
+- its sampler draws with `torch.randperm`: here it takes the candidates of the smallest priorities;
 - for small sets its `batched_nms` moves the classes apart by adding offsets to the coordinates,
   which costs float32 the last digits: `one_class_at_a_time` lets it do what it does for large sets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...config import Config, resnet50_fpn, resnet50_fpn_v2
+from ...config import BoxConfig, Config, RPNConfig, resnet50_fpn, resnet50_fpn_v2
 from ...models import MaskRCNN
+from ...models.matching import random_priorities
 from ...models.torchvision_names import KEYWORDS
 
 VERSIONS = {"v1": resnet50_fpn, "v2": resnet50_fpn_v2}
@@ -40,7 +41,7 @@ LOGIT_SPREAD = 2.0  # standard deviation of class and objectness logits: clear w
 DELTA_SPREAD = 0.3
 
 
-def make_twins(
+def make_pair(
     version: str,
     seed: int,
     dtype: torch.dtype,
@@ -57,26 +58,26 @@ def make_twins(
     if version == "v2":  # torchvision trains all of a network that starts without weights
         config = config.with_(backbone={"trainable_layers": 5})
     theirs = _torchvision(version, settings | {"num_classes": classes})
-    pictures, _ = make_pictures([(config.image.min_size,) * 2] * 2, seed, torch.float32)
-    _set_statistics(theirs, pictures)
+    images, _ = make_images([(config.image.min_size,) * 2] * 2, seed, torch.float32)
+    _randomize(theirs, images)
     ours = MaskRCNN(config)
     ours.load_state_dict(theirs.state_dict())
     theirs.load_state_dict(ours.state_dict())  # and back: no name may be missing
     return ours.to(dtype), theirs.to(dtype)
 
 
-def make_pictures(
+def make_images(
     sizes: list[tuple[int, int]], seed: int, dtype: torch.dtype
 ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     """Draw random blotches of the given sizes (H, W) with two to four objects each."""
     generator = torch.Generator().manual_seed(seed)
     images, targets = [], []
-    for place, (height, width) in enumerate(sizes):
+    for index, (height, width) in enumerate(sizes):
         coarse = torch.rand(1, 3, 7, 7, generator=generator, dtype=dtype)
         smooth = F.interpolate(coarse, (height, width), mode="bilinear")[0]  # [3, H, W]
         noise = torch.rand(3, height, width, generator=generator, dtype=dtype)
         images.append(0.8 * smooth + 0.2 * noise)
-        count = 2 + place % 3
+        count = 2 + index % 3
         extent = torch.tensor([width, height], dtype=dtype)
         corner = torch.rand(count, 2, generator=generator, dtype=dtype) * extent / 2
         side = (0.15 + 0.3 * torch.rand(count, 2, generator=generator, dtype=dtype)) * extent
@@ -89,52 +90,59 @@ def make_pictures(
     return images, targets
 
 
-@contextmanager
-def one_class_at_a_time() -> Iterator[None]:
-    """Let torchvision's networks suppress class by class, without offsets."""
-    from torchvision.ops import boxes as box_ops
+def one_class_at_a_time() -> AbstractContextManager:
+    """Inside, torchvision's networks suppress class by class, without offsets."""
+    from torchvision.ops import boxes
 
-    def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
-        keep = torch.zeros_like(scores, dtype=torch.bool)
-        for group in idxs.unique():
-            rows = (idxs == group).nonzero().flatten()
-            keep[rows[box_ops.nms(boxes[rows], scores[rows], iou_threshold)]] = True
-        kept = keep.nonzero().flatten()
-        return kept[scores[kept].sort(descending=True, stable=True).indices]
-
-    usual = box_ops.batched_nms
-    box_ops.batched_nms = batched_nms
-    try:
-        yield
-    finally:
-        box_ops.batched_nms = usual
+    return mock.patch.object(boxes, "batched_nms", boxes._batched_nms_vanilla)
 
 
-class KeySampler:
-    """torchvision's sampler with the choice left to given keys: the smallest are taken."""
+def record_priorities(model: MaskRCNN, generator: torch.Generator | None = None) -> list[Tensor]:
+    """A list that our network fills as it draws: [B, A] for anchors, then [B, R + G] for RoIs."""
+    drawn: list[Tensor] = []
+    draw = random_priorities(generator)
 
-    def __init__(self, keys: list[Tensor], count: int, positive_fraction: float) -> None:
-        self.keys, self.count, self.limit = keys, count, int(count * positive_fraction)
+    def priorities(shape: tuple[int, ...], device: torch.device) -> Tensor:
+        drawn.append(draw(shape, device))
+        return drawn[-1]
+
+    model.sampler.priorities = priorities
+    return drawn
+
+
+class PrioritySampler:
+    """torchvision's sampler with the choice left to priorities [B, N]: the smallest are taken.
+
+    Ours pads: a row is for R proposals, then G objects. There each image has its own numbers;
+    `objects` tells how many of its candidates are objects.
+    """
+
+    def __init__(self, priorities: Tensor, config: RPNConfig | BoxConfig, objects: list[int]):
+        self.priorities, self.config, self.objects = priorities, config, objects
+        self.first_object = priorities.shape[1] - max(1, *objects)
 
     def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return per image which candidates are taken as positives and as background."""
-        chosen: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for label, key in zip(labels, self.keys, strict=True):
-            room = self.count
-            for kind, rows, most in ((0, label >= 1, self.limit), (1, label == 0, self.count)):
-                rows = rows.nonzero().flatten()
-                rows = rows[key[rows].argsort(stable=True)][: min(most, room)]
-                room -= len(rows)
-                chosen[kind].append(torch.zeros_like(label, dtype=torch.bool))
-                chosen[kind][-1][rows] = True
-        return chosen
+        """Per image, which candidates are taken as positives and as background."""
+        positives, background = [], []
+        for label, row, count in zip(labels, self.priorities, self.objects, strict=True):
+            own = row[self.first_object :][:count]
+            row = torch.cat([row[: len(label) - count], own])  # [N]
+            room = self.config.samples
+            limit = int(room * self.config.positive_fraction)
+            positives.append(_smallest(row, label >= 1, limit))
+            background.append(_smallest(row, label == 0, room - int(positives[-1].sum())))
+        return positives, background
+
+
+def _smallest(priorities: Tensor, candidates: Tensor, count: int) -> Tensor:
+    """Which candidates have the smallest priorities, bool [N]."""
+    chosen, rows = torch.zeros_like(candidates), candidates.nonzero().flatten()
+    chosen[rows[priorities[rows].argsort(stable=True)][:count]] = True
+    return chosen
 
 
 def share_sample(model: nn.Module, config: Config, drawn: list[Tensor], objects: list[int]) -> None:
-    """Let torchvision's network sample with the keys that ours drew.
-
-    Ours pads: R proposals per image, then G objects. There each image has its own numbers.
-    """
+    """Let torchvision's network sample with the priorities that ours drew for as many objects."""
     rpn, heads = model.rpn, model.roi_heads
     assign = type(rpn).assign_targets_to_anchors
 
@@ -143,18 +151,8 @@ def share_sample(model: nn.Module, config: Config, drawn: list[Tensor], objects:
         return [label.to(anchors[0].dtype) for label in labels], boxes
 
     rpn.assign_targets_to_anchors = in_its_own_precision
-    rpn.fg_bg_sampler = KeySampler(list(drawn[0]), config.rpn.samples, config.rpn.positive_fraction)
-    width = drawn[1].shape[1] - max(1, *objects)
-
-    class OfRoIs(KeySampler):
-        def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-            self.keys = [
-                torch.cat([row[: len(label) - count], row[width : width + count]])
-                for row, label, count in zip(drawn[1], labels, objects, strict=True)
-            ]
-            return super().__call__(labels)
-
-    heads.fg_bg_sampler = OfRoIs([], config.box.samples, config.box.positive_fraction)
+    rpn.fg_bg_sampler = PrioritySampler(drawn[0], config.rpn, [0] * len(objects))
+    heads.fg_bg_sampler = PrioritySampler(drawn[1], config.box, objects)
 
 
 def _torchvision(version: str, settings: dict[str, Any]) -> nn.Module:
@@ -170,8 +168,8 @@ def _torchvision(version: str, settings: dict[str, Any]) -> nn.Module:
 
 
 @torch.no_grad()
-def _set_statistics(model: nn.Module, images: list[Tensor]) -> None:
-    """Give every batch norm statistics near those of the data, and its neighbours' logits a spread.
+def _randomize(model: nn.Module, images: list[Tensor]) -> None:
+    """Give batch norms statistics near those of the data, and the predictors' outputs a spread.
 
     Fresh batch norms are all alike and would hide mistakes; arbitrary ones would let the values
     of a deep network explode.
@@ -186,29 +184,17 @@ def _set_statistics(model: nn.Module, images: list[Tensor]) -> None:
             norm.weight.data.mul_(0.2)
         norm.bias.data.normal_(0, 0.1)
 
-    def spread(standard: float):
-        def rescale(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-            if layer not in done:  # the RPN's head runs once per level; the finest decides
-                done.add(layer)
-                layer.weight.mul_(standard / output.std())
+    def rescale(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        if layer in spreads:  # the RPN's head runs once per level; the finest decides
+            layer.weight.mul_(spreads.pop(layer) / output.std())
 
-        return rescale
-
-    done: set[nn.Module] = set()
     last_of_block = {m.bn3 for m in model.modules() if hasattr(m, "bn3")}
-    hooks = [
-        module.register_forward_pre_hook(fit)
-        for module in model.modules()
-        if hasattr(module, "running_var")
-    ]
     box, rpn = model.roi_heads.box_predictor, model.rpn.head
-    for layer, standard in (
-        (rpn.cls_logits, LOGIT_SPREAD),
-        (rpn.bbox_pred, DELTA_SPREAD),
-        (box.cls_score, LOGIT_SPREAD),
-        (box.bbox_pred, DELTA_SPREAD),
-    ):
-        hooks.append(layer.register_forward_hook(spread(standard)))
+    spreads = dict.fromkeys((rpn.cls_logits, box.cls_score), LOGIT_SPREAD)
+    spreads |= dict.fromkeys((rpn.bbox_pred, box.bbox_pred), DELTA_SPREAD)
+    norms = [module for module in model.modules() if hasattr(module, "running_var")]
+    hooks = [norm.register_forward_pre_hook(fit) for norm in norms]
+    hooks += [layer.register_forward_hook(rescale) for layer in spreads]
     model.eval()(images)
     for hook in hooks:
         hook.remove()
