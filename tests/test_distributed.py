@@ -15,11 +15,10 @@ from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.datasets.batches import loader
 from mrcnn_lite.models import load_weights
-from mrcnn_lite.models.matching import image_priorities
 from mrcnn_lite.training import TrainingRun, launch
 from mrcnn_lite.training.checkpoint import load_checkpoint
-from mrcnn_lite.training.distributed import rank, world_size
-from mrcnn_lite.training.loop import images_per_process
+from mrcnn_lite.training.distributed import image_priorities, rank, world_size
+from mrcnn_lite.training.recipe import images_per_process
 
 SHAPES = Shapes(None, seed=1)
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrcnn_lite.models.matching import BalancedSampler, gather_rows, match, sample
+from mrcnn_lite.models.matching import BalancedSampler, match, sample
 from mrcnn_lite.ops import best_objects, box_iou, use_backend
 
 # One object, 10 pixels wide; boxes that overlap it by 1, 0.5, 1/3 and 0.
@@ -105,8 +105,3 @@ def test_fixed_priorities_fix_the_choice():
     index, valid = sample(labels, 4, 0.5, torch.arange(6.0)[None] / 6)
     assert index.tolist() == [[0, 1, 2, 3]]
     assert valid.all()
-
-
-def test_gather_rows():
-    values = torch.arange(12).reshape(2, 3, 2)
-    assert gather_rows(values, torch.tensor([[2], [0]])).tolist() == [[[4, 5]], [[6, 7]]]

@@ -6,7 +6,7 @@ import torch
 from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.models import MaskRCNN, variants
-from mrcnn_lite.models.matching import gather_rows, random_priorities
+from mrcnn_lite.models.matching import random_priorities
 from mrcnn_lite.models.rpn import RPNHead
 from mrcnn_lite.models.variants import head_at, im2col_patches, sampling_pays
 
@@ -41,7 +41,7 @@ def test_some_anchors_equal_all_anchors(kinds, layout):
         return torch.autograd.grad(loss, [*features, *head.parameters()])
 
     logits, deltas = (torch.cat(levels, dim=1) for levels in head(features))
-    whole = logits.gather(1, index), gather_rows(deltas, index)
+    whole = logits.gather(1, index), deltas.take_along_dim(index[..., None], dim=1)
     some = head_at(head, features, index)
     pairs = [*zip(some, whole, strict=True)]
     pairs += zip(gradients(*some), gradients(*whole), strict=True)

@@ -19,6 +19,15 @@ STEM_CHANNELS = 64
 GROUPS = 8
 
 
+def make_body(config: BackboneConfig) -> ResNet | SmallBackbone:
+    """Return the body that `config.kind` names."""
+    if config.kind == "resnet":
+        return ResNet(config.depth, config.norm, config.trainable_layers, config.norm_eps)
+    if config.kind == "small":
+        return SmallBackbone(config.widths, config.blocks, config.norm)
+    raise ValueError(f"config.backbone.kind is {config.kind!r}; choose 'resnet' or 'small'")
+
+
 class FrozenBatchNorm2d(nn.Module):
     """Batch norm whose statistics and affine weights never change: a per-channel scale and shift.
 
@@ -54,13 +63,12 @@ def make_norm(kind: str, channels: int) -> nn.Module:
     """Return the normalisation called `kind`: "group", "batch", "frozen_batch" or "none"."""
     if kind == "group":
         return nn.GroupNorm(GROUPS, channels)
-    if kind == "batch":
-        return nn.BatchNorm2d(channels)
-    if kind == "frozen_batch":
-        return FrozenBatchNorm2d(channels)
     if kind == "none":
         return nn.Identity()
-    raise ValueError(f"norm is {kind!r}; choose 'group', 'batch', 'frozen_batch' or 'none'")
+    kinds = {"batch": nn.BatchNorm2d, "frozen_batch": FrozenBatchNorm2d}
+    if kind not in kinds:
+        raise ValueError(f"norm is {kind!r}; choose 'group', 'batch', 'frozen_batch' or 'none'")
+    return kinds[kind](channels)
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
@@ -141,22 +149,13 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, FrozenBatchNorm2d):
                 module.eps = norm_eps
-        self._initialise()
-        self._freeze(trainable_layers)
-
-    def _initialise(self) -> None:
-        for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def _freeze(self, trainable_layers: int) -> None:
-        """Stop the gradients of the first stages: their edges and colours transfer unchanged."""
-        order = ["layer4", "layer3", "layer2", "layer1", "conv1"][:trainable_layers]
-        if trainable_layers == 5:
-            order.append("bn1")
+        # The first stages' edges and colours transfer unchanged: they get no gradients.
+        trained = ["layer4", "layer3", "layer2", "layer1", "conv1"][:trainable_layers]
+        trained += ["bn1"] if trainable_layers == 5 else []
         for name, parameter in self.named_parameters():
-            if not any(name.startswith(layer) for layer in order):
-                parameter.requires_grad_(False)
+            parameter.requires_grad_(name.startswith(tuple(trained)))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return C2..C5, Tensor[B, C_l, H / 4 .. H / 32, W / 4 .. W / 32] each."""
@@ -173,22 +172,16 @@ class SmallBackbone(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], norm: str) -> None:
         super().__init__()
-        half = widths[0] // 2
-        self.stem = nn.Sequential(
-            _conv(3, half, 3, 2),
-            make_norm(norm, half),
-            nn.ReLU(inplace=True),
-            _conv(half, widths[0], 3, 2),
-            make_norm(norm, widths[0]),
-            nn.ReLU(inplace=True),
-        )
-        inputs, stages = widths[0], []
+        inputs, layers = 3, []
+        for width in (widths[0] // 2, widths[0]):
+            layers += [_conv(inputs, width, 3, 2), make_norm(norm, width), nn.ReLU(inplace=True)]
+            inputs = width
+        self.stem, self.stages = nn.Sequential(*layers), nn.ModuleList()
         for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             layers = [BasicBlock(inputs, width, 1 if index == 0 else 2, norm)]
             layers += [BasicBlock(width, width, 1, norm) for _ in range(count - 1)]
-            stages.append(nn.Sequential(*layers))
+            self.stages.append(nn.Sequential(*layers))
             inputs = width
-        self.stages = nn.ModuleList(stages)
         self.out_channels = list(widths)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -198,12 +191,3 @@ class SmallBackbone(nn.Module):
             x = stage(x)
             maps.append(x)
         return maps
-
-
-def make_body(config: BackboneConfig) -> ResNet | SmallBackbone:
-    """Return the body that `config.kind` names."""
-    if config.kind == "resnet":
-        return ResNet(config.depth, config.norm, config.trainable_layers, config.norm_eps)
-    if config.kind == "small":
-        return SmallBackbone(config.widths, config.blocks, config.norm)
-    raise ValueError(f"config.backbone.kind is {config.kind!r}; choose 'resnet' or 'small'")

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from .cuda_graph import GraphedCallable
 from .mask_rcnn import MaskRCNN
-from .postprocess import to_original_size
+from .postprocess import drop_padding, to_original_size
 from .transform import batch_images
-from .variants import drop_padding
 
 
 class Detector:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import BackboneConfig
-from .backbone import make_body, make_norm
+from .backbone import make_norm
+
+Pyramid = list[Tensor]  # one map per level, the finest first: [B, C, h_l, w_l] each
 
 
 class FeaturePyramid(nn.Module):
@@ -26,26 +27,22 @@ class FeaturePyramid(nn.Module):
         channels: int = 256,
         extra_level: bool = True,
         norm: str = "none",
-    ):
+    ) -> None:
         super().__init__()
-        self.extra_level = extra_level
+        self.extra_level, self.num_levels = extra_level, len(in_channels) + extra_level
 
         def layer(inputs: int, kernel: int) -> nn.Sequential:
             conv = nn.Conv2d(inputs, channels, kernel, padding=kernel // 2, bias=norm == "none")
             nn.init.kaiming_uniform_(conv.weight, a=1)
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
-            return (
-                nn.Sequential(conv)
-                if norm == "none"
-                else nn.Sequential(conv, make_norm(norm, channels))
-            )
+            return nn.Sequential(conv, *([] if norm == "none" else [make_norm(norm, channels)]))
 
         self.inner_blocks = nn.ModuleList(layer(inputs, 1) for inputs in in_channels)
         self.layer_blocks = nn.ModuleList(layer(channels, 3) for _ in in_channels)
 
-    def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Turn C2..C5 into P2..P5 (and P6): Tensor[B, d, h_l, w_l] each."""
+    def forward(self, maps: list[Tensor]) -> Pyramid:
+        """Turn C2..C5 into P2..P5 (and P6)."""
         top_down = self.inner_blocks[-1](maps[-1])
         levels = [self.layer_blocks[-1](top_down)]
         for index in range(len(maps) - 2, -1, -1):
@@ -55,20 +52,3 @@ class FeaturePyramid(nn.Module):
         if self.extra_level:
             levels.append(F.max_pool2d(levels[-1], 1, 2))
         return levels
-
-
-class BackboneWithFPN(nn.Module):
-    """Body and pyramid: image in, pyramid levels out."""
-
-    def __init__(self, config: BackboneConfig) -> None:
-        super().__init__()
-        self.body = make_body(config)
-        self.fpn = FeaturePyramid(
-            self.body.out_channels, config.fpn_channels, config.extra_level, config.fpn_norm
-        )
-        self.out_channels = config.fpn_channels
-        self.num_levels = len(self.body.out_channels) + config.extra_level
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Map Tensor[B, 3, H, W] to P2, P3, ...: Tensor[B, d, H / stride, W / stride] each."""
-        return self.fpn(self.body(images))

@@ -1,9 +1,8 @@
 """The five losses of training, one function each, on tensors of fixed shape with a validity mask.
 
 The paper's L = L_cls + L_box + L_mask (section 3) is the second stage; the RPN adds two more of
-its own. All five have weight 1.
-
-Each divides by a count, by default that of its own rows; the network gives a `Normaliser`'s.
+its own. All five have weight 1 and return a scalar. Each is a sum divided by `count`, by default
+the number of its valid rows; the network gives what its `Normaliser` counts.
 """
 
 import torch
@@ -36,19 +35,14 @@ class Normaliser(nn.Module):
 def objectness_loss(
     logits: Tensor, positive: Tensor, valid: Tensor, count: Tensor | None = None
 ) -> Tensor:
-    """Binary cross entropy "object or not" over the sampled anchors of the batch (Faster R-CNN,
-    equation 1).
+    """Binary cross entropy "object or not" over the sampled anchors (Faster R-CNN, equation 1);
+    ln 2 while all logits are 0.
 
     Args:
-        logits: Tensor[B, N] of the sampled anchors. positive: bool Tensor[B, N]. valid: bool
-            Tensor[B, N].
-        count: see the module; by default the number of valid ones.
-
-    Returns:
-        A scalar; ln 2 while all logits are 0.
+        logits: Tensor[B, N]. positive, valid: bool Tensor[B, N].
     """
     loss = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
-    return torch.where(valid, loss, 0).sum() / _divisor(valid, count)
+    return _mean(loss, valid, valid, count)
 
 
 def rpn_box_loss(
@@ -61,30 +55,33 @@ def rpn_box_loss(
     weighs less.
 
     Args:
-        deltas, targets: Tensor[B, N, 4]. positive, valid: bool Tensor[B, N]. count: see the module.
-
-    Returns:
-        A scalar.
+        deltas, targets: Tensor[B, N, 4]. positive, valid: bool Tensor[B, N].
     """
     loss = F.smooth_l1_loss(deltas, targets, beta=SMOOTH_L1_BETA, reduction="none")
-    loss = loss.sum(dim=-1)  # [B, N]
-    return torch.where(positive, loss, 0).sum() / _divisor(valid, count)
+    return _mean(loss.sum(dim=-1), positive, valid, count)
+
+
+def rpn_losses(
+    logits: Tensor, deltas: Tensor, targets: Tensor, positive: Tensor, valid: Tensor, count: Tensor
+) -> dict[str, Tensor]:
+    """Both losses of the RPN by name; see `objectness_loss` and `rpn_box_loss`."""
+    return {
+        "loss_objectness": objectness_loss(logits, positive, valid, count),
+        "loss_rpn_box_reg": rpn_box_loss(deltas, targets, positive, valid, count),
+    }
 
 
 def class_loss(
     logits: Tensor, labels: Tensor, valid: Tensor, count: Tensor | None = None
 ) -> Tensor:
-    """Cross entropy over the classes and the background (L_cls).
+    """Cross entropy over the classes and the background (L_cls); ln C while all logits are equal.
 
     Args:
         logits: Tensor[B, R, C]. labels: int64 Tensor[B, R], 0 is background. valid: bool Tensor[B,
-            R]. count: see the module.
-
-    Returns:
-        A scalar; ln C while all logits are equal.
+            R].
     """
     loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")  # [K]
-    return torch.where(valid.flatten(), loss, 0).sum() / _divisor(valid, count)
+    return _mean(loss, valid.flatten(), valid, count)
 
 
 def box_loss(
@@ -95,10 +92,7 @@ def box_loss(
 
     Args:
         deltas: Tensor[B, R, C, 4], one correction per class. targets: Tensor[B, R, 4].
-        labels: int64 Tensor[B, R]. valid: bool Tensor[B, R]. count: see the module.
-
-    Returns:
-        A scalar.
+        labels: int64 Tensor[B, R]. valid: bool Tensor[B, R].
     """
     column = labels[:, :, None, None].expand(-1, -1, 1, 4)
     of_class = deltas.gather(2, column).squeeze(2)  # [B, R, 4]
@@ -127,7 +121,7 @@ def mask_loss(
         labels: Tensor[K], the ground-truth class of each RoI, 1 and up; not read when C = 1.
         valid: Tensor[K] bool, True where the row is a positive RoI; None when all are.
         competition: "sigmoid" or "softmax".
-        count: see the module; by default the number of valid rows.
+        count: see the module.
 
     Returns:
         A scalar. Without any positive it is exactly 0 and still part of the graph.
@@ -149,18 +143,13 @@ def mask_loss(
     else:
         log_p = mask_logits.log_softmax(dim=1)  # [K, C, M, M]
         per_cell = -(targets * log_p[rows, channel] + (1 - targets) * log_p[:, 0])  # [K, M, M]
-    per_roi = torch.where(valid, per_cell.mean(dim=(1, 2)), 0)  # [K]
-    return per_roi.sum() / _divisor(valid, count)
+    return _mean(per_cell.mean(dim=(1, 2)), valid, valid, count)
 
 
-def _divisor(valid: Tensor, count: Tensor | None) -> Tensor:
-    """What a sum over the valid rows is divided by; never 0."""
-    return valid.sum().clamp(min=1) if count is None else count
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Return at least float32: eight bits of bf16 hold no coordinate and no small loss."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+def _mean(loss: Tensor, summed: Tensor, valid: Tensor, count: Tensor | None) -> Tensor:
+    """The sum over some rows, divided by the count, or by that of the valid rows; never by 0."""
+    divisor = valid.sum().clamp(min=1) if count is None else count
+    return torch.where(summed, loss, 0).sum() / divisor
 
 
 def _check_mask_shapes(

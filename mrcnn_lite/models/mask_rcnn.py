@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from torch import Tensor, nn
 
 from ..config import Config, lite
-from .fpn import BackboneWithFPN
+from .backbone import make_body
+from .fpn import FeaturePyramid
 from .matching import BalancedSampler
-from .postprocess import to_original_size
+from .postprocess import Detection, to_original_size
 from .roi_heads import RoIHeads
 from .rpn import RegionProposalNetwork
-from .transform import (
-    Targets,
-    batch_images,
-    check_targets,
-    largest_of_processes,
-    pad_targets,
-)
+from .transform import Targets, batch_images, check_targets, largest_of_processes, pad_targets
 from .variants import use_variants
 
 
@@ -30,24 +27,27 @@ class MaskRCNN(nn.Module):
 
     def __init__(self, config: Config, variants: bool = True) -> None:
         super().__init__()
-        self.config = config
-        self.backbone = BackboneWithFPN(config.backbone)
-        if len(config.rpn.anchor_sizes) != self.backbone.num_levels:
+        self.config, cfg = config, config.backbone
+        body = make_body(cfg)
+        fpn = FeaturePyramid(body.out_channels, cfg.fpn_channels, cfg.extra_level, cfg.fpn_norm)
+        if len(config.rpn.anchor_sizes) != fpn.num_levels:
             raise ValueError(
                 f"config.rpn.anchor_sizes has {len(config.rpn.anchor_sizes)} levels, the pyramid "
-                f"{self.backbone.num_levels}; give one tuple of sizes per level"
+                f"{fpn.num_levels}; give one tuple of sizes per level"
             )
+        self.backbone = nn.Sequential(OrderedDict(body=body, fpn=fpn))
+        self.backbone.out_channels = cfg.fpn_channels  # torchvision's name for it
         self.sampler = BalancedSampler()
-        self.rpn = RegionProposalNetwork(self.backbone.out_channels, config.rpn, self.sampler)
-        self.roi_heads = RoIHeads(self.backbone.out_channels, config, self.sampler)
+        self.rpn = RegionProposalNetwork(cfg.fpn_channels, config.rpn, self.sampler)
+        self.roi_heads = RoIHeads(cfg.fpn_channels, config, self.sampler)
         self.padding = largest_of_processes  # of the images in training, see `batch_images`
         if variants:
             use_variants(self)
 
     def forward(
         self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
-    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """Train on, or look at, a list of pictures of any size.
+    ) -> dict[str, Tensor] | list[Detection]:
+        """Train on, or find the objects of, a list of images of any size.
 
         Args:
             images: Tensor[3, H_b, W_b] each, RGB in 0..1.
@@ -92,20 +92,19 @@ class MaskRCNN(nn.Module):
         return self.losses_of_batch(batch.pixels, batch.sizes, objects)
 
     def losses_of_batch(self, pixels: Tensor, sizes: Tensor, objects: Targets) -> dict[str, Tensor]:
-        """Return the five losses of pictures that are one tensor already.
+        """Return the five losses of images that are one tensor already.
 
         Nothing here asks a GPU for a value: a CUDA graph can record it.
 
         Args:
             pixels: Tensor[B, 3, H, W], normalised and padded. sizes: Tensor[B, 2], (height, width)
-                of each picture inside the padding. objects: what is in them.
+                of each image inside the padding. objects: what is in them.
         """
         size, heads = tuple(pixels.shape[-2:]), self.roi_heads
         features = self.backbone(pixels)
         proposals, valid, rpn_losses = self.rpn(features, size, sizes, objects)
         box_losses, rois = heads.train_boxes(features, proposals, valid, size, objects)
-        mask_losses = heads.train_masks(features, rois, size, objects)
-        return box_losses | mask_losses | rpn_losses
+        return box_losses | heads.train_masks(features, rois, size, objects) | rpn_losses
 
     @property
     def num_classes(self) -> int:

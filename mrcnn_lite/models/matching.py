@@ -16,8 +16,6 @@ from ..ops.matching import best_objects
 
 IGNORED = -1
 BACKGROUND = 0
-# A prime far above any number of images in a batch: every (step, image, draw) gets its own seed.
-STEP_SEEDS = 1_000_003
 
 # (shape, device) -> a number in [0, 1) for each candidate.
 Priorities = Callable[[tuple[int, ...], torch.device], Tensor]
@@ -110,38 +108,3 @@ class BalancedSampler:
 def random_priorities(generator: torch.Generator | None = None) -> Priorities:
     """Return the usual source of priorities: uniform numbers from `generator`."""
     return lambda shape, device: torch.rand(shape, generator=generator, device=device)
-
-
-def image_priorities(seed: int, step: int, first: int) -> Priorities:
-    """Sampling priorities that belong to an image's index in the batch.
-
-    They depend neither on the process that draws them nor on the padding of its images: an image
-    has the same numbers among few candidates as at the head of many.
-
-    Args:
-        seed: of the run.
-        step: of the run.
-        first: index in the whole batch of this call's first image.
-
-    Returns:
-        See `Priorities`; the draws of one step are told apart by their order.
-    """
-    draw = 0
-
-    def priorities(shape: tuple[int, ...], device: torch.device) -> Tensor:
-        nonlocal draw
-        generator = torch.Generator(device)
-        rows = []
-        for index in range(first, first + shape[0]):
-            mixed = (seed * STEP_SEEDS + step) * STEP_SEEDS + index
-            generator.manual_seed((mixed * 7 + draw) % 2**63)  # fewer than 7 draws per step
-            rows.append(torch.rand(shape[1:], generator=generator, device=device))
-        draw += 1
-        return torch.stack(rows)  # [B, N]
-
-    return priorities
-
-
-def gather_rows(values: Tensor, index: Tensor) -> Tensor:
-    """Pick rows per image: Tensor[B, N, ...] and index Tensor[B, R] give Tensor[B, R, ...]."""
-    return values[torch.arange(len(values), device=values.device)[:, None], index]

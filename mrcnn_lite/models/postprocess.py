@@ -9,10 +9,11 @@ from ..config import BoxConfig
 from ..ops.boxes import clip_boxes, decode_boxes
 from ..ops.checks import check_finite
 from ..ops.masks import paste_masks
-from ..ops.nms import batched_nms
+from ..ops.nms import batched_nms, nms_mask
 from .transform import Size, resize_boxes
 
 MIN_SIDE = 1e-2  # pixels; torchvision drops smaller detections
+Detection = dict[str, Tensor]  # of one image: boxes [N, 4], labels [N], scores [N], masks
 
 
 def score_boxes(
@@ -26,8 +27,8 @@ def score_boxes(
         config: thresholds.
 
     Returns:
-        boxes Tensor[R, C - 1, 4]; scores Tensor[R, C - 1]; and which of them can be detections,
-        bool Tensor[R, C - 1]. The background never is one.
+        boxes [R, C - 1, 4]; scores [R, C - 1]; which of them can be detections, bool [R, C - 1].
+        The background never is one.
     """
     check_finite(deltas, "deltas of the boxes")
     scores = class_logits.softmax(dim=-1)[:, 1:]  # [R, C - 1]
@@ -39,11 +40,8 @@ def score_boxes(
 
 def select_detections(
     class_logits: Tensor, deltas: Tensor, proposals: Tensor, image_size: Tensor, config: BoxConfig
-) -> dict[str, Tensor]:
-    """Turn the box branch's output for one image into detections.
-
-    Args:
-        class_logits, deltas, proposals, image_size, config: see `score_boxes`.
+) -> Detection:
+    """Turn the box branch's output for one image into detections; arguments as in `score_boxes`.
 
     Returns:
         boxes Tensor[N, 4], labels int64 Tensor[N], scores Tensor[N], best first, N at most
@@ -55,6 +53,44 @@ def select_detections(
     # A box rivals its own class only.
     keep = batched_nms(boxes, scores, labels, config.nms_iou)[: config.detections]
     return {"boxes": boxes[keep], "labels": labels[keep], "scores": scores[keep]}
+
+
+def select_static(
+    class_logits: Tensor,
+    deltas: Tensor,
+    proposals: Tensor,
+    image_size: Tensor,
+    valid: Tensor,
+    config: BoxConfig,
+) -> Detection:
+    """`select_detections` with sizes that no value changes, for a GPU: no row is dropped.
+
+    Args:
+        class_logits, deltas, proposals, image_size, config: see `score_boxes`.
+        valid: bool Tensor[R], which proposals count.
+
+    Returns:
+        As `select_detections`, with N `config.detections`, or all boxes where these are fewer; and
+        "count" Tensor[], how many are detections: the first ones.
+    """
+    boxes, scores, likely = score_boxes(class_logits, deltas, proposals, image_size, config)
+    likely = likely & valid[:, None]  # [R, C - 1]
+    keep = nms_mask(boxes.transpose(0, 1), scores.T, likely.T, config.nms_iou).T  # [R, C - 1]
+    scores = scores.masked_fill(~keep, -torch.inf).flatten()  # [R * (C - 1)]
+    scores, index = scores.sort(descending=True, stable=True)
+    scores, index = scores[: config.detections], index[: config.detections]  # [N] each
+    boxes, labels = boxes.flatten(0, 1)[index], index % likely.shape[1] + 1  # [N, 4], [N]
+    count = (scores > -torch.inf).sum()
+    return {"boxes": boxes, "labels": labels, "scores": scores, "count": count}
+
+
+def drop_padding(detections: list[Detection]) -> list[Detection]:
+    """Cut off what `count` says is no detection; the one moment at which the host waits."""
+    counts = torch.stack([detection["count"] for detection in detections]).tolist()
+    return [
+        {name: values[:count] for name, values in detection.items() if name != "count"}
+        for detection, count in zip(detections, counts, strict=True)
+    ]
 
 
 def select_masks(mask_logits: Tensor, labels: Tensor, competition: str) -> Tensor:
@@ -76,23 +112,19 @@ def select_masks(mask_logits: Tensor, labels: Tensor, competition: str) -> Tenso
 
 
 def to_original_size(
-    detections: dict[str, Tensor], size: tuple[float, float], original: Size, paste_rule: str
-) -> dict[str, Tensor]:
+    detection: Detection, size: tuple[float, float], original: Size, paste_rule: str
+) -> Detection:
     """Scale boxes from the network's image to the user's and paste the masks there.
 
     Args:
-        detections: boxes [N, 4] in the resized image, mask_probabilities [N, M, M] and the rest.
+        detection: boxes [N, 4] in the resized image, mask_probabilities [N, M, M] and the rest.
         size: (height, width) of the resized image. original: (height, width) of the result.
         paste_rule: "torchvision" or "pixel_centres".
 
     Returns:
-        The same dict with boxes in original pixels and masks Tensor[N, 1, H, W] in 0..1.
+        boxes in original pixels, labels, scores, and masks Tensor[N, 1, H, W] in 0..1.
     """
-    boxes = resize_boxes(detections["boxes"], size, original)
-    masks = paste_masks(detections["mask_probabilities"], boxes, original, paste_rule)  # [N, H, W]
-    return {
-        "boxes": boxes,
-        "labels": detections["labels"],
-        "scores": detections["scores"],
-        "masks": masks[:, None],  # [N, 1, H, W]
-    }
+    boxes = resize_boxes(detection["boxes"], size, original)
+    masks = paste_masks(detection["mask_probabilities"], boxes, original, paste_rule)  # [N, H, W]
+    kept = {name: detection[name] for name in ("labels", "scores")}
+    return {"boxes": boxes, **kept, "masks": masks[:, None]}  # [N, 1, H, W]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -12,11 +14,13 @@ from ..ops.masks import crop_masks
 from ..ops.multiscale import multiscale_roi_align
 from .backbone import make_norm
 from .box_head import FastRCNNPredictor, make_box_head
-from .losses import Normaliser, at_least_float32, box_loss, class_loss, mask_loss
+from .fpn import Pyramid
+from .losses import Normaliser, box_loss, class_loss, mask_loss
 from .mask_head import MaskHead, MaskRCNNPredictor
-from .matching import BalancedSampler, gather_rows, match
-from .postprocess import select_detections, select_masks
-from .transform import Targets
+from .matching import BalancedSampler, match
+from .postprocess import Detection, select_detections, select_masks
+from .rpn import at_least_float32
+from .transform import Size, Targets
 
 UNIT_BOX = (0.0, 0.0, 1.0, 1.0)
 
@@ -35,19 +39,10 @@ class RoIFeatures(nn.Module):
         self.levels, self.pooled_size = levels, pooled_size
         self.sampling_ratio, self.aligned = sampling_ratio, aligned
 
-    def forward(
-        self, features: list[Tensor], boxes: list[Tensor], padded_size: tuple[int, int]
-    ) -> Tensor:
-        """Return the features of all boxes, image by image: Tensor[K, C, P, P].
-
-        Args:
-            features: the pyramid, finest level first. boxes: one Tensor[R_b, 4] per image.
-                padded_size: (H, W).
-        """
-        levels, sampling = features[: self.levels], self.sampling_ratio
-        return multiscale_roi_align(
-            levels, boxes, padded_size, self.pooled_size, sampling, self.aligned
-        )  # [K, C, P, P]
+    def forward(self, features: Pyramid, boxes: list[Tensor], padded_size: Size) -> Tensor:
+        """Return the features of all boxes, Tensor[R_b, 4] per image: Tensor[K, C, P, P]."""
+        levels, settings = features[: self.levels], (self.sampling_ratio, self.aligned)
+        return multiscale_roi_align(levels, boxes, padded_size, self.pooled_size, *settings)
 
 
 class RoIHeads(nn.Module):
@@ -57,25 +52,23 @@ class RoIHeads(nn.Module):
         super().__init__()
         self.config, self.sampler, self.normaliser = config, sampler, Normaliser()
         box, mask = config.box, config.mask
-        self.box_roi_pool = RoIFeatures(
-            box.roi_levels, box.pooled_size, box.sampling_ratio, box.aligned
+        self.box_roi_pool, self.mask_roi_pool = (
+            RoIFeatures(box.roi_levels, cfg.pooled_size, cfg.sampling_ratio, cfg.aligned)
+            for cfg in (box, mask)
         )
         self.box_head = make_box_head(channels, box)
         self.box_predictor = FastRCNNPredictor(box.head_channels, config.num_classes)
-        self.mask_roi_pool = RoIFeatures(
-            box.roi_levels, mask.pooled_size, mask.sampling_ratio, mask.aligned
-        )
-        norm = None if mask.norm == "none" else lambda c: make_norm(mask.norm, c)
+        norm = None if mask.norm == "none" else partial(make_norm, mask.norm)
         self.mask_head = MaskHead(channels, mask.channels, norm)
         kinds = 1 if mask.class_agnostic else config.num_classes
         self.mask_predictor = MaskRCNNPredictor(self.mask_head.out_channels, mask.hidden, kinds)
 
     def train_boxes(
         self,
-        features: list[Tensor],
+        features: Pyramid,
         proposals: Tensor,
         valid: Tensor,
-        padded_size: tuple[int, int],
+        padded_size: Size,
         targets: Targets,
     ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor, Tensor]]:
         """Losses of the box branch, and the sampled RoIs for the mask branch.
@@ -88,12 +81,11 @@ class RoIHeads(nn.Module):
         # The objects themselves join the proposals: early in training they are the only good ones.
         proposals = torch.cat([proposals, targets.boxes], dim=1)  # [B, R + G, 4]
         valid = torch.cat([valid, targets.valid], dim=1)  # [B, R + G]
-        matched, labels = match(
-            targets.boxes, targets.valid, proposals, cfg.foreground_iou, cfg.foreground_iou
-        )
+        limits = cfg.foreground_iou, cfg.foreground_iou  # below it, all is background
+        matched, labels = match(targets.boxes, targets.valid, proposals, *limits)
         labels = labels.masked_fill(~valid, -1)
-        index, chosen = self.sampler(labels, cfg.samples, cfg.positive_fraction)
-        boxes = gather_rows(proposals, index)  # [B, R, 4]
+        index, chosen = self.sampler(labels, cfg.samples, cfg.positive_fraction)  # [B, R]
+        boxes = proposals.take_along_dim(index[..., None], dim=1)  # [B, R, 4]
         matched = matched.gather(1, index)  # [B, R]
         positive = (labels.gather(1, index) > 0) & chosen
         labels = torch.where(positive, targets.labels.gather(1, matched), 0)  # [B, R]
@@ -102,22 +94,26 @@ class RoIHeads(nn.Module):
         logits, deltas = self.predict_boxes(pooled)
         # Only positives have a box to reach; the unit box stands in elsewhere, because a
         # padded row without size has no logarithm.
-        stand_in = constants_like(boxes, UNIT_BOX)
-        gt_boxes = torch.where(positive[..., None], gather_rows(targets.boxes, matched), stand_in)
-        from_boxes = torch.where(positive[..., None], boxes, stand_in)
-        target = encode_boxes(gt_boxes, from_boxes, cfg.code_weights)  # [B, R, 4]
-        shape, count = labels.shape, self.normaliser(chosen)
+        stand_in, is_positive = constants_like(boxes, UNIT_BOX), positive[..., None]  # [B, R, 1]
+        gt_boxes = targets.boxes.take_along_dim(matched[..., None], dim=1)  # [B, R, 4]
+        target = encode_boxes(
+            torch.where(is_positive, gt_boxes, stand_in),
+            torch.where(is_positive, boxes, stand_in),
+            cfg.code_weights,
+        )  # [B, R, 4]
+        logits, deltas = (x.unflatten(0, labels.shape) for x in (logits, deltas))  # [B, R, C, ...]
+        count = self.normaliser(chosen)
         losses = {
-            "loss_classifier": class_loss(logits.reshape(*shape, -1), labels, chosen, count),
-            "loss_box_reg": box_loss(deltas.reshape(*shape, -1, 4), target, labels, chosen, count),
+            "loss_classifier": class_loss(logits, labels, chosen, count),
+            "loss_box_reg": box_loss(deltas, target, labels, chosen, count),
         }
         return losses, (boxes, matched, labels)
 
     def train_masks(
         self,
-        features: list[Tensor],
+        features: Pyramid,
         rois: tuple[Tensor, Tensor, Tensor],
-        padded_size: tuple[int, int],
+        padded_size: Size,
         targets: Targets,
     ) -> dict[str, Tensor]:
         """Loss of the mask branch on the positive RoIs, at most `config.mask.rois` per image."""
@@ -126,17 +122,16 @@ class RoIHeads(nn.Module):
         # Masks of all images in one list; G of them belong to each image.
         first = torch.arange(len(boxes), device=boxes.device)[:, None] * targets.masks.shape[1]
         boxes, matched, labels = self.drop_invalid(labels > 0, boxes, first + matched, labels)
-        labels = torch.cat(labels)  # [K]
+        matched, labels = torch.cat(matched), torch.cat(labels)  # [K], [K]
         logits = self.predict_masks(features, boxes, padded_size, labels)
         masks, size = targets.masks.flatten(0, 1), logits.shape[-1]
-        target = crop_masks(masks, torch.cat(boxes), torch.cat(matched), size, cfg.targets_aligned)
+        target = crop_masks(masks, torch.cat(boxes), matched, size, cfg.targets_aligned)
         positive = labels > 0
         count = self.normaliser(positive)
         return {"loss_mask": mask_loss(logits, target, labels, positive, cfg.competition, count)}
 
     def drop_invalid(self, valid: Tensor, *values: Tensor) -> list[list[Tensor]]:
-        """The valid rows of each image: for every Tensor[B, R, ...] one Tensor[R_b, ...] per
-        image."""
+        """Of every Tensor[B, R, ...] the valid rows, a Tensor[R_b, ...] per image."""
         return [[row[good] for row, good in zip(v, valid, strict=True)] for v in values]
 
     def predict_boxes(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,20 +140,20 @@ class RoIHeads(nn.Module):
         return logits, deltas.reshape(*logits.shape, 4)  # [K, C], [K, C, 4]
 
     def predict_masks(
-        self, features: list[Tensor], boxes: list[Tensor], size: tuple[int, int], labels: Tensor
+        self, features: Pyramid, boxes: list[Tensor], padded_size: Size, labels: Tensor
     ) -> Tensor:
         """Mask logits Tensor[K, C, M, M]; a variant gives those of the `labels` [K] alone."""
-        pooled = self.mask_roi_pool(features, boxes, size)  # [K, C, P, P]
+        pooled = self.mask_roi_pool(features, boxes, padded_size)  # [K, C, P, P]
         return at_least_float32(self.mask_predictor(self.mask_head(pooled)))  # [K, C, M, M]
 
     def detect(
         self,
-        features: list[Tensor],
+        features: Pyramid,
         proposals: Tensor,
         valid: Tensor,
-        padded_size: tuple[int, int],
+        padded_size: Size,
         image_sizes: Tensor,
-    ) -> list[dict[str, Tensor]]:
+    ) -> list[Detection]:
         """Box, then class, then the mask of that class inside that box: the order of inference
         (§3.1).
 
@@ -174,11 +169,8 @@ class RoIHeads(nn.Module):
         return self.add_masks(features, detections, padded_size)
 
     def add_masks(
-        self,
-        features: list[Tensor],
-        detections: list[dict[str, Tensor]],
-        padded_size: tuple[int, int],
-    ) -> list[dict[str, Tensor]]:
+        self, features: Pyramid, detections: list[Detection], padded_size: Size
+    ) -> list[Detection]:
         """Give every detection the mask of its class: mask_probabilities Tensor[N, M, M]."""
         boxes = [detection["boxes"] for detection in detections]
         labels = torch.cat([detection["labels"] for detection in detections])  # [K]

@@ -10,11 +10,17 @@ from ..ops.boxes import clip_boxes, decode_boxes, encode_boxes
 from ..ops.checks import check_finite
 from ..ops.nms import nms_mask
 from .anchors import AnchorGenerator
-from .losses import Normaliser, at_least_float32, objectness_loss, rpn_box_loss
-from .matching import BalancedSampler, gather_rows, match
-from .transform import Targets
+from .fpn import Pyramid
+from .losses import Normaliser, rpn_losses
+from .matching import BalancedSampler, match
+from .transform import Size, Targets
 
 INITIAL_STD = 0.01  # FR §3.1.3: new layers start from N(0, 0.01)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return at least float32: eight bits of bf16 hold no coordinate and no small loss."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class RPNHead(nn.Module):
@@ -23,12 +29,10 @@ class RPNHead(nn.Module):
 
     def __init__(self, channels: int, anchors_per_location: int, convs: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Sequential(
-            *(
-                nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True))
-                for _ in range(convs)
-            )
-        )
+        self.conv = nn.Sequential()
+        for _ in range(convs):
+            conv = nn.Conv2d(channels, channels, 3, padding=1)
+            self.conv.append(nn.Sequential(conv, nn.ReLU(inplace=True)))
         self.cls_logits = nn.Conv2d(channels, anchors_per_location, 1)
         self.bbox_pred = nn.Conv2d(channels, 4 * anchors_per_location, 1)
         for module in self.modules():
@@ -36,7 +40,7 @@ class RPNHead(nn.Module):
                 nn.init.normal_(module.weight, std=INITIAL_STD)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(self, features: Pyramid) -> tuple[list[Tensor], list[Tensor]]:
         """Return per level, in anchor order, objectness logits [B, A_l] and deltas [B, A_l, 4]."""
         objectness, deltas = [], []
         for feature in features:
@@ -60,16 +64,16 @@ class RegionProposalNetwork(nn.Module):
 
     def forward(
         self,
-        features: list[Tensor],
-        padded_size: tuple[int, int],
+        features: Pyramid,
+        padded_size: Size,
         image_sizes: Tensor,
         targets: Targets | None = None,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Propose boxes.
 
         Args:
-            features: the pyramid, finest level first: Tensor[B, C, h_l, w_l] each.
-            padded_size: (H, W) of the batch. image_sizes: Tensor[B, 2], each image's own (H, W).
+            features: of the batch. padded_size: its (H, W).
+            image_sizes: Tensor[B, 2], each image's own (H, W).
             targets: the objects (training) or None.
 
         Returns:
@@ -81,17 +85,17 @@ class RegionProposalNetwork(nn.Module):
         if targets is None:
             return proposals, valid, {}
         index, *answers = self.sample(anchors, targets)
-        sampled = logits.gather(1, index), gather_rows(deltas, index)  # [B, samples, ...]
-        return proposals, valid, self.losses(*sampled, *answers)
+        logits = logits.gather(1, index)  # [B, samples]
+        deltas = deltas.take_along_dim(index[..., None], dim=1)  # [B, samples, 4]
+        return proposals, valid, rpn_losses(logits, deltas, *answers)
 
     def predict(
-        self, features: list[Tensor], padded_size: tuple[int, int]
+        self, features: Pyramid, padded_size: Size
     ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-        """Logits [B, A], deltas [B, A, 4] and boxes [A, 4] of all anchors; how many each level
-        has."""
+        """Logits [B, A], deltas [B, A, 4] and boxes [A, 4] of all anchors; how many a level has."""
         objectness, deltas = self.head(features)
-        anchors = self.anchor_generator(features, padded_size)  # [A, 4]
         per_level = [level.shape[1] for level in objectness]
+        anchors = self.anchor_generator(features, padded_size)  # [A, 4]
         return torch.cat(objectness, dim=1), torch.cat(deltas, dim=1), anchors, per_level
 
     @torch.no_grad()
@@ -112,52 +116,44 @@ class RegionProposalNetwork(nn.Module):
         cfg = self.config
         before = cfg.pre_nms_train if for_losses else cfg.pre_nms_test
         after = cfg.post_nms_train if for_losses else cfg.post_nms_test
-        tops, start = [], 0
-        for level in logits.split(per_level, dim=1):  # [B, A_l] each
-            tops.append(level.topk(min(before, level.shape[1]), dim=1).indices + start)
+        counts, tops, start = [min(before, count) for count in per_level], [], 0
+        for level, count in zip(logits.split(per_level, dim=1), counts, strict=True):  # [B, A_l]
+            tops.append(level.topk(count, dim=1).indices + start)
             start += level.shape[1]
         top = torch.cat(tops, dim=1)  # [B, N]
         # tv compares probabilities: sure anchors of two levels can tie.
-        scores, deltas = logits.gather(1, top).sigmoid(), gather_rows(deltas, top)  # [B, N, ...]
-        check_finite(deltas, "deltas of the RPN")  # the first to tell of weights that exploded
+        scores = logits.gather(1, top).sigmoid()  # [B, N]
+        deltas = deltas.take_along_dim(top[..., None], dim=1)  # [B, N, 4]
+        if deltas.device.type == "cpu" and not deltas.sum().isfinite():
+            check_finite(deltas, "deltas of the RPN")  # weights that exploded: stop here, say so
         boxes = clip_boxes(decode_boxes(deltas, anchors[top]), image_sizes[:, None])  # [B, N, 4]
         valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
-        # Only boxes of one level compete.
-        counts = [level.shape[1] for level in tops]
-        levels = zip(*(t.split(counts, dim=1) for t in (boxes, scores, valid)), strict=True)
-        keep = torch.cat([nms_mask(*level, cfg.nms_iou) for level in levels], dim=1)  # [B, N]
-        scores = scores.masked_fill(~keep, -torch.inf)  # [B, N]
+        split = boxes.split(counts, dim=1), scores.split(counts, dim=1), valid.split(counts, dim=1)
+        keep = []
+        for level in zip(*split, strict=True):  # only boxes of one level compete
+            keep.append(nms_mask(*level, cfg.nms_iou))
+        scores = scores.masked_fill(~torch.cat(keep, dim=1), -torch.inf)  # [B, N]
         # Ties: the finer level first.
         best, index = scores.sort(dim=1, descending=True, stable=True)
         best, index = best[:, :after], index[:, :after]  # [B, R] each
-        return gather_rows(boxes, index), best > -torch.inf  # [B, R, 4], [B, R]
+        return boxes.take_along_dim(index[..., None], dim=1), best > -torch.inf
 
-    def sample(self, anchors: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def sample(self, anchors: Tensor, targets: Targets) -> tuple[Tensor, ...]:
         """Draw a balanced sample of anchors (FR §3.1.3) and say what they should have answered.
 
         Returns:
             index [B, samples]; target deltas [B, samples, 4]; positive and valid, bool
-            [B, samples].
+            [B, samples]; how many are valid in the whole batch.
         """
         cfg = self.config
-        thresholds = cfg.foreground_iou, cfg.background_iou
-        matched, labels = match(
-            targets.boxes, targets.valid, anchors, *thresholds, allow_low_quality=True
-        )
+        objects, limits = (targets.boxes, targets.valid), (cfg.foreground_iou, cfg.background_iou)
+        matched, labels = match(*objects, anchors, *limits, allow_low_quality=True)
         index, valid = self.sampler(labels, cfg.samples, cfg.positive_fraction)  # [B, samples]
         positive = (labels.gather(1, index) > 0) & valid
-        gt_boxes = gather_rows(targets.boxes, matched.gather(1, index))  # [B, samples, 4]
+        matched = matched.gather(1, index)[..., None]  # [B, samples, 1]
+        gt_boxes = targets.boxes.take_along_dim(matched, dim=1)  # [B, samples, 4]
         # Only positives have a box to reach; the others stand in for themselves, because a
         # padded row without size has no logarithm.
         gt_boxes = torch.where(positive[..., None], gt_boxes, anchors[index])
-        return index, encode_boxes(gt_boxes, anchors[index]), positive, valid
-
-    def losses(
-        self, logits: Tensor, deltas: Tensor, target: Tensor, positive: Tensor, valid: Tensor
-    ) -> dict[str, Tensor]:
-        """Compare the sampled anchors' answers with the objects: FR eq. (1)."""
-        count = self.normaliser(valid)
-        return {
-            "loss_objectness": objectness_loss(logits, positive, valid, count),
-            "loss_rpn_box_reg": rpn_box_loss(deltas, target, positive, valid, count),
-        }
+        target = encode_boxes(gt_boxes, anchors[index])  # [B, samples, 4]
+        return index, target, positive, valid, self.normaliser(valid)

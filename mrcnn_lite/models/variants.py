@@ -10,15 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import BoxConfig
-from ..ops.nms import nms_mask
 from .box_head import FastRCNNConvFCHead
-from .losses import at_least_float32
+from .fpn import Pyramid
+from .losses import rpn_losses
 from .mask_head import MaskRCNNPredictor
-from .postprocess import score_boxes
+from .postprocess import Detection, drop_padding, select_static
 from .roi_heads import RoIHeads
-from .rpn import RegionProposalNetwork, RPNHead
-from .transform import Targets
+from .rpn import RegionProposalNetwork, RPNHead, at_least_float32
+from .transform import Size, Targets
 
 MANY_CLASSES = 32  # measured on a CPU: one mask instead of 91 saves time, instead of 21 none
 
@@ -39,8 +38,8 @@ class SampledRPN(RegionProposalNetwork):
 
     def forward(
         self,
-        features: list[Tensor],
-        padded_size: tuple[int, int],
+        features: Pyramid,
+        padded_size: Size,
         image_sizes: Tensor,
         targets: Targets | None = None,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -51,11 +50,10 @@ class SampledRPN(RegionProposalNetwork):
             predicted = self.predict(features, padded_size)
         proposals, valid = self.propose(*predicted, image_sizes, True)
         index, *answers = self.sample(predicted[2], targets)
-        sampled = head_at(self.head, features, index)
-        return proposals, valid, self.losses(*sampled, *answers)
+        return proposals, valid, rpn_losses(*head_at(self.head, features, index), *answers)
 
 
-def sampling_pays(head: RPNHead, features: list[Tensor], count: int) -> bool:
+def sampling_pays(head: RPNHead, features: Pyramid, count: int) -> bool:
     """Say whether `head_at` for `count` anchors of each image gathers fewer pixels than there are.
 
     It is made for one convolution: with two, an anchor sees 25 pixels.
@@ -64,31 +62,25 @@ def sampling_pays(head: RPNHead, features: list[Tensor], count: int) -> bool:
     return len(head.conv) == 1 and 9 * count < pixels
 
 
-def head_at(head: RPNHead, features: list[Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the head's answers for some anchors alone: logits [B, N] and deltas [B, N, 4].
-
-    Args:
-        head: with one convolution.
-        features: the pyramid, Tensor[B, C, h_l, w_l] each.
-        index: int64 Tensor[B, N], rows of the concatenated levels.
-    """
+def head_at(head: RPNHead, features: Pyramid, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the head's answers for the anchors of `index`, int64 [B, N]: logits [B, N] and deltas
+    [B, N, 4]."""
     conv, score, move = head.conv[0][0], head.cls_logits, head.bbox_pred
     kinds = score.out_channels  # anchors per cell
     x = im2col_patches(features, index // kinds)  # [B, N, 9 * C]
     x = F.linear(x, conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias).relu()  # [B, N, C]
     logits = at_least_float32(F.linear(x, score.weight.flatten(1), score.bias))  # [B, N, kinds]
     deltas = at_least_float32(F.linear(x, move.weight.flatten(1), move.bias))
-    deltas = deltas.unflatten(2, (kinds, 4))  # [B, N, kinds, 4]
     kind = (index % kinds)[..., None]  # [B, N, 1]
-    deltas = deltas.gather(2, kind[..., None].expand(-1, -1, -1, 4))  # [B, N, 1, 4]
+    deltas = deltas.unflatten(2, (kinds, 4)).take_along_dim(kind[..., None], dim=2)  # [B, N, 1, 4]
     return logits.gather(2, kind)[..., 0], deltas[:, :, 0]  # [B, N], [B, N, 4]
 
 
-def im2col_patches(features: list[Tensor], cells: Tensor) -> Tensor:
+def im2col_patches(features: Pyramid, cells: Tensor) -> Tensor:
     """Gather the 3 x 3 pixels around some cells of a pyramid; pixels outside a map are zero.
 
     Args:
-        features: the pyramid, Tensor[B, C, h_l, w_l] each.
+        features: of the batch.
         cells: int64 Tensor[B, N], counted level after level and row by row.
 
     Returns:
@@ -138,13 +130,13 @@ class LeanRoIHeads(RoIHeads):
     """
 
     def predict_masks(
-        self, features: list[Tensor], boxes: list[Tensor], size: tuple[int, int], labels: Tensor
+        self, features: Pyramid, boxes: list[Tensor], padded_size: Size, labels: Tensor
     ) -> Tensor:
         """Mask logits Tensor[K, 1, M, M], or of all classes where others take part."""
         predictor, competition = self.mask_predictor, self.config.mask.competition
         if competition != "sigmoid" or not one_class_pays(predictor):
-            return super().predict_masks(features, boxes, size, labels)
-        x = self.mask_head(self.mask_roi_pool(features, boxes, size))  # [K, C, P, P]
+            return super().predict_masks(features, boxes, padded_size, labels)
+        x = self.mask_head(self.mask_roi_pool(features, boxes, padded_size))  # [K, C, P, P]
         return at_least_float32(logits_of_classes(predictor, x, labels))  # [K, 1, M, M]
 
     def drop_invalid(self, valid: Tensor, *values: Tensor) -> list[list[Tensor]]:
@@ -153,28 +145,20 @@ class LeanRoIHeads(RoIHeads):
             return [list(rows) for rows in values]
         return super().drop_invalid(valid, *values)
 
-    def detect(
-        self,
-        features: list[Tensor],
-        proposals: Tensor,
-        valid: Tensor,
-        padded_size: tuple[int, int],
-        image_sizes: Tensor,
-    ) -> list[dict[str, Tensor]]:
+    def detect(self, features: Pyramid, proposals: Tensor, *images: Tensor | Size) -> list:
         """See `RoIHeads.detect`."""
-        inputs = features, proposals, valid, padded_size, image_sizes
-        if wants_static_shapes(valid.device):
-            return drop_padding(self.detect_static(*inputs))
-        return super().detect(*inputs)
+        if wants_static_shapes(proposals.device):
+            return drop_padding(self.detect_static(features, proposals, *images))
+        return super().detect(features, proposals, *images)
 
     def detect_static(
         self,
-        features: list[Tensor],
+        features: Pyramid,
         proposals: Tensor,
         valid: Tensor,
-        padded_size: tuple[int, int],
+        padded_size: Size,
         image_sizes: Tensor,
-    ) -> list[dict[str, Tensor]]:
+    ) -> list[Detection]:
         """Do the work of `detect` with sizes that no value changes; see `select_static`."""
         pooled = self.box_roi_pool(features, list(proposals), padded_size)  # [K, C, P, P]
         logits, deltas = (x.unflatten(0, valid.shape) for x in self.predict_boxes(pooled))
@@ -186,47 +170,6 @@ class LeanRoIHeads(RoIHeads):
 def wants_static_shapes(device: torch.device) -> bool:
     """Say whether sizes shall not depend on values: everywhere but on a CPU."""
     return device.type != "cpu"
-
-
-def select_static(
-    class_logits: Tensor,
-    deltas: Tensor,
-    proposals: Tensor,
-    image_size: Tensor,
-    valid: Tensor,
-    config: BoxConfig,
-) -> dict[str, Tensor]:
-    """`select_detections` with sizes that no value changes: each class is a problem of its own.
-
-    Args:
-        class_logits, deltas, proposals, image_size, config: see `select_detections`.
-        valid: bool Tensor[R], which proposals count.
-
-    Returns:
-        As there, with N `config.detections`, or all boxes where these are fewer; and "count"
-        Tensor[], how many are detections: the first ones.
-    """
-    boxes, scores, likely = score_boxes(class_logits, deltas, proposals, image_size, config)
-    likely = likely & valid[:, None]  # [R, C - 1]
-    keep = nms_mask(boxes.transpose(0, 1), scores.T, likely.T, config.nms_iou).T  # [R, C - 1]
-    scores = scores.masked_fill(~keep, -torch.inf).flatten()  # [R * (C - 1)]
-    scores, index = scores.sort(descending=True, stable=True)
-    scores, index = scores[: config.detections], index[: config.detections]  # [N] each
-    return {
-        "boxes": boxes.flatten(0, 1)[index],  # [N, 4]
-        "labels": index % likely.shape[1] + 1,
-        "scores": scores,
-        "count": (scores > -torch.inf).sum(),
-    }
-
-
-def drop_padding(detections: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
-    """Cut off what `count` says is no detection; the one moment at which the host waits."""
-    counts = torch.stack([detection["count"] for detection in detections]).tolist()
-    return [
-        {name: values[:count] for name, values in detection.items() if name != "count"}
-        for detection, count in zip(detections, counts, strict=True)
-    ]
 
 
 def one_class_pays(predictor: nn.Module) -> bool:
@@ -241,15 +184,12 @@ def one_class_pays(predictor: nn.Module) -> bool:
 
 
 def logits_of_classes(predictor: MaskRCNNPredictor, x: Tensor, labels: Tensor) -> Tensor:
-    """Return one channel of the predictor's answer for each RoI.
+    """Return one channel of the predictor's answer, Tensor[K, 1, M, M], for each RoI.
 
     Args:
         predictor: of the masks.
         x: features, Tensor[K, C, P, P].
         labels: int64 Tensor[K], the class of each RoI.
-
-    Returns:
-        Logits, Tensor[K, 1, M, M].
     """
     x = predictor.relu(predictor.conv5_mask(x))  # [K, C, M, M]
     last, (height, width) = predictor.mask_fcn_logits, x.shape[-2:]

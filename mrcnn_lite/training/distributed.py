@@ -25,8 +25,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..models.matching import Priorities
+
 # A process that does not answer for this long is taken for dead.
 PATIENCE = timedelta(minutes=5)
+# A prime far above any number of images in a batch: every (step, image, draw) gets its own seed.
+STEP_SEEDS = 1_000_003
 
 
 class DeadProcess(RuntimeError):
@@ -55,15 +59,6 @@ def from_first(value: float) -> float:
     return gather(value)[0]
 
 
-def mean_over_processes(values: Tensor) -> Tensor:
-    """Return the mean of a small tensor over all processes."""
-    if world_size() == 1:
-        return values
-    values = values.clone()
-    dist.all_reduce(values)
-    return values / world_size()
-
-
 def gather(value: Any) -> list[Any]:
     """Return every process's value, in order of rank, in all processes."""
     if world_size() == 1:
@@ -71,6 +66,36 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def image_priorities(seed: int, step: int, first: int) -> Priorities:
+    """Sampling priorities that belong to an image's index in the batch.
+
+    They depend neither on the process that draws them nor on the padding of its images: an image
+    has the same numbers among few candidates as at the head of many.
+
+    Args:
+        seed: of the run.
+        step: of the run.
+        first: index in the whole batch of this call's first image.
+
+    Returns:
+        See `Priorities`; the draws of one step are told apart by their order.
+    """
+    draw = 0
+
+    def priorities(shape: tuple[int, ...], device: torch.device) -> Tensor:
+        nonlocal draw
+        generator = torch.Generator(device)
+        rows = []
+        for index in range(first, first + shape[0]):
+            mixed = (seed * STEP_SEEDS + step) * STEP_SEEDS + index
+            generator.manual_seed((mixed * 7 + draw) % 2**63)  # fewer than 7 draws per step
+            rows.append(torch.rand(shape[1:], generator=generator, device=device))
+        draw += 1
+        return torch.stack(rows)  # [B, N]
+
+    return priorities
 
 
 def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None:

@@ -22,11 +22,10 @@ from torch import Tensor
 from ..config import Config, ImageConfig
 from ..models import MaskRCNN
 from ..models.cuda_graph import GraphedCallable
-from ..models.matching import Priorities, image_priorities
+from ..models.matching import Priorities
 from ..models.transform import Size, Targets, batch_images, pad_targets
-from .distributed import world_size
-from .prefetch import Batch, to_device
-from .run import TrainingRun
+from .distributed import image_priorities, world_size
+from .run import Batch, TrainingRun, to_device
 
 FEWEST_OBJECTS = 16  # objects are padded to this, or to a larger power of two
 

@@ -6,19 +6,16 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from ..config import Config
 from ..datasets.batches import collate, without_crowds
 from ..files import write_whole
 from ..models import MaskRCNN
 from ..models.matching import random_priorities
-from .distributed import from_first, rank, world_size
-from .prefetch import Batch, to_device
-from .run import TrainingRun
+from .distributed import from_first, rank
+from .run import Batch, TrainingRun, to_device
 
 LOG_EVERY = 10  # steps
 SAVE_EVERY = 60.0  # seconds
@@ -43,8 +40,7 @@ def train(
 
     Args:
         run: from `TrainingRun`; may have been resumed.
-        batches: gives the batches from a step on, so that a resumed run sees what it would have
-            seen.
+        batches: gives the batches from a step on, so that a resumed run sees what it would have.
         folder: for the files above; created if missing.
         steps, seconds: length of the whole run, resumed parts counted in.
         on_step: called in the first process after each step with (steps, progress, report).
@@ -63,36 +59,30 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         _drop_log_after(folder / LOG, run.steps)
     start, saved = time.perf_counter() - run.seconds, run.seconds
-    with _ending(batches(run.steps)) as source:
-        while True:
-            run.seconds = from_first(time.perf_counter() - start)
-            progress = max(run.steps / (steps or math.inf), run.seconds / (seconds or math.inf))
-            if progress >= 1:
-                break
+    source = batches(run.steps)
+    try:
+        while (progress := _progress(run, start, steps, seconds)) < 1:
             report = _step(run, next(source), progress, folder)
             if not first:
                 continue
             if on_step:
                 on_step(run.steps, progress, report)
-            if run.steps % LOG_EVERY == 0 or run.steps == 1:
-                _log(folder / LOG, run, report)
-            if validate and (found := validate(run.steps)):
-                _log(folder / LOG, run, {f"validation_{name}": v for name, v in found.items()})
-            due = run.steps % save_every == 0 if save_every else run.seconds - saved > SAVE_EVERY
-            if due:
+            validation = validate(run.steps) if validate else None
+            _log(folder / LOG, run, report, validation)
+            if run.steps % save_every == 0 if save_every else run.seconds - saved > SAVE_EVERY:
                 run.save(folder)
                 saved = run.seconds
+    finally:
+        if hasattr(source, "close"):  # a source with a thread ends it
+            source.close()
     if first:
         run.save(folder)
 
 
-@contextmanager
-def _ending(source: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
-    """Close a source of batches, whatever ended the loop: one with a thread ends it then."""
-    try:
-        yield source
-    finally:
-        getattr(source, "close", lambda: None)()
+def _progress(run: TrainingRun, start: float, steps: int | None, seconds: float | None) -> float:
+    """Read the clock, and say which share of the run is done."""
+    run.seconds = from_first(time.perf_counter() - start)
+    return max(run.steps / (steps or math.inf), run.seconds / (seconds or math.inf))
 
 
 def _step(run: TrainingRun, batch: Batch, progress: float, folder: Path) -> dict[str, float]:
@@ -105,12 +95,20 @@ def _step(run: TrainingRun, batch: Batch, progress: float, folder: Path) -> dict
         raise FloatingPointError(f"{error}; {folder} holds the state before it") from error
 
 
-def _log(path: Path, run: TrainingRun, values: dict[str, float]) -> None:
-    """Append one line to the log."""
-    line = {"step": run.steps, "seconds": round(run.seconds, 3)}
-    line |= {name: round(value, 6) for name, value in values.items()}
+def _log(
+    path: Path, run: TrainingRun, report: dict[str, float], validation: dict[str, float] | None
+) -> None:
+    """Append a line for the step, now and then, and one for its validation."""
+    lines = [report] if run.steps % LOG_EVERY == 0 or run.steps == 1 else []
+    if validation:
+        lines.append({f"validation_{name}": value for name, value in validation.items()})
+    if not lines:
+        return
     with open(path, "a", encoding="utf-8") as log:
-        log.write(json.dumps(line) + "\n")
+        for values in lines:
+            line = {"step": run.steps, "seconds": round(run.seconds, 3)}
+            line |= {name: round(value, 6) for name, value in values.items()}
+            log.write(json.dumps(line) + "\n")
 
 
 def _drop_log_after(path: Path, steps: int) -> None:
@@ -120,19 +118,6 @@ def _drop_log_after(path: Path, steps: int) -> None:
     lines = [line for line in path.read_text("utf-8").splitlines() if line.endswith("}")]
     kept = [line for line in lines if json.loads(line)["step"] <= steps]
     write_whole(path, "".join(line + "\n" for line in kept).encode())
-
-
-def images_per_process(config: Config) -> int:
-    """Return how many of a step's images each process takes.
-
-    Raises:
-        ValueError: the batch cannot be shared evenly.
-    """
-    if config.training.batch_size % world_size():
-        raise ValueError(
-            f"batch_size {config.training.batch_size} does not divide by {world_size()} processes"
-        )
-    return config.training.batch_size // world_size()
 
 
 @torch.no_grad()
@@ -147,15 +132,15 @@ def validation_losses(
     Args:
         model: its mode and its sampling priorities are restored afterwards.
         dataset: sequence of (image, target).
-        batch_size: pictures at a time.
+        batch_size: images at a time.
         limit: use only the first ones; None for all.
 
     Returns:
-        The mean of each loss over the pictures, and their sum as "loss".
+        The mean of each loss over the images, and their sum as "loss".
     """
     count = len(dataset) if limit is None else min(limit, len(dataset))
     if count == 0:
-        raise ValueError("dataset has no picture; validation needs at least one")
+        raise ValueError("dataset has no image; validation needs at least one")
     training, priorities = model.training, model.sampler.priorities
     device = next(model.parameters()).device
     sums: dict[str, float] = {}

@@ -19,30 +19,12 @@ import torch
 from torch import Generator, Tensor
 
 from ..datasets.transforms import Sample
-
-Batch = tuple[list[Tensor], list[dict[str, Any]]]  # images and their targets
+from .run import Batch, to_device
 
 AHEAD = 2  # batches that lie ready
 PATIENCE = 0.1  # seconds until the thread looks again whether it is still needed
 
 _END = object()
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Copy a batch to a device; the host does not wait until a copy to a GPU has arrived.
-
-    Args:
-        batch: images, and targets that may hold other things than tensors.
-        device: where to; what is there already is not copied.
-    """
-
-    def move(value: Any) -> Any:
-        return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-
-    images, targets = batch
-    return [move(image) for image in images], [
-        {name: move(value) for name, value in target.items()} for target in targets
-    ]
 
 
 class ToDevice:

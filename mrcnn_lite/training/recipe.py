@@ -14,8 +14,8 @@ from ..datasets import CocoDataset, Shapes, open_dataset
 from ..datasets.batches import loader
 from ..datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
 from .distributed import rank, world_size
-from .loop import images_per_process
-from .prefetch import Batch, ToDevice, prefetch
+from .prefetch import ToDevice, prefetch
+from .run import Batch
 
 SHAPES = "shapes"
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no picture
@@ -67,6 +67,19 @@ def fit_config(config: Config, dataset: Shapes | CocoDataset) -> Config:
     step, low, high = config.image.size_divisible, config.training.crop_size, config.image.max_size
     shorter = round(OBJECT_SIZE / median(ratios) / step) * step
     return config.with_(image={"min_size": min(max(shorter, low), high)})
+
+
+def images_per_process(config: Config) -> int:
+    """Return how many of a step's images each process takes.
+
+    Raises:
+        ValueError: the batch cannot be shared evenly.
+    """
+    if config.training.batch_size % world_size():
+        raise ValueError(
+            f"batch_size {config.training.batch_size} does not divide by {world_size()} processes"
+        )
+    return config.training.batch_size // world_size()
 
 
 def training_batches(

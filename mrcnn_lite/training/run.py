@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config import Config, TrainingConfig
 from ..models import MaskRCNN, save_weights
-from ..models.matching import image_priorities
 from ..models.transform import check_targets
 from .checkpoint import load_checkpoint, save_checkpoint
-from .distributed import gather, mean_over_processes, rank, world_size
-from .prefetch import Batch, to_device
+from .distributed import gather, image_priorities, rank, world_size
 from .sanity import check_first_losses
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+Batch = tuple[list[Tensor], list[dict[str, Any]]]  # images and their targets
 
 
 class TrainingRun:
@@ -102,13 +102,11 @@ class TrainingRun:
     def gradients(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """Leave the clipped gradients of a checked batch in the parameters.
 
-        Args:
-            batch: images and targets of this process.
-            rate: learning rate, for the message of an error.
+        `rate` is the learning rate, for the message of an error.
 
         Returns:
             The five losses, their sum "loss", and "gradients", their length before clipping:
-            Tensor[] each, averaged over the processes. None of them is looked at.
+            Tensor[] each, averaged over the processes. None of them is read.
         """
         self.optimizer.zero_grad()
         images, targets = batch
@@ -123,7 +121,10 @@ class TrainingRun:
                 losses["loss"].backward()
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach()
-        values = mean_over_processes(torch.stack(list(sums.values())) / parts)
+        values = torch.stack(list(sums.values())) / parts
+        if world_size() > 1:
+            dist.all_reduce(values)
+            values /= world_size()
         for parameter in self.model.parameters():
             if parameter.grad is not None and parts > 1:
                 parameter.grad /= parts
@@ -131,12 +132,10 @@ class TrainingRun:
 
     @cached_property
     def _network(self) -> nn.Module:
-        """Images and checked targets in, losses out; processes that share a batch average their
-        gradients."""
+        """Images and checked targets in, losses out; several processes average their gradients."""
         losses = _Losses(self.model)
-        if world_size() == 1:
-            return losses
-        return DistributedDataParallel(losses, broadcast_buffers=False)
+        several = world_size() > 1
+        return DistributedDataParallel(losses, broadcast_buffers=False) if several else losses
 
     def clip(self) -> Tensor:
         """Shorten the gradients to the largest length allowed; return their length before."""
@@ -180,11 +179,10 @@ class TrainingRun:
         """Follow the weights slowly; the average is less noisy than any single step's."""
         # Early on the first, random weights must be forgotten fast, hence the ramp.
         decay = min(self.config.training.ema_decay, (1 + self.steps) / (10 + self.steps))
+        names = [name for name, mean in self.average.items() if mean.is_floating_point()]
         current = self.model.state_dict()
-        pairs = [
-            (mean, current[name]) for name, mean in self.average.items() if mean.is_floating_point()
-        ]
-        torch._foreach_lerp_([mean for mean, _ in pairs], [value for _, value in pairs], 1 - decay)
+        means, values = ([state[name] for name in names] for state in (self.average, current))
+        torch._foreach_lerp_(means, values, 1 - decay)
 
     def save(self, folder: str | Path) -> None:
         """Write `last.checkpoint` (to go on) and `last.safetensors` (averaged weights, for use).
@@ -192,33 +190,24 @@ class TrainingRun:
         Raises:
             OSError: the disk is full or may not be written; what was there is untouched.
         """
-        folder = Path(folder)
-        save_checkpoint(
-            folder,
-            {
-                "config": self.config.to_dict(),
-                "class_names": self.class_names,
-                "seed": self.seed,
-                "steps": self.steps,
-                "seconds": self.seconds,
-                "model": self.model.state_dict(),
-                "average": self.average,
-                "optimizer": self.optimizer.state_dict(),
-                "random": torch.get_rng_state(),
-            },
-        )
-        save_weights(self.model, folder / "last.safetensors", self.class_names, self.average)
+        names = ("class_names", "seed", "steps", "seconds", "average")
+        state = {name: getattr(self, name) for name in names} | {
+            "config": self.config.to_dict(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        save_checkpoint(folder, state)
+        save_weights(self.model, Path(folder) / "last.safetensors", self.class_names, self.average)
 
     def load(self, folder: str | Path, tell: Callable[[str], None] | None = None) -> None:
         """Go on where `save` left off; the number of processes may be another one.
 
         Args:
-            folder: of the run.
-            tell: see `load_checkpoint`.
+            folder, tell: see `load_checkpoint`, for its errors too.
 
         Raises:
-            FileNotFoundError, ValueError: no checkpoint, only damaged ones, or one of another
-            network or data set.
+            ValueError: the checkpoint is one of another network or data set.
         """
         state = load_checkpoint(folder, tell)
         there, here = _flat(Config.from_dict(state["config"])), _flat(self.config)
@@ -236,7 +225,7 @@ class TrainingRun:
 
 
 class _Losses(nn.Module):
-    """The network's losses as a module of its own, as DistributedDataParallel wants them."""
+    """The network's losses as a module, as DistributedDataParallel wants them."""
 
     def __init__(self, model: MaskRCNN) -> None:
         super().__init__()
@@ -244,6 +233,19 @@ class _Losses(nn.Module):
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         return self.model.losses(images, targets, check=False)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Copy the tensors of a batch to a device, those that are not there; the host does not wait
+    until a copy to a GPU has arrived."""
+
+    def move(value: Any) -> Any:
+        return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+
+    images, targets = batch
+    return [move(image) for image in images], [
+        {name: move(value) for name, value in target.items()} for target in targets
+    ]
 
 
 def _flat(config: Config) -> dict[str, Any]:
