@@ -19,7 +19,7 @@ from mrcnn_lite.training import TrainingRun, launch, train, training_batches
 from mrcnn_lite.training.checkpoint import load_checkpoint, save_checkpoint
 from mrcnn_lite.training.run import learning_rate
 
-DATA = Path(os.environ.get("MRCNN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("MRCNN_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SHAPES = Shapes(None, seed=1)
 
 
@@ -156,7 +156,7 @@ def test_command_line_says_what_is_wrong(tmp_path, capsys):
 
 def test_shipped_weights_keep_their_promise():
     """data/README.md gives the figure on 200 pictures; 60 of them must be near it."""
-    path = Path(__file__).parents[1] / "data" / "weights" / "shapes_lite.safetensors"
+    path = Path(__file__).parents[2] / "data" / "weights" / "shapes_lite.safetensors"
     assert path.stat().st_size < 8e6
     model, names = load_weights(path)
     assert names == SHAPES.class_names

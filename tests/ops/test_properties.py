@@ -134,7 +134,7 @@ def test_a_pyramid_pools_each_box_for_itself(seed, count, ratio):
 def test_there_are_at_least_14_properties_of_500_cases():
     """In the files of the operations; a property counts when its settings say 500 or more."""
     names = []
-    for path in Path(__file__).parent.glob("test_*.py"):
+    for path in Path(__file__).parents[1].rglob("test_*.py"):
         tree = ast.parse(path.read_text("utf-8"))
         for node in (n for n in tree.body if isinstance(n, ast.FunctionDef)):
             text = [ast.unparse(d) for d in node.decorator_list]

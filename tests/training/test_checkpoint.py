@@ -19,7 +19,7 @@ from mrcnn_lite.training.checkpoint import LAST, PREVIOUS, load_checkpoint, save
 from mrcnn_lite.training.loop import validation_losses
 from tools import survival
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHAPES = Shapes(None, seed=1)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX processes and limits")
 

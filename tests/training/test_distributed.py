@@ -21,7 +21,7 @@ from mrcnn_lite.training.distributed import image_priorities, rank, world_size
 from mrcnn_lite.training.recipe import images_per_process
 
 SHAPES = Shapes(None, seed=1)
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo needs a POSIX system")
 TRAIN = ["-m", "mrcnn_lite", "train", "--data", "shapes", "--batch-size", "4"]
 

@@ -97,7 +97,7 @@ def test_an_error_arrives_at_its_place_with_its_words_and_its_traceback():
     assert not threads()
 
 
-SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "instances.json"
+SAMPLE = Path(__file__).parents[2] / "data" / "sample" / "instances.json"
 
 
 @pytest.mark.parametrize("crop_size", [0, 64])
