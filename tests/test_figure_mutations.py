@@ -48,6 +48,7 @@ def test_another_picture_is_noticed(name, cell, old, new, tmp_path):
     (tmp_path / "data").symlink_to(ROOT / "data")
     shutil.copytree(ROOT / "tests" / "no_network", tmp_path / "tests" / "no_network")
     shutil.copy(ROOT / "tests" / "nbval_sanitize.cfg", tmp_path / "tests")
+    shutil.copy(ROOT / "conftest.py", tmp_path)
     path = folder / f"{name}.ipynb"
     nbformat.write(notebook, path)
     report = tmp_path / "report.xml"
