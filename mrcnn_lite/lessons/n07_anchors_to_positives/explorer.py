@@ -135,7 +135,9 @@ class _Board:
         dashed = {"linewidths": 3, "linestyles": (0, (2, 1))}
         self.ignored = add(draw_boxes(left, nowhere, style.ORANGE, linewidths=0.7, alpha=0.45))
         self.positive = add(draw_boxes(left, nowhere, style.BLUE, linewidths=2.0))
+        self.frames = self.canvas.add_all(left.patches)  # of the objects
         self.missed = add(draw_boxes(left, nowhere, style.VERMILION, **dashed))
+        self.canvas.add_all(left.texts)
         self.lines = [add(right.axvline(0, color=style.BLACK, ls=ls, lw=1.4)) for ls in (":", "-")]
         self.dots = self.canvas.add_all(dots)
         note = {"ha": "right", "color": style.VERMILION, "fontsize": style.SMALL}
@@ -149,8 +151,9 @@ class _Board:
         self.ignored.set_segments(corners_of(anchors[(result.labels < 0) & state.show_ignored]))
         self.positive.set_segments(corners_of(anchors[result.labels > 0]))
         self.missed.set_segments(corners_of(state.scene[1]["boxes"][missed]))
-        for note, seen in zip(self.notes, missed.tolist()):
-            note.set_visible(seen)
+        for frame, note, alone in zip(self.frames, self.notes, missed.tolist()):
+            frame.set_visible(not alone)
+            note.set_visible(alone)
         best = result.iou.amax(dim=0)  # [A]
         for kind, dots in zip((0, -1, 1), self.dots, strict=True):
             chosen = (result.labels == kind) & (best > TOUCH)
