@@ -60,10 +60,10 @@ def test_case_and_spaces_do_not_matter():
 
 
 def test_every_control_changes_picture_and_numbers():
-    changes = {"picture": 2, "threshold": 0.95, "boxes": False, "classes": False, "masks": False,
+    changes = {"image": 2, "threshold": 0.95, "boxes": False, "classes": False, "masks": False,
                "proposals": True}  # fmt: skip
     check_controls(explore_branches, changes)
-    states = [{"picture": 1 + k % 3, "proposals": k % 2 == 0} for k in range(15)]
+    states = [{"image": 1 + k % 3, "proposals": k % 2 == 0} for k in range(15)]
     check_quick(explore_branches, states)
 
 

@@ -18,7 +18,7 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     "finds boxes without classes": ("B", "the first stage asks only: is there an object?"),
     "holds most of the weights": ("A", "look at the table of the reference model once more"),
 }
-# Wrong answers that deserve words of their own.
+# Wrong answers that deserve a message of their own.
 MIXED_UP = {
     ("B", "box branch"): "both give boxes, but the box branch also knows the class",
     ("D", "RPN"): "both give boxes, but the RPN knows no classes",
@@ -62,8 +62,8 @@ def _fault(question: str, choice: Any) -> str | None:
 
 _RIGHT = {question: answer for question, (answer, _) in QUESTIONS.items()}
 MISTAKES = tuple(
-    Mistake(f"{question}: {words}", {**_RIGHT, question: choice})
-    for (question, choice), words in MIXED_UP.items()
+    Mistake(f"{question}: {message}", {**_RIGHT, question: choice})
+    for (question, choice), message in MIXED_UP.items()
 )
 
 

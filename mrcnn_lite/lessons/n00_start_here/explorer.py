@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from ...datasets import Shapes
 from ...models.intermediate import IntermediateOutputs
@@ -16,51 +15,67 @@ MOST = 10  # bars in the diagram, and lines of text
 
 
 class Branches:
-    """A picture, and which branches of the network may speak."""
+    """An image, and which branches of the network may speak."""
 
     def __init__(self, scenes: Sequence[IntermediateOutputs], class_names: Sequence[str]):
         """Start with all of Mask R-CNN and without the proposals."""
         self.scenes, self.class_names = list(scenes), list(class_names)
-        self.picture = 1
+        self.image = 1
         self.boxes, self.classes, self.masks, self.proposals = True, True, True, False
         self.threshold = 0.5
-        self._board: _Board | None = None
+        fig, axes = style.figure(1, 2, width=8.0, height=4.7, width_ratios=(1.75, 1))
+        self.canvas = Canvas(fig)
+        self.detections = DetectionImage(self.canvas, axes[0], *self.scene.image.shape[1:])
+        self.bars = ScoreBars(self.canvas, axes[1], MOST)
 
     @property
     def scene(self) -> IntermediateOutputs:
-        """The image that is looked at."""
-        return self.scenes[self.picture - 1]
+        """What the network computed for the chosen image."""
+        return self.scenes[self.image - 1]
 
     def render(self) -> tuple[bytes, str]:
         """The image with what the branches say, and the same in words."""
-        if self._board is None:
-            self._board = _Board(self.scene.image)
-        return self._board.draw(self), self.describe()
-
-    def words(self, row: int) -> str:
-        """What the branches that are on say about one detection."""
-        found, said = self.scene.detections, []
-        if self.classes:
-            name = self.class_names[int(found["labels"][row])]
-            said.append(f"{name:9} {found['scores'][row]:.2f}")
-        if self.boxes:
-            said.append(f"box ({', '.join(f'{v:.0f}' for v in found['boxes'][row].tolist())})")
-        if self.masks:
-            said.append(f"{int((found['masks'][row] >= 0.5).sum())} pixels")
-        return "  ".join(said) or "an object, and nothing is known about it"
+        found = self.scene.detections
+        drawn = found if self.masks else {**found, "masks": torch.zeros_like(found["masks"])}
+        self.detections.draw(
+            self.scene.image,
+            drawn,
+            self.class_names,
+            self.scene.proposals if self.proposals else None,
+            show_boxes=self.boxes,
+            show_labels=self.classes,
+            score_threshold=self.threshold,
+        )
+        scores = found["scores"][:MOST].tolist()
+        names = [self.class_names[label] for label in found["labels"][:MOST].tolist()]
+        labels = [f"{n} {s:.2f}" if self.classes else "?" for n, s in zip(names, scores)]
+        self.bars.draw(scores, labels, self.threshold)
+        return self.canvas.png(), self.describe()
 
     def describe(self) -> str:
         """The state in words and numbers."""
         scores = self.scene.detections["scores"]
         shown = int((scores >= self.threshold).sum())
         lines = [
-            f"{self.network()}; picture {self.picture}",
+            f"{self.network()}; image {self.image}",
             f"score at least {self.threshold:.2f}: {shown} of {len(scores)} detections",
         ]
-        lines += [f"  {self.words(row)}" for row in range(min(shown, MOST))]
+        lines += [f"  {self.detection(row)}" for row in range(min(shown, MOST))]
         if self.proposals:
             lines.append(f"{len(self.scene.proposals)} proposals, without class")
         return "\n".join(lines)
+
+    def detection(self, row: int) -> str:
+        """What the branches that are on say about one detection."""
+        found, parts = self.scene.detections, []
+        if self.classes:
+            name = self.class_names[int(found["labels"][row])]
+            parts.append(f"{name:9} {found['scores'][row]:.2f}")
+        if self.boxes:
+            parts.append(f"box ({', '.join(f'{v:.0f}' for v in found['boxes'][row].tolist())})")
+        if self.masks:
+            parts.append(f"{int((found['masks'][row] >= 0.5).sum())} pixels")
+        return "  ".join(parts) or "an object, and nothing is known about it"
 
     def network(self) -> str:
         """Which of the papers' networks this would be."""
@@ -69,35 +84,6 @@ class Branches:
         if self.boxes or self.classes or self.masks:
             return "a part of Mask R-CNN"
         return "the first stage alone (RPN)" if self.proposals else "nobody speaks"
-
-
-class _Board:
-    """Left the image, right the scores."""
-
-    def __init__(self, image: Tensor):
-        _, height, width = image.shape
-        fig, axes = style.figure(1, 2, width=8.0, height=4.7, width_ratios=(1.75, 1))
-        self.canvas = Canvas(fig)
-        self.picture = DetectionImage(self.canvas, axes[0], height, width)
-        self.bars = ScoreBars(self.canvas, axes[1], MOST)
-
-    def draw(self, state: Branches) -> bytes:
-        """Draw the branches that the state switches on."""
-        scene = state.scene
-        found = scene.detections
-        if not state.masks:
-            found = {**found, "masks": torch.zeros_like(found["masks"])}
-        options = {"show_boxes": state.boxes, "show_labels": state.classes}
-        proposals = scene.proposals if state.proposals else None
-        options["score_threshold"] = state.threshold
-        self.picture.draw(scene.image, found, state.class_names, proposals, **options)
-        scores = found["scores"][:MOST].tolist()
-        names = [state.class_names[label] for label in found["labels"][:MOST].tolist()]
-        words = [
-            f"{name} {score:.2f}" if state.classes else "?" for name, score in zip(names, scores)
-        ]
-        self.bars.draw(scores, words, state.threshold)
-        return self.canvas.png()
 
 
 def explore_branches(
@@ -118,7 +104,7 @@ def explore_branches(
     return Explorer(
         Branches(scenes, class_names),
         [
-            slider("picture", "picture", 1, len(scenes)),
+            slider("image", "image", 1, len(scenes)),
             slider("threshold", "score threshold", 0.05, 0.95, 0.05),
             toggle("boxes", "box branch: boxes"),
             toggle("classes", "box branch: classes"),

@@ -1,9 +1,6 @@
 """The whole network as a strip: the paper's Figure 1, drawn from what a network computes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,13 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from torch import Tensor
 
+from ...models.intermediate import IntermediateOutputs
 from ..kit import style
 from ..kit.detections import corners_of
 from ..kit.grid import draw_box
 from ..kit.style import FASTER, MASK
 
+Position = tuple[float, ...]  # in parts of the figure
+
 WIDTH, HEIGHT = 8.0, 3.5  # inches
-PROPOSALS = 12  # drawn; all of them would hide the picture
+PROPOSALS = 12  # drawn; all of them would hide the image
 MARGIN = 6  # px around the box in its close-up
 # Letter, name, colour, detail, and where the caption's middle is (in parts of the figure).
 BLOCKS = (
@@ -38,37 +38,36 @@ ARROWS = (
 )
 
 
-def draw_pipeline(inside: Any, class_names: Sequence[str], row: int = 0,
-                  letters: bool = False) -> Figure:  # fmt: skip
+def draw_pipeline(
+    outputs: IntermediateOutputs, class_names: Sequence[str], row: int = 0, letters: bool = False
+) -> Figure:
     """The stages of Figure 1 from left to right, each with what it computed."""
     fig = style.figure(width=WIDTH, height=HEIGHT)[0]
     fig.clf()
     fig.set_layout_engine("none")
-    pixels = inside.image.permute(1, 2, 0).numpy()
-    _caption(fig, (0.0775, 0.17), "image", " × ".join(map(str, inside.image.shape)), "white")
-    _picture(fig, (0.0, 0.34, 0.155), pixels)
-    _pyramid(fig, inside.features)
-    ax = _picture(fig, (0.4075, 0.34, 0.155), 0.45 * pixels + 0.55)
-    lines = corners_of(inside.proposals[:PROPOSALS])
+    pixels = outputs.image.permute(1, 2, 0).numpy()
+    _caption(fig, (0.0775, 0.17), "image", " × ".join(map(str, outputs.image.shape)), "white")
+    _image(fig, (0.0, 0.34, 0.155), pixels)
+    _pyramid(fig, outputs.features)
+    ax = _image(fig, (0.4075, 0.34, 0.155), 0.45 * pixels + 0.55)
+    lines = corners_of(outputs.proposals[:PROPOSALS])
     ax.add_collection(LineCollection(lines, colors=style.BLUE, linewidths=0.9))
-    _picture(fig, (0.6, 0.41, 0.096), inside.pooled[row].mean(0).numpy())
-    answer = _answers(fig, inside, pixels, class_names, row)
-    facts = {"proposals": len(inside.proposals), "cells": inside.pooled.shape[-1],
-             "answer": answer, "mask": inside.mask_logits.shape[-1]}  # fmt: skip
-    for letter, name, colour, detail, place in BLOCKS:
-        if letters:
-            _caption(fig, place, letter, "", "white")
-        else:
-            _caption(fig, place, name, detail.format(**facts), colour)
+    _image(fig, (0.6, 0.41, 0.096), outputs.pooled[row].mean(0).numpy())
+    answer = _answers(fig, outputs, class_names, row)
+    facts = {"proposals": len(outputs.proposals), "cells": outputs.pooled.shape[-1],
+             "answer": answer, "mask": outputs.mask_logits.shape[-1]}  # fmt: skip
+    for letter, name, colour, detail, position in BLOCKS:
+        titles = (letter, "", "white") if letters else (name, detail.format(**facts), colour)
+        _caption(fig, position, *titles)
+    arrow = {"arrowstyle": "-|>", "mutation_scale": 11, "color": style.GREY, "lw": 1.4}
     for start, end in ARROWS:
-        _arrow(fig, start, end)
+        fig.add_artist(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **arrow))
     return fig
 
 
-def _picture(fig: Figure, place: tuple[float, float, float], pixels: np.ndarray,
-             extent: tuple | None = None) -> Axes:  # fmt: skip
+def _image(fig: Figure, position: Position, pixels: np.ndarray, extent: tuple = ()) -> Axes:
     """An image at (left, bottom, width) in parts of the figure, as high as it has to be."""
-    left, bottom, width = place
+    left, bottom, width = position
     ratio = pixels.shape[0] / pixels.shape[1] * WIDTH / HEIGHT
     ax = fig.add_axes((left, bottom, width, width * ratio))
     ax.imshow(pixels, extent=extent or (0, pixels.shape[1], pixels.shape[0], 0))
@@ -79,40 +78,32 @@ def _picture(fig: Figure, place: tuple[float, float, float], pixels: np.ndarray,
 
 def _pyramid(fig: Figure, features: Sequence[Tensor]) -> None:
     """The levels one behind the other, the finest in front."""
-    places = ((0.193, 0.34, 0.12), (0.257, 0.5, 0.082), (0.308, 0.62, 0.056), (0.344, 0.7, 0.03))
-    for values, place in reversed(list(zip(features, places))):
-        ax = _picture(fig, place, values.mean(0).numpy())
+    positions = ((0.193, 0.34, 0.12), (0.257, 0.5, 0.082), (0.308, 0.62, 0.056), (0.344, 0.7, 0.03))
+    for values, position in reversed(list(zip(features, positions))):
+        ax = _image(fig, position, values.mean(0).numpy())
         ax.spines[:].set(visible=True, color="white", linewidth=1.6)
 
 
-def _answers(
-    fig: Figure, inside: Any, pixels: np.ndarray, class_names: Sequence[str], row: int
-) -> str:
+def _answers(fig: Figure, outputs: IntermediateOutputs, names: Sequence[str], row: int) -> str:
     """The box and the mask of one detection; returns its class and score in words."""
-    found = inside.detections
+    found, pixels = outputs.detections, outputs.image.permute(1, 2, 0).numpy()  # [H, W, 3]
     label, score = int(found["labels"][row]), float(found["scores"][row])
-    x1, y1, x2, y2 = found["boxes"][row].tolist()
-    side = max(x2 - x1, y2 - y1) + 2 * MARGIN  # a square window around the box
+    x1, y1, x2, y2 = box = found["boxes"][row].tolist()
+    side = int(max(x2 - x1, y2 - y1)) + 2 * MARGIN  # a square window around the box
     left, top = int((x1 + x2 - side) / 2), int((y1 + y2 - side) / 2)
-    rows, columns = (np.arange(start, start + int(side)) for start in (top, left))
+    rows, columns = (np.arange(start, start + side) for start in (top, left))
     height, width, _ = pixels.shape
     crop = pixels[rows.clip(0, height - 1)][:, columns.clip(0, width - 1)]  # [N, N, 3]
-    extent = (left, left + int(side), top + int(side), top)
-    ax = _picture(fig, (0.885, 0.61, 0.112), crop, extent)
-    draw_box(ax, (x1, y1, x2, y2), style.BLUE)
-    _picture(fig, (0.885, 0.13, 0.112), inside.mask_logits[row, label].sigmoid().numpy())
-    return f"{class_names[label]} {score:.2f}"
+    extent = (left, left + side, top + side, top)
+    draw_box(_image(fig, (0.885, 0.61, 0.112), crop, extent), box, style.BLUE)
+    _image(fig, (0.885, 0.13, 0.112), outputs.mask_logits[row, label].sigmoid().numpy())
+    return f"{names[label]} {score:.2f}"
 
 
-def _caption(fig: Figure, place: tuple[float, float], title: str, detail: str, colour: str) -> None:
+def _caption(fig: Figure, position: Position, title: str, detail: str, colour: str) -> None:
     """A coloured name, and a line of detail below it."""
-    x, y = place
+    x, y = position
     centred = {"ha": "center", "va": "center"}
     box = {"boxstyle": "round,pad=0.35", "fc": colour, "ec": style.GREY, "lw": 0.8}
     fig.text(x, y, title, fontsize=style.NORMAL, bbox=box, **centred)
     fig.text(x, y - 0.1, detail, fontsize=style.SMALL, color=style.GREY, **centred)
-
-
-def _arrow(fig: Figure, start: tuple[float, float], end: tuple[float, float]) -> None:
-    settings = {"arrowstyle": "-|>", "mutation_scale": 11, "color": style.GREY, "lw": 1.4}
-    fig.add_artist(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **settings))

@@ -191,10 +191,11 @@ class Operator:
 
     def sampling(
         self, box: Tensor, size: int, scale: float, ratio: int, aligned: bool, shape: Size
-    ) -> tuple[Tensor, Tensor]:
-        """Where it reads a map of (h, w): rows y and columns x, Tensor[P, S], or [P, 2] ends."""
-        x1, y1, x2, y2 = self.roi(box, scale, aligned, shape).tolist()
-        return self.points(y1, y2, size, ratio), self.points(x1, x2, size, ratio)
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Where it reads a map of (h, w): RoI, Tensor[4]; rows, columns, Tensor[P, S] or [P, 2]."""
+        roi = self.roi(box, scale, aligned, shape)  # [4]
+        x1, y1, x2, y2 = roi.tolist()
+        return roi, self.points(y1, y2, size, ratio), self.points(x1, x2, size, ratio)
 
     def __call__(
         self,
@@ -227,7 +228,8 @@ class Operator:
         if not (box[2:] > box[:2]).all():
             raise ValueError(f"box must have x1 < x2 and y1 < y2, got {box.tolist()}")
         shape = (features.shape[-2], features.shape[-1])
-        return self.combine(features, *self.sampling(box, size, scale, ratio, aligned, shape))
+        _, y, x = self.sampling(box, size, scale, ratio, aligned, shape)  # [P, S] each
+        return self.combine(features, y, x)
 
 
 ZOO = {

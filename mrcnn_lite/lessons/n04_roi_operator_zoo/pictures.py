@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -39,21 +40,12 @@ class Sampling:
         return x.ravel(), y.ravel()
 
 
-def sampling_of(
-    operator: Operator,
-    box: Tensor,
-    size: int,
-    scale: float,
-    ratio: int,
-    aligned: bool,
-    shape: tuple[int, int],
-) -> Sampling:
-    """Where an operator reads the map, in the coordinates of `draw_points`."""
-    roi = operator.roi(box, scale, aligned, shape)
-    y, x = operator.sampling(box, size, scale, ratio, aligned, shape)
+def sampling_of(operator: Operator, *where: Any) -> Sampling:
+    """What `Operator.sampling` says of `where`, in the coordinates of `draw_points`."""
     shift = 0.5 if operator.combine is max_of_cells else 0.0
+    roi, y, x = (part - shift for part in operator.sampling(*where))
     areas = operator.combine in (max_of_cells, mean_of_area)
-    return Sampling(tuple((roi - shift).tolist()), y.numpy() - shift, x.numpy() - shift, areas)
+    return Sampling(tuple(roi.tolist()), y.numpy(), x.numpy(), areas)
 
 
 class SamplingArtists:
@@ -123,20 +115,20 @@ def pairs_picture(rois: Mapping[str, tuple[float, float]], size: int) -> Figure:
     return fig
 
 
-def _curves(ax: Axes, at: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
-    """Lines with a name at the end of each."""
+def _curves(ax: Axes, at: Sequence[float], curves: Mapping[str, ArrayLike], label: str) -> None:
+    """Named lines, both axes logarithmic."""
     for line, (name, values) in zip(LINES[-len(curves) :], curves.items()):
         ax.plot(at, values, label=name, ms=4.5, **line)
+    ax.set(xscale="log", yscale="log", xlabel=label)
+    ax.set_xticks(at, [f"{number:g}" for number in at])
+    ax.minorticks_off()
 
 
 def convergence_picture(ratios: Sequence[int], curves: Mapping[str, ArrayLike]) -> Figure:
     """How the distance from the exact mean shrinks with the sampling ratio."""
     fig, ax = style.figure(width=5.6, height=3.2)
-    _curves(ax, ratios, curves)
-    ax.set(xscale="log", yscale="log", xlabel="sampling ratio (per axis)")
+    _curves(ax, ratios, curves, "sampling ratio (per axis)")
     ax.set_ylabel("typical distance\nfrom the exact mean")
-    ax.set_xticks(ratios, [str(ratio) for ratio in ratios])
-    ax.minorticks_off()
     ax.legend(loc="lower left", fontsize=style.NORMAL)
     return fig
 
@@ -147,10 +139,8 @@ def length_picture(
     """The error over the length of a bin, a curve per sampling ratio, a panel per map."""
     fig, axes = style.figure(1, len(panels), width=8.0, height=3.2, sharey=True)
     for ax, (name, curves) in zip(axes, panels.items()):
-        _curves(ax, lengths, curves)
-        ax.set(xscale="log", yscale="log", xlabel="length of a bin (elements)", title=name)
-        ax.set_xticks(lengths, [f"{length:g}" for length in lengths])
-        ax.minorticks_off()
+        _curves(ax, lengths, curves, "length of a bin (elements)")
+        ax.set_title(name)
     axes[0].set_ylabel("typical error, in parts of\nthe exact means' spread")
     axes[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=style.NORMAL)
     return fig

@@ -8,6 +8,7 @@ from matplotlib.collections import LineCollection
 from torch import Tensor
 
 from ...ops import assign_levels, box_iou
+from ...ops.roi_pool import round_half_away
 from ..kit import style
 from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider
@@ -30,13 +31,13 @@ def levels_of(sizes: Tensor, rule: str) -> Tensor:
 
 
 class PyramidState:
-    """One box whose size and place can be changed, and the rule that chooses its level."""
+    """One box whose size and position can be changed, and the rule that chooses its level."""
 
     def __init__(self) -> None:
         """Begin with the article's box, (10, 10, 124, 124)."""
         self.width, self.height, self.left, self.top = 114, 114, 10, 10
         self.rule = RULES[0]
-        self._board: _Board | None = None
+        self._board = _Board()
 
     @property
     def box(self) -> Tensor:
@@ -54,42 +55,40 @@ class PyramidState:
         return int(levels_of(torch.tensor([self.size]), self.rule))
 
     def rounding(self) -> tuple[Tensor, list[float], list[float]]:
-        """What RoIPool would do to the box on each level."""
+        """RoIPool's window on each level, its IoU with the box, how far a corner moves."""
         stride = torch.tensor(STRIDES)[:, None]  # [L, 1]
-        # Corners are not negative here, so this is rounding half away from zero, as in RoIPool.
-        corners = torch.floor(self.box / stride + 0.5)  # [L, 4]
+        corners = round_half_away(self.box / stride)  # [L, 4]
         shift = (corners * stride - self.box).abs().amax(1)  # [L]
         windows = (corners + torch.tensor([0, 0, 1, 1])) * stride  # [L, 4]
         return windows, box_iou(self.box[None], windows)[0].tolist(), shift.tolist()
 
     def render(self) -> tuple[bytes, str]:
         """The box on its level's grid, the rules, and the rounding's cost on every level."""
-        if self._board is None:
-            self._board = _Board()
         level, (windows, iou, shift) = self.level(), self.rounding()
-        png = self._board.draw(self, level, windows[LEVELS.index(level)], iou)
-        return png, self.describe(level, iou, shift)
+        self._board.move(self, level, windows[LEVELS.index(level)], iou)
+        return self._board.canvas.png(), self.describe(level, iou, shift)
 
     def describe(self, level: int, iou: list[float], shift: list[float]) -> str:
-        """What the picture says, in words and numbers."""
+        """What the figure says, in words and numbers."""
         stride, exact = 2**level, 4 + math.log2(self.size / 224)
         across, down = self.width / stride, self.height / stride
-        lines = [
-            f"box {self.width} x {self.height} px, root of the area {self.size:.1f} px: "
-            f"P{level}, stride {stride}",
-            f"4 + log2({self.size:.1f} / 224) = {exact:.4f}, then {self.rule}, then 2 to 5",
-            f"on P{level} the box is {across:.2f} x {down:.2f} elements; "
-            f"a bin of 7 x 7 has {across / 7:.2f} x {down / 7:.2f}, "
-            f"of 14 x 14 {across / 14:.2f} x {down / 14:.2f}",
-            "if RoIPool rounded it:",
+        costs = [
+            f"  stride {s:2}: IoU {overlap:.4f}, a corner moves by up to {far:.0f} px"
+            + ("  <- its level" if s == stride else "")
+            for s, overlap, far in zip(STRIDES, iou, shift)
         ]
-        for place, s in enumerate(STRIDES):
-            mark = "  <- its level" if s == stride else ""
-            lines.append(
-                f"  stride {s:2}: IoU {iou[place]:.4f}, a corner moves by up to "
-                f"{shift[place]:.0f} px{mark}"
-            )
-        return "\n".join(lines)
+        return "\n".join(
+            [
+                f"box {self.width} x {self.height} px, root of the area {self.size:.1f} px: "
+                f"P{level}, stride {stride}",
+                f"4 + log2({self.size:.1f} / 224) = {exact:.4f}, then {self.rule}, then 2 to 5",
+                f"on P{level} the box is {across:.2f} x {down:.2f} elements; "
+                f"a bin of 7 x 7 has {across / 7:.2f} x {down / 7:.2f}, "
+                f"of 14 x 14 {across / 14:.2f} x {down / 14:.2f}",
+                "if RoIPool rounded it:",
+                *costs,
+            ]
+        )
 
 
 class _Board:
@@ -105,26 +104,25 @@ class _Board:
         near.set_title("The box on its map", fontsize=style.NORMAL)
         bars.set(ylim=(0, 1.12), xlim=(-0.6, len(STRIDES) - 0.4))
         bars.set_title("IoU of the box with RoIPool's window", fontsize=style.NORMAL)
-        names = [f"P{level}\nstride {2**level}" for level in LEVELS]
-        bars.set_xticks(range(len(STRIDES)), names)
+        bars.set_xticks(range(4), [f"P{level}\nstride {2**level}" for level in LEVELS])
         sizes = torch.tensor(SIZES, dtype=torch.float32)
         draw_rules(rules, SIZES, {rule: levels_of(sizes, rule).tolist() for rule in RULES})
         self.canvas = Canvas(fig)
         add = self.canvas.add
-        self.grid = add(near.add_collection(LineCollection([], colors=style.PALE, lw=1)))
-        self.window = add(draw_box(near, (0, 0, 1, 1), style.BLACK, "RoIPool's window"))
-        self.window.set(linestyle=(0, (4, 2)), linewidth=1.4)
+        self.grid = add(near.add_collection(LineCollection([], colors=style.PALE)))
+        dashed = {"linestyle": (0, (4, 2)), "linewidth": 1.4}
+        self.window = add(draw_box(near, (0, 0, 1, 1), style.BLACK, "RoIPool's window", **dashed))
         self.box = add(draw_box(near, (0, 0, 1, 1), style.BLUE, "box"))
         self.bars = self.canvas.add_all(bars.bar(range(4), [0] * 4, width=0.7))
         label = {"ha": "center", "va": "bottom"}
         self.values = self.canvas.add_all([bars.text(k, 0, "", **label) for k in range(4)])
         self.line = add(rules.axvline(100, color=style.BLACK, linewidth=1, alpha=0.7))
-        self.dot = add(rules.plot([], [], "o", color=style.BLACK, mec="white", ms=9, zorder=7)[0])
-        near.legend(handles=[self.box, self.window], loc="upper left",
-                    bbox_to_anchor=(-0.05, -0.01), ncols=2)  # fmt: skip
+        self.dot = add(rules.plot([], [], "o", color=style.BLACK, mec="white", ms=9)[0])
+        where = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.01), "ncols": 2}
+        near.legend(handles=[self.box, self.window], **where)
 
-    def draw(self, state: PyramidState, level: int, window: Tensor, iou: list[float]) -> bytes:
-        """Draw one state; the view is half as large again as the box, so that the grid tells."""
+    def move(self, state: PyramidState, level: int, window: Tensor, iou: list[float]) -> None:
+        """Show one state; the view is half as large again as the box, so that the grid tells."""
         stride, box = 2**level, state.box.numpy()
         side = 1.5 * max(state.width, state.height)
         origin = (box[:2] + box[2:] - side) / 2
@@ -132,22 +130,18 @@ class _Board:
         self.box.set_edgecolor(COLOURS[level])
         move_box(self.box, (box - view) / side)
         move_box(self.window, (window.numpy() - view) / side)
-        lines = []
-        for axis in (0, 1):
-            first = math.ceil(origin[axis] / stride) * stride
-            at = (np.arange(first, origin[axis] + side, stride) - origin[axis]) / side
-            lines += [[(t, 0), (t, 1)] if axis == 0 else [(0, t), (1, t)] for t in at]
+        x, y = ((np.arange(-(-o // stride) * stride, o + side, stride) - o) / side for o in origin)
+        lines = [[(t, 0), (t, 1)] for t in x] + [[(0, t), (1, t)] for t in y]
         self.grid.set_segments(lines)
         self.grid.set_linewidth(min(1.0, 40 / len(lines)))  # a dense grid would be a grey board
         for k, (bar, value) in enumerate(zip(self.bars, self.values)):
             chosen = LEVELS[k] == level
             bar.set(height=iou[k], facecolor=COLOURS[LEVELS[k]] if chosen else style.PALE)
-            value.set(y=iou[k] + 0.02, text=f"{iou[k]:.4f}")
-            value.set_fontweight("bold" if chosen else "normal")
+            weight = "bold" if chosen else "normal"
+            value.set(y=iou[k] + 0.02, text=f"{iou[k]:.4f}", fontweight=weight)
         shown = min(max(state.size, SIZES[0]), SIZES[-1])
         self.line.set_xdata([shown, shown])
         self.dot.set_data([shown], [RULES.index(state.rule)])
-        return self.canvas.png()
 
 
 def explore_pyramid(**settings: float) -> Explorer:

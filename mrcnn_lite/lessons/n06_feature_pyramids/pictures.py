@@ -1,4 +1,4 @@
-"""Pictures of notebook 06: the pyramid, boxes by level, two rules, and what rounding costs."""
+"""Figures of notebook 06: the pyramid, boxes by level, two rules, and what rounding costs."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ LEVELS = (2, 3, 4, 5)
 COLOURS = {2: style.SKY, 3: style.BLUE, 4: style.ORANGE, 5: style.VERMILION}
 LEAN = 0.35  # how far a map leans to the right, as a part of its height
 MAP_HEIGHT = 0.62
+TICKS = (28, 56, 112, 224, 448, 896)  # px
 
 
 def pyramid_picture(image: int = 192) -> Figure:
@@ -52,12 +53,8 @@ def _map(ax: Axes, x: float, y: float, level: int, colour: str, name: str) -> No
     """One map, seen from the side; each level is drawn narrower than the one below."""
     half, high = _half(level), MAP_HEIGHT / 2 * 0.9 ** (level - 2)
     lean = LEAN * high
-    corners = [
-        (x - half - lean, y - high),
-        (x + half - lean, y - high),
-        (x + half + lean, y + high),
-        (x - half + lean, y + high),
-    ]
+    ends = ((-1, -1), (1, -1), (1, 1), (-1, 1))  # right or left, above or below
+    corners = [(x + side * half + end * lean, y + end * high) for side, end in ends]
     ax.add_patch(Polygon(corners, fc=colour, ec=style.GREY, lw=1.0, alpha=0.75))
     write(ax, x, y, name)
 
@@ -101,12 +98,9 @@ def draw_rules(ax: Axes, sizes: ArrayLike, rules: Mapping[str, Sequence[int]]) -
             level = int(levels[first])
             ax.barh(row, right - left, 0.72, left, color=COLOURS[level], alpha=0.75, ec="white")
             write(ax, np.sqrt(left * right), row, f"P{level}", fontsize=style.NORMAL)
-    ticks = [28, 56, 112, 224, 448, 896]
-    ax.set(xscale="log", xlim=(sizes[0], sizes[-1]), ylim=(len(rules) - 0.45, -0.55))
-    ax.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
-    ax.xaxis.minorticks_off()
+    ax.set_ylim(len(rules) - 0.45, -0.55)
     ax.set_yticks(range(len(rules)), list(rules), fontsize=style.NORMAL)
-    ax.set_xlabel("root of the box's area (px)")
+    _size_axis(ax, sizes, TICKS, "root of the box's area (px)")
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
 
@@ -131,21 +125,26 @@ def rules_picture(sizes: ArrayLike, rules: Mapping[str, Sequence[int]]) -> Figur
 def overlap_picture(sizes: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figure:
     """How well RoIPool's window fits the box, against the box's size."""
     fig, ax = style.figure(width=7.0, height=3.3)
-    dashes = ("-", (0, (5, 2)), (0, (2, 2)))
-    colours = (style.VERMILION, style.ORANGE, style.BLUE)
-    looks = zip(dashes[::-1], colours, (1.6, 1.6, 2.6))
-    sizes = np.asarray(sizes, dtype=np.float64)
-    place = len(sizes) * 2 // 5
-    for (name, values), (dash, colour, width) in zip(curves.items(), looks):
-        ax.plot(sizes, values, color=colour, linestyle=dash, linewidth=width)
+    lines = (
+        {"color": style.VERMILION, "linestyle": (0, (2, 2)), "linewidth": 1.6},
+        {"color": style.ORANGE, "linestyle": (0, (5, 2)), "linewidth": 1.6},
+        {"color": style.BLUE, "linestyle": "-", "linewidth": 2.6},
+    )
+    index = len(sizes) * 2 // 5  # of the point that carries the name
+    for number, ((name, values), line) in enumerate(zip(curves.items(), lines)):
+        ax.plot(sizes, values, **line)
         # The curves rise: the space above to the left is free, and that below to the right.
-        above = name != next(iter(curves))
-        words = {"ha": "right", "va": "bottom"} if above else {"ha": "left", "va": "top"}
-        at, away = (sizes[place], float(values[place])), (-4, 3) if above else (5, -3)
-        ax.annotate(name, at, away, textcoords="offset points", color=colour, **words)
-    ticks = [16, 28, 56, 112, 224, 448, 896]
-    ax.set(xscale="log", ylim=(0, 1), xlabel="side of the box (px)", ylabel="mean IoU")
-    ax.set_xlim(sizes[0], sizes[-1])
-    ax.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
-    ax.xaxis.minorticks_off()
+        shift, ha, va = ((-4, 3), "right", "bottom") if number else ((5, -3), "left", "top")
+        point = (sizes[index], values[index])
+        text = {"textcoords": "offset points", "color": line["color"], "ha": ha, "va": va}
+        ax.annotate(name, point, shift, **text)
+    ax.set(ylim=(0, 1), ylabel="mean IoU")
+    _size_axis(ax, sizes, [16, *TICKS], "side of the box (px)")
     return fig
+
+
+def _size_axis(ax: Axes, sizes: ArrayLike, ticks: Sequence[int], label: str) -> None:
+    """A logarithmic axis of sizes, with a tick at every factor of two."""
+    ax.set(xscale="log", xlim=(sizes[0], sizes[-1]), xlabel=label)
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.xaxis.minorticks_off()
