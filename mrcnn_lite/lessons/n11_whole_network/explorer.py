@@ -1,138 +1,118 @@
 """Explorer of notebook 11: follow one object through the network, stage by stage."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import zip_longest
 
-import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib.collections import LineCollection
 from torch import Tensor
 
 from ...datasets import Shapes
+from ...draw import paint_instances
 from ...models import maskrcnn_lite
 from ...models.intermediate import IntermediateOutputs, intermediate_outputs
 from ..kit import style
+from ..kit.canvas import Canvas
+from ..kit.detections import corners_of
 from ..kit.explorer import Explorer, slider
 
-STAGES = ("the picture", "finest features", "proposals", "RoIAlign", "mask logits", "the answer")
-SIDE = 512  # pixels of the drawing
+STAGES = ("the image", "finest features", "proposals", "RoIAlign", "mask logits", "the detection")
 BEST = 12  # proposals that are drawn
 
 
 class Journey:
-    """One picture inside a network; a stage and one of the detections are in view."""
+    """One image inside a network; a stage and one of the detections are in view."""
 
-    def __init__(self, inside: IntermediateOutputs, class_names: list[str]):
-        """Start at the picture."""
-        self.inside, self.class_names = inside, class_names
+    def __init__(self, outputs: IntermediateOutputs, class_names: list[str]):
+        """Start at the image."""
+        self.outputs, self.class_names = outputs, class_names
         self.stage, self.object = 1, 1
 
+    @cached_property
+    def _board(self) -> "_Board":
+        return _Board()
+
     def render(self) -> tuple[bytes, str]:
-        """The stage as a picture, and what it holds."""
-        draw = (self._image, self._features, self._proposals, self._pooled, self._logits,
-                self._answer)[self.stage - 1]  # fmt: skip
-        pixels, words = draw(self.object - 1)
+        """The stage as a figure, and what it holds."""
+        values, boxes, text = self._in_view()
         title = f"stage {self.stage} of {len(STAGES)}: {STAGES[self.stage - 1]}"
-        return style.encode_png(pixels, level=1), f"{title}, object {self.object}\n{words}"
+        return self._board.draw(values, boxes), f"{title}, object {self.object}\n{text}"
 
-    def _image(self, row: int) -> tuple[np.ndarray, str]:
-        canvas, scale = self._canvas()
-        outline(canvas, self.inside.detections["boxes"][row] * scale, style.ORANGE)
-        return canvas, f"[3, H, W] = {list(self.inside.image.shape)}, numbers in 0..1"
+    def _in_view(self) -> tuple[Tensor | np.ndarray, list[Tensor], str]:
+        """The stage's map or image, boxes over it, and its text."""
+        outputs, row = self.outputs, self.object - 1
+        one = {name: values[row : row + 1] for name, values in outputs.detections.items()}
+        name, image = self.class_names[int(one["labels"])], outputs.image.permute(1, 2, 0)
+        boxes = [self._in_parts(one["boxes"])]
+        if self.stage == 1:
+            return image, boxes, f"[3, H, W] = {list(outputs.image.shape)}, numbers in 0..1"
+        if self.stage == 2:
+            level = outputs.features[0]
+            return level.norm(dim=0), boxes, f"[C, h, w] = {list(level.shape)}: the length per cell"
+        if self.stage == 3:
+            boxes += [self._in_parts(outputs.proposals[:BEST])]
+            text = f"the best {BEST} boxes of the RPN; orange: what became of one\nmeasured: "
+            return image, boxes, text + f"{len(outputs.proposals)} proposals in all"
+        if self.stage == 4:
+            pooled = outputs.pooled[row]
+            return pooled.norm(dim=0), [], f"[C, P, P] = {list(pooled.shape)} of its box"
+        if self.stage == 5:
+            logits = outputs.mask_logits[row]
+            text = f"[C, M, M] = {list(logits.shape)}; the channel of its class\nmeasured: {name}"
+            return logits[int(one["labels"])], [], text
+        painted = paint_instances(outputs.image, one, self.class_names, score_threshold=0)
+        text = f"box, class, score and mask, pasted\nmeasured: {name} {float(one['scores']):.2f}"
+        return painted, [], text
 
-    def _features(self, row: int) -> tuple[np.ndarray, str]:
-        level = self.inside.features[0]
-        canvas = paint(level.norm(dim=0))
-        outline(canvas, self.inside.detections["boxes"][row] * self._scale(), style.ORANGE)
-        return canvas, f"[C, h, w] = {list(level.shape)}: the length per place"
-
-    def _proposals(self, row: int) -> tuple[np.ndarray, str]:
-        canvas, scale = self._canvas()
-        for box in self.inside.proposals[:BEST].flip(0):
-            outline(canvas, box * scale, style.SKY)
-        outline(canvas, self.inside.detections["boxes"][row] * scale, style.ORANGE)
-        words = f"the best {BEST} boxes of the RPN; orange: what became of one\nmeasured: "
-        return canvas, words + f"{len(self.inside.proposals)} proposals in all"
-
-    def _pooled(self, row: int) -> tuple[np.ndarray, str]:
-        pooled = self.inside.pooled[row]
-        return paint(pooled.norm(dim=0)), f"[C, P, P] = {list(pooled.shape)} of its box"
-
-    def _logits(self, row: int) -> tuple[np.ndarray, str]:
-        found = self.inside.detections
-        logits, label = self.inside.mask_logits[row], int(found["labels"][row])
-        words = f"[C, M, M] = {list(logits.shape)}; the channel of its class\nmeasured: "
-        return paint(logits[label]), words + self.class_names[label]
-
-    def _answer(self, row: int) -> tuple[np.ndarray, str]:
-        canvas, scale = self._canvas()
-        found = self.inside.detections
-        mask = enlarge(found["masks"][row, 0] >= 0.5).astype(bool)
-        tint = np.array(mpl.colors.to_rgb(style.ORANGE)) * 255
-        canvas[mask] = (0.5 * canvas[mask] + 0.5 * tint).astype(np.uint8)
-        outline(canvas, found["boxes"][row] * scale, style.ORANGE)
-        name, score = self.class_names[int(found["labels"][row])], float(found["scores"][row])
-        return canvas, f"box, class, score and mask, pasted\nmeasured: {name} {score:.2f}"
-
-    def _canvas(self) -> tuple[np.ndarray, float]:
-        """The picture, enlarged, uint8 [H, W, 3], and by how much."""
-        image = (self.inside.image.permute(1, 2, 0) * 255).round().to(torch.uint8)
-        return enlarge(image), self._scale()
-
-    def _scale(self) -> float:
-        """Pixels of the drawing per pixel of the picture."""
-        return SIDE / self.inside.image.shape[1]
+    def _in_parts(self, boxes: Tensor) -> Tensor:
+        """Boxes in parts of the image's width and height."""
+        height, width = self.outputs.image.shape[1:]
+        return boxes / boxes.new_tensor([width, height, width, height])
 
 
-def enlarge(pixels: Tensor) -> np.ndarray:
-    """Repeat every pixel so that the height becomes `SIDE`: [H, W] or [H, W, 3]."""
-    rows = np.arange(SIDE) * pixels.shape[0] // SIDE
-    width = SIDE * pixels.shape[1] // pixels.shape[0]
-    return pixels.numpy()[rows][:, np.arange(width) * pixels.shape[1] // width].copy()
+class _Board:
+    """A map or an image that fills the figure, with boxes over it in parts of its sides."""
 
+    def __init__(self):
+        fig, ax = style.figure(width=4.8, height=4.8)
+        fig.set_layout_engine("none")
+        ax.set_position([0, 0, 1, 1])
+        ax.axis("off")
+        self.canvas = Canvas(fig)
+        self.values = self.canvas.add(ax.imshow(np.zeros((1, 1)), extent=(0, 1, 1, 0)))
+        own, others = (LineCollection([], colors=c, lw=2.2) for c in (style.ORANGE, style.SKY))
+        self.others = self.canvas.add(ax.add_collection(others))
+        self.own = self.canvas.add(ax.add_collection(own))
 
-def paint(values: Tensor) -> np.ndarray:
-    """Show numbers [h, w] in the course's colours, dark for the smallest: uint8 [H, W, 3]."""
-    low, high = values.min(), values.max()
-    share = (values - low) / (high - low).clamp(min=1e-9)
-    colours = mpl.colormaps[style.SEQUENTIAL](share.numpy(), bytes=True)[..., :3]
-    return enlarge(torch.from_numpy(np.ascontiguousarray(colours)))
-
-
-def outline(canvas: np.ndarray, box: Tensor, colour: str, thick: int = 3) -> None:
-    """Draw a box's four sides into a picture, in place."""
-    height, width = canvas.shape[:2]
-    x1, y1, x2, y2 = (int(v) for v in box.round())
-    ink = (np.array(mpl.colors.to_rgb(colour)) * 255).astype(np.uint8)
-    x1, x2 = (min(max(v, 0), width - thick) for v in (x1, x2))
-    y1, y2 = (min(max(v, 0), height - thick) for v in (y1, y2))
-    for rows, columns in (
-        (slice(y1, y1 + thick), slice(x1, x2 + thick)),
-        (slice(y2, y2 + thick), slice(x1, x2 + thick)),
-        (slice(y1, y2 + thick), slice(x1, x1 + thick)),
-        (slice(y1, y2 + thick), slice(x2, x2 + thick)),
-    ):
-        canvas[rows, columns] = ink
+    def draw(self, values: Tensor | np.ndarray, boxes: list[Tensor]) -> bytes:
+        """Show a map [h, w], dark for the smallest, or an image [H, W, 3], and boxes [N, 4]."""
+        self.values.set_data(values)
+        self.values.autoscale()
+        for lines, shown in zip_longest((self.own, self.others), boxes):
+            lines.set_segments([] if shown is None else corners_of(shown))
+        return self.canvas.png()
 
 
 def explore_journey(
-    inside: IntermediateOutputs | None = None, class_names: list[str] | None = None
+    outputs: IntermediateOutputs | None = None, class_names: list[str] | None = None
 ) -> Explorer:
     """The explorer with its controls, for a notebook cell to end with.
 
     Args:
-        inside: from `intermediate_outputs`; an untrained network's if not given.
+        outputs: from `intermediate_outputs`; an untrained network's if not given.
         class_names: index 0 is the background.
 
     Returns:
         An explorer of `Journey`.
     """
-    inside = _untrained() if inside is None else inside
+    outputs = _untrained() if outputs is None else outputs
     names = list(Shapes.class_names) if class_names is None else class_names
     return Explorer(
-        Journey(inside, names),
+        Journey(outputs, names),
         [
             slider("stage", "stage", 1, len(STAGES)),
-            slider("object", "object", 1, len(inside.pooled)),
+            slider("object", "object", 1, len(outputs.pooled)),
         ],
         alt="What one stage of the network holds of the chosen object.",
         width=420,
