@@ -27,7 +27,10 @@ SETTINGS = {  # name: what differs from the explorer's defaults
         "size": 7,
         "gradient": True,
         "arrows": True,
+        "overlap": True,
+        "slide": True,
     },
+    "lesson 01, stride 4": {"view": "pool", "overlap": True, "stride": 4, "size": 7},
 }
 
 
@@ -52,10 +55,10 @@ def measure(frames: int) -> Report:
         raise Different("chromium is not installed")
     from playwright.sync_api import sync_playwright
 
-    from mrcnn_lite.lessons.kit.roi_explorer.explorer import explore_roi
-    from tools.explorer_picture import ADDRESS, FLAGS, PAGE, STATE, serve
+    from mrcnn_lite.lessons.kit.roi_explorer import explore_roi
+    from mrcnn_lite.lessons.kit.roi_explorer.state import STATE
+    from tools.explorer_picture import ADDRESS, FLAGS, PAGE, serve
 
-    extra = {"gradient": False, "arrows": False, "bin": 1, "sample": 1}
     results = {}
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
@@ -63,7 +66,7 @@ def measure(frames: int) -> Report:
         )
         for name, changes in SETTINGS.items():
             explorer = explore_roi(**changes)
-            state = {key: getattr(explorer, key) for key in STATE} | extra | changes
+            state = {key: getattr(explorer, key) for key in STATE}
             page = chromium.new_page(viewport={"width": 900, "height": 1000})
             serve(page, PAGE.format(style="", state=json.dumps(state)))
             page.goto(ADDRESS)

@@ -14,9 +14,9 @@ from nbformat import NotebookNode, from_dict, write
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from source_tree import NOTEBOOKS, ROOT
 
-from mrcnn_lite.lessons.kit.roi_explorer.explorer import explore_roi
+from mrcnn_lite.lessons.kit.roi_explorer import explore_roi
 from mrcnn_lite.lessons.kit.style import figure_png
-from mrcnn_lite.lessons.n01_roi_pool.explorer import explore_roi_pool
+from mrcnn_lite.lessons.n03_roi_align.explorer import explore_roi_align
 from tools.notebooks import METADATA
 
 COPIES, PAGES = ROOT / "build" / "test-notebooks", ROOT / "build" / "test-site"
@@ -69,7 +69,7 @@ def of_the_tests() -> NotebookNode:
             f"import x\n\nexplore_roi({call})", outputs=[displayed(explore_roi(**STATE))]
         ),
         new_code_cell("explore_roi(size=n)", outputs=[displayed(explore_roi(size=4))]),
-        new_code_cell("explore_roi_pool()", outputs=[displayed(explore_roi_pool())]),
+        new_code_cell("explore_roi_align()", outputs=[displayed(explore_roi_align())]),
         new_code_cell("long = 1  # " + "very " * 60 + "long"),
     ]
     for place, cell in enumerate(cells):

@@ -13,9 +13,7 @@ from browser_tools import ERRORS, MARKS, TOKEN, open_and_run
 pytestmark = MARKS
 
 NAME = "explorer.ipynb"
-SOURCE = (
-    "from mrcnn_lite.lessons.kit.roi_explorer.explorer import explore_roi\nroi = explore_roi()\nroi"
-)
+SOURCE = "from mrcnn_lite.lessons.kit.roi_explorer import explore_roi\nroi = explore_roi()\nroi"
 ASK = """async code => {
     const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
     const future = kernel.requestExecute({ code });

@@ -10,7 +10,8 @@ from browser_tools import MARKS, watched_page
 from site_pages import NAME, built_site
 from source_tree import NOTEBOOKS
 
-from mrcnn_lite.lessons.kit.roi_explorer.explorer import STATE, RoIExplorer
+from mrcnn_lite.lessons.kit.roi_explorer import RoIExplorer
+from mrcnn_lite.lessons.kit.roi_explorer.state import STATE
 
 pytestmark = MARKS
 

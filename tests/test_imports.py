@@ -24,15 +24,6 @@ RANK = {
     "__main__": 6,
     "lessons": 6,  # what is said of lessons among themselves: below
 }
-# A lesson that uses another's room: named here, and rarely.
-LESSONS_THAT_BORROW = {
-    ("kit", "n01_roi_pool"),
-    ("kit", "n03_roi_align"),
-    ("n03_roi_align", "n01_roi_pool"),
-    ("n04_roi_operator_zoo", "n01_roi_pool"),
-    ("n05_gradients_and_two_small_matrices", "n01_roi_pool"),
-    ("n05_gradients_and_two_small_matrices", "n03_roi_align"),
-}
 HEAVY = {"torchvision", "matplotlib", "ipywidgets", "faster_coco_eval", "PIL", "triton", "pandas"}
 NAMES = {dotted(path) for path in MODULES}
 
@@ -84,8 +75,7 @@ def test_nothing_outside_imports_lessons_and_lessons_keep_to_themselves():
         own = lesson(dotted(path))
         for other in filter(None, map(lesson, imported(path))):
             assert own, f"{dotted(path)} is the library and imports lesson {other}"
-            pair = (own, other)
-            assert other in (own, "kit") or pair in LESSONS_THAT_BORROW, f"{dotted(path)}: {other}"
+            assert other in (own, "kit"), f"{dotted(path)} imports lesson {other}"
 
 
 def test_no_cycles():

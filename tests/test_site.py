@@ -9,7 +9,7 @@ import pytest
 from site_pages import COPIES, MIME, NAME, STATE, build, built_site, of_the_tests, parsed
 from source_tree import NOTEBOOKS
 
-from mrcnn_lite.lessons.kit.roi_explorer import explorer as roi_explorer
+from mrcnn_lite.lessons.kit.roi_explorer.explorer import ALT, RoIExplorer
 from tools.build_site import literal_keywords, script
 from tools.site_outputs import NOTE, picture_tag
 
@@ -86,8 +86,8 @@ def test_anchors_are_the_sections_ids():
 
 def test_the_explorers_state_is_the_packages():
     (state,) = parsed()["roi_explorer.html"].states
-    explorer = roi_explorer.RoIExplorer()
-    assert state == {name: getattr(explorer, name) for name in roi_explorer.STATE}
+    explorer = RoIExplorer()
+    assert state == {name: getattr(explorer, name) for name in STATE}
 
 
 def test_a_cells_explorer_begins_where_the_cell_says():
@@ -97,7 +97,7 @@ def test_a_cells_explorer_begins_where_the_cell_says():
     text = page.path.read_text(encoding="utf-8")
     assert text.count(NOTE) == 2
     still = re.search(r"<noscript>(.*?)</noscript>", text, flags=re.DOTALL)[1]
-    assert roi_explorer.ALT in still
+    assert ALT in still
 
 
 def test_committed_calls_come_to_life():
@@ -121,7 +121,7 @@ def test_committed_calls_come_to_life():
         ("explore_roi(size=n)", None),
         ("explore_roi(size=print('never called'))", None),
         ("explore_roi(**state)", None),
-        ("explore_roi_pool(size=3)", None),
+        ("explore_roi_align(size=3)", None),
         ("explore_roi()\nx = 1", None),
         ("explore_roi", None),
         ("", None),

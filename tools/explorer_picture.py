@@ -15,14 +15,15 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from mrcnn_lite.lessons.kit.roi_explorer.explorer import JS, explore_roi
+from mrcnn_lite.lessons.kit.roi_explorer import explore_roi
+from mrcnn_lite.lessons.kit.roi_explorer.explorer import JS
+from mrcnn_lite.lessons.kit.roi_explorer.state import STATE
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "explorer.gif"
 STEPS = range(0, 61, 2)  # px that the RoI has moved
 FRAME, PAUSE = 90, 900  # ms
 ADDRESS = "http://explorer.test"
-STATE = ("maps", "map", "own", "box", "stride", "size", "sampling_ratio", "aligned")
 FLAGS = ["--no-sandbox", "--disable-gpu"]
 # Only what moves: both maps, their outputs, the chart.
 STYLE = """
@@ -32,7 +33,8 @@ body { margin: 0; }
 """
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="/roi_explorer.css">
 <style>{style}</style><body><div id="place"></div><script type="module">
-import {{ localStore, mount }} from "/roi_explorer.js";
+import {{ mount }} from "/roi_explorer.js";
+import {{ localStore }} from "/roi_store.js";
 window.explorer = mount(document.getElementById("place"), localStore({state}));
 </script>"""
 
@@ -68,8 +70,7 @@ def main() -> None:
     if chromium is None:
         sys.exit("chromium is not installed")
     explorer = explore_roi(sampling_ratio=2, aligned=True)
-    extra = {"gradient": False, "arrows": False, "bin": 1, "sample": 1}
-    state = {name: getattr(explorer, name) for name in STATE} | extra
+    state = {name: getattr(explorer, name) for name in STATE}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 800, "height": 800})

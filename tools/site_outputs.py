@@ -9,7 +9,8 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from mrcnn_lite.lessons.kit.roi_explorer.explorer import ALT, STATE, RoIExplorer
+from mrcnn_lite.lessons.kit.roi_explorer.explorer import ALT, RoIExplorer
+from mrcnn_lite.lessons.kit.roi_explorer.state import STATE
 
 READABLE = 480  # px; no picture is shown smaller
 NOTE = "This explorer moves when the notebook runs in JupyterLab."

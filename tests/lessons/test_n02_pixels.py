@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from test_exercises import broken
+from test_kit_exercise import broken
 
 from mrcnn_lite import ops
 from mrcnn_lite.lessons.kit.exercise import find

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from test_exercises import broken, not_implemented
+from test_kit_exercise import broken, not_implemented
 
 from mrcnn_lite.lessons.kit.exercise import find
 from mrcnn_lite.lessons.n04_roi_operator_zoo import exercises as roi_zoo

@@ -7,7 +7,7 @@ import functools
 
 import pytest
 import torch
-from test_exercises import broken, not_implemented
+from test_kit_exercise import broken, not_implemented
 
 from mrcnn_lite.lessons.kit.exercise import find
 from mrcnn_lite.lessons.n16_gpu_roi_align import exercises as gpu_roi_align

@@ -9,7 +9,7 @@ import re
 
 import pytest
 import torch
-from test_exercises import broken, not_implemented
+from test_kit_exercise import broken, not_implemented
 
 from mrcnn_lite.lessons.kit.exercise import find
 from mrcnn_lite.lessons.n17_gpu_training import exercises as gpu_training

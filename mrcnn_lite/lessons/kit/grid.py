@@ -52,25 +52,56 @@ def frame_cells(ax: Axes, width: int, height: int) -> None:
     ax.set_yticks(np.arange(height) + 0.5, [str(index) for index in range(height)])
 
 
-def draw_cells(ax: Axes, values: ArrayLike, cell: float = 1.0, numbers: bool = True) -> None:
-    """A map as a board of cells; element (row, column) fills its square."""
+def tinted(weights: ArrayLike) -> np.ndarray:
+    """Pale colours for weights: darker is more, and white is exactly nothing."""
+    array = np.abs(as_array(weights))
+    colours = pastel(-array)
+    colours[array == 0] = 1.0
+    return colours
+
+
+def draw_cells(
+    ax: Axes,
+    values: ArrayLike,
+    cell: float = 1.0,
+    numbers: bool = True,
+    gradient: bool = False,
+    lift: float = 0.0,
+) -> None:
+    """A map as a board of cells; element (row, column) fills its square.
+
+    In a gradient white is exactly 0, and carries no number; numbers stand `lift` cells below the
+    middle.
+    """
     array = as_array(values)
     height, width = array.shape
-    ax.imshow(pastel(array), extent=(0, width * cell, height * cell, 0), interpolation="nearest")
-    lines = {"color": "white", "linewidth": 1.2, "zorder": 1}
+    edges = (0, width * cell, height * cell, 0)
+    colours = tinted(array) if gradient else pastel(array)
+    ax.imshow(colours, extent=edges, interpolation="nearest", zorder=0)
+    lines = {"color": style.PALE if gradient else "white", "linewidth": 1.2, "zorder": 1}
     ax.hlines(np.arange(height + 1) * cell, 0, width * cell, **lines)
     ax.vlines(np.arange(width + 1) * cell, 0, height * cell, **lines)
-    if numbers:
-        for (row, column), value in np.ndenumerate(array):
-            centre = ((column + 0.5) * cell, (row + 0.5) * cell)
-            write(ax, *centre, f"{value:.2f}", fontsize=style.SMALL)
+    for (row, column), value in np.ndenumerate(array):
+        if numbers and (value or not gradient):
+            at = ((column + 0.5) * cell, (row + 0.5 + lift) * cell)
+            write(ax, *at, f"{value:.2f}", fontsize=style.SMALL)
 
 
-def write(ax: Axes, x: float, y: float, words: str, **settings: Any) -> Text:
+def draw_counts(ax: Axes, counts: np.ndarray, numbers: bool = True) -> None:
+    """How many bins look at each cell, where it is more than one: shaded and counted."""
+    shade = np.zeros((*counts.shape, 4))
+    shade[..., 3] = np.clip(0.13 * (counts - 1), 0, 0.5)
+    ax.imshow(shade, extent=(0, counts.shape[1], counts.shape[0], 0), zorder=2)
+    for (row, column), count in np.ndenumerate(counts):
+        if numbers and count > 1:
+            write(ax, column + 0.84, row + 0.84, f"×{count}", fontsize=style.SMALL)
+
+
+def write(ax: Axes, x: float, y: float, text: str, **settings: Any) -> Text:
     """Centred text with a white rim, readable where lines cross it."""
     rim = [withStroke(linewidth=2.5, foreground="white", alpha=0.85)]
-    place = {"ha": "center", "va": "center", "zorder": 6, "path_effects": rim}
-    return ax.text(x, y, words, **{**place, **settings})
+    centred = {"ha": "center", "va": "center", "zorder": 6, "path_effects": rim}
+    return ax.text(x, y, text, **{**centred, **settings})
 
 
 def draw_points(ax: Axes, values: ArrayLike, numbers: bool = True, margin: float = 0.45) -> None:
@@ -107,7 +138,7 @@ def move_box(patch: Rectangle, box: ArrayLike) -> None:
 
 
 def draw_table(ax: Axes, values: ArrayLike, title: str = "", colours: Any = None) -> list[Text]:
-    """The output of an operator as a table of numbers, four decimals."""
+    """The output of an operator as a table of numbers: four decimals, or two where it is wide."""
     array = as_array(values)
     height, width = array.shape
     ax.set(xlim=(-0.04, width + 0.04), ylim=(height + 0.04, -0.04), aspect="equal")
@@ -117,7 +148,8 @@ def draw_table(ax: Axes, values: ArrayLike, title: str = "", colours: Any = None
     for index, ((row, column), value) in enumerate(np.ndenumerate(array)):
         edge = style.GREY if colours is None else colours[index]
         draw_box(ax, (column + 0.04, row + 0.04, column + 0.96, row + 0.96), edge, linewidth=1.6)
-        texts.append(ax.text(column + 0.5, row + 0.5, decimal(value), ha="center", va="center"))
+        number = decimal(value, 4 if width <= 4 else 2)
+        texts.append(ax.text(column + 0.5, row + 0.5, number, ha="center", va="center"))
     return texts
 
 

@@ -1,7 +1,6 @@
-"""Pictures of RoIPool: the rounded window, its overlapping bins, the table of maxima."""
+"""Figures of RoIPool: the rounded window, its overlapping bins, the table of maxima."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,59 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..kit import style
 from ..kit.grid import as_array, draw_box, draw_cells, draw_table, frame, frame_cells, write
-
-BINS = (style.SKY, style.ORANGE, style.GREEN, style.PURPLE)  # the four bins of a 2 x 2 output
-
-
-@dataclass(frozen=True)
-class Windows:
-    """What RoIPool looks at, in whole cells; every range is half open."""
-
-    rows: list[tuple[int, int]]  # one range per output row
-    columns: list[tuple[int, int]]  # one range per output column
-    box: tuple[int, int, int, int]  # the whole window (x1, y1, x2, y2), clipped to the map
-
-
-def windows_of(box: ArrayLike, size: int, scale: float, height: int, width: int) -> Windows:
-    """The cells behind every output of RoIPool, by the arithmetic of torchvision's kernel."""
-    x1, y1, x2, y2 = (_round(float(number) * scale) for number in np.asarray(box))
-    rows, columns = _bins(y1, y2, size, height), _bins(x1, x2, size, width)
-    return Windows(rows, columns, (columns[0][0], rows[0][0], columns[-1][1], rows[-1][1]))
-
-
-def _round(number: float) -> int:
-    """Half away from zero, as C's `round`; Python's goes to the even neighbour."""
-    return int(np.copysign(np.floor(abs(np.float32(number)) + np.float32(0.5)), number))
-
-
-def _bins(first: int, last: int, size: int, limit: int) -> list[tuple[int, int]]:
-    """One axis cut into bins: floor at the start, ceil at the end, so that neighbours may share."""
-    step = np.float32(max(last - first + 1, 1)) / np.float32(size)
-    starts = np.floor(np.arange(size, dtype=np.float32) * step).astype(int) + first
-    ends = np.ceil(np.arange(1, size + 1, dtype=np.float32) * step).astype(int) + first
-    starts, ends = starts.clip(0, limit), ends.clip(0, limit)
-    return [(int(start), int(end)) for start, end in zip(starts, ends)]
-
-
-def usage(windows: Windows, height: int, width: int) -> np.ndarray:
-    """How many bins look at each cell."""
-    rows, columns = np.zeros(height, dtype=int), np.zeros(width, dtype=int)
-    for start, end in windows.rows:
-        rows[start:end] += 1
-    for start, end in windows.columns:
-        columns[start:end] += 1
-    return np.outer(rows, columns)
-
-
-def bin_boxes(windows: Windows, cell: float = 1.0) -> list[tuple[float, float, float, float]]:
-    """The bins as boxes, row by row, each a little smaller so that shared edges show twice."""
-    boxes = []
-    for y1, y2 in windows.rows:
-        for x1, x2 in windows.columns:
-            inset = 0.05 + 0.045 * (len(boxes) % len(BINS))
-            edges = np.array([x1 + inset, y1 + inset, x2 - inset, y2 - inset])
-            boxes.append(tuple(edges * cell))
-    return boxes
+from ..kit.roi import BINS, Windows, bin_boxes, windows_of
 
 
 def draw_proposal(ax: Axes, box: ArrayLike, windows: Windows, stride: int) -> None:
@@ -112,9 +59,9 @@ def windows_picture(features: ArrayLike, box: ArrayLike, outputs: ArrayLike, str
     left.set_title("four bins", fontsize=style.NORMAL)
     for edges, colour in zip(bin_boxes(windows), BINS):
         draw_box(left, edges, colour, linewidth=2.4)
-    for (row, column), colour in zip(maxima_of(array, windows), BINS):
+    for (row, column), colour in zip(windows.maxima(array), BINS):
         left.plot(column + 0.5, row + 0.5, "o", ms=24, mfc="none", mec=colour, mew=2)
-    draw_usage(middle, usage(windows, height, width))
+    draw_usage(middle, windows.counts(height, width))
     middle.set_ylabel("")
     draw_table(right, outputs, "output: the maxima", BINS)
     return fig
@@ -129,15 +76,3 @@ def draw_usage(ax: Axes, counts: np.ndarray) -> None:
     for (row, column), count in np.ndenumerate(counts):
         weight = "bold" if count > 1 else "normal"
         write(ax, column + 0.5, row + 0.5, str(count), fontweight=weight, fontsize=style.SMALL)
-
-
-def maxima_of(array: np.ndarray, windows: Windows) -> list[tuple[int, int]]:
-    """Where each bin has its maximum; empty bins are left out."""
-    places = []
-    for y1, y2 in windows.rows:
-        for x1, x2 in windows.columns:
-            part = array[y1:y2, x1:x2]
-            if part.size:
-                row, column = np.unravel_index(part.argmax(), part.shape)
-                places.append((y1 + int(row), x1 + int(column)))
-    return places

@@ -7,23 +7,11 @@ from torch import Tensor
 
 from ...ops import roi_align, roi_pool
 from ..kit import style
-from ..kit.canvas import Canvas
+from ..kit.canvas import Canvas, LiveTable
 from ..kit.explorer import Explorer, slider, toggle
 from ..kit.grid import draw_box, draw_points, move_box, rows_of
-from ..kit.table import LiveTable
-from ..n01_roi_pool.explorer import article_map
-from ..n01_roi_pool.pictures import windows_of
-from .pictures import (
-    CORNERS,
-    POINTS,
-    Cell,
-    Samples,
-    cell_of,
-    dot_size,
-    draw_weights,
-    move_weights,
-    samples_of,
-)
+from ..kit.roi import Samples, article_map, draw_bins, move_bins, samples_of, windows_of
+from .pictures import CORNERS, Cell, cell_of, draw_weights, move_weights
 
 STRIDE = 32
 LARGEST = 4  # outputs per axis
@@ -132,16 +120,13 @@ class _Board:
         self.labels = self.canvas.add_all(labels)
         self.window = add(draw_box(left, (0, 0, 1, 1), style.VERMILION, "RoIPool's window"))
         self.window.set_linestyle((0, (4, 2)))
-        inner = LineCollection([], colors=style.BLUE, linewidths=1.2, zorder=4)
-        self.inner = add(left.add_collection(inner))
-        self.box = add(draw_box(left, (0, 0, 1, 1), style.BLUE, "RoI"))
-        self.dots = add(left.plot([], [], mew=0.6, label="samples", **POINTS)[0])
+        self.bins = self.canvas.add_all(draw_bins(left, samples_of((0, 0, 1, 1), 1, 1, 1, False)))
         rays = LineCollection([], colors=CORNERS, linewidths=2, zorder=4)
         self.rays = add(left.add_collection(rays))
         self.corners = add(left.scatter([0] * 4, [0] * 4, s=52, c=CORNERS, ec="black", zorder=5))
         self.chosen = add(left.plot([], [], "o", ms=9, mfc="none", mec="black", mew=2)[0])
         below = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.1), "ncols": 3}
-        left.legend(handles=[self.box, self.window, self.dots], **below)
+        left.legend(handles=[self.bins[1], self.window, self.bins[2]], **below)
         self.align = LiveTable(self.canvas, axes["align"], "RoIAlign", LARGEST)
         self.pool = LiveTable(self.canvas, axes["pool"], "RoIPool", LARGEST)
 
@@ -152,14 +137,7 @@ class _Board:
 
     def move(self, samples: Samples, place: int, at: tuple[float, float], cell: Cell) -> None:
         """Move the box, its bins, the samples and the chosen cell."""
-        x1, y1, x2, y2 = samples.box
-        size = len(samples.y)
-        xs, ys = np.linspace(x1, x2, size + 1)[1:-1], np.linspace(y1, y2, size + 1)[1:-1]
-        lines = [[(x, y1), (x, y2)] for x in xs] + [[(x1, y), (x2, y)] for y in ys]
-        self.inner.set_segments(lines)
-        move_box(self.box, samples.box)
-        self.dots.set_data(*samples.points())
-        self.dots.set_markersize(dot_size(samples))
+        move_bins(self.bins, samples)
         self.chosen.set_data([at[0]], [at[1]])
         corners = [(column, row) for row in cell.rows for column in cell.columns]
         self.rays.set_segments([[at, corner] for corner in corners] if cell.inside else [])

@@ -1,6 +1,5 @@
-"""Pictures of RoIAlign: the un-rounded RoI, its sampling points, bilinear weights as areas."""
+"""Figures of RoIAlign: the un-rounded RoI, its sampling points, bilinear weights as areas."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,29 +11,11 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from ...ops.bilinear import corners
-from ...ops.roi_align import roi_extent
 from ..kit import style
-from ..kit.grid import as_array, draw_box, draw_points, draw_table, write
+from ..kit.grid import as_array, draw_points, draw_table, write
+from ..kit.roi import POINTS, Samples, draw_bins
 
 CORNERS = (style.SKY, style.ORANGE, style.GREEN, style.PURPLE)  # of a cell, row by row
-POINTS = {"marker": "o", "linestyle": "", "mfc": style.YELLOW, "mec": style.BLACK, "zorder": 5}
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Where RoIAlign samples one RoI, in feature coordinates."""
-
-    box: tuple[float, float, float, float]  # (x1, y1, x2, y2), not rounded
-    y: np.ndarray  # [P, S] sample rows of each bin
-    x: np.ndarray  # [P, S] sample columns of each bin
-
-    def points(self) -> tuple[np.ndarray, np.ndarray]:
-        """All points as flat arrays (x, y): bins row by row, samples row by row within a bin."""
-        size, rows = self.y.shape
-        columns = self.x.shape[1]
-        y = np.broadcast_to(self.y[:, None, :, None], (size, size, rows, columns))
-        x = np.broadcast_to(self.x[None, :, None, :], (size, size, rows, columns))
-        return x.reshape(-1), y.reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -61,19 +42,6 @@ class Cell:
         return total if self.inside else 0.0
 
 
-def samples_of(box: ArrayLike, size: int, scale: float, ratio: int, aligned: bool) -> Samples:
-    """The sampling points of one RoI."""
-    rois = torch.as_tensor(np.asarray(box), dtype=torch.float32).reshape(1, 4)
-    start, extent = roi_extent(rois, scale, aligned)
-    (x, y), (width, height) = start[0].tolist(), extent[0].tolist()
-    axes = {}
-    for name, first, length in (("x", x, width), ("y", y, height)):
-        count = ratio if ratio > 0 else max(math.ceil(length / size), 0)
-        inside = (np.arange(count) + 0.5) / max(count, 1)  # [S]
-        axes[name] = first + (np.arange(size)[:, None] + inside) * length / size  # [P, S]
-    return Samples(box=(x, y, x + width, y + height), **axes)
-
-
 def cell_of(features: ArrayLike, x: float, y: float) -> Cell:
     """The four corners that a sample is made of."""
     array = as_array(features)
@@ -82,24 +50,6 @@ def cell_of(features: ArrayLike, x: float, y: float) -> Cell:
     rows, columns = (int(top), int(bottom)), (int(left), int(right))
     values = tuple(float(array[row, column]) for row in rows for column in columns)
     return Cell(rows, columns, float(u), float(v), values, bool(inside_y & inside_x))
-
-
-def dot_size(samples: Samples) -> float:
-    """How large a sampling point can be drawn without touching its neighbours, in points."""
-    finest = max(samples.y.shape[1], samples.x.shape[1], 1)
-    return 8.5 / (1 + 0.35 * (finest - 1))
-
-
-def draw_bins(ax: Axes, samples: Samples) -> None:
-    """The RoI, its bins and its sampling points."""
-    x1, y1, x2, y2 = samples.box
-    size = len(samples.y)
-    inner = {"color": style.BLUE, "linewidth": 1.2, "linestyle": (0, (3, 2)), "zorder": 4}
-    ax.hlines(np.linspace(y1, y2, size + 1)[1:-1], x1, x2, **inner)
-    ax.vlines(np.linspace(x1, x2, size + 1)[1:-1], y1, y2, **inner)
-    draw_box(ax, samples.box, style.BLUE, "RoI, not rounded")
-    dot = {"ms": dot_size(samples), "mew": 0.6, "label": "sampling points"}
-    ax.plot(*samples.points(), **dot, **POINTS)
 
 
 def draw_arrows(ax: Axes, cell: Cell, x: float, y: float) -> None:

@@ -6,11 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..kit import style
-from ..kit.canvas import Canvas
+from ..kit.canvas import Canvas, LiveTable
 from ..kit.explorer import Explorer, choice, slider, toggle
 from ..kit.grid import frame, pastel, rows_of
-from ..kit.table import LiveTable
-from ..n01_roi_pool.explorer import article_map
+from ..kit.roi import article_map
 from .operators import ZOO, Operator
 from .pictures import Sampling, SamplingArtists, sampling_of
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..kit import style
 from ..kit.grid import decimal, draw_box, draw_points, move_box
-from ..n01_roi_pool.pictures import BINS
+from ..kit.roi import BINS
 from .operators import ZOO, Operator, max_of_cells, mean_of_area
 
 MARKS = ("o", "s", "^", "D")  # the four bins of a 2 x 2 output: a colour and a shape each

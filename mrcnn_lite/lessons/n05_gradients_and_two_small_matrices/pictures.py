@@ -1,37 +1,15 @@
-"""Pictures of gradients: who learns and how much, two small matrices, and where a box should go."""
+"""Figures of gradients: who learns and how much, two small matrices, and where a box should go."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.quiver import Quiver
 from numpy.typing import ArrayLike
 
 from ..kit import style
-from ..kit.grid import as_array, decimal, draw_box, draw_points, frame, pastel, write
-from ..n03_roi_align.pictures import POINTS, Samples, draw_bins
-
-ARROW = 0.9  # length of the longest arrow, in elements of the map
-
-
-def draw_board(ax: Axes, height: int, width: int) -> None:
-    """Empty squares for the elements of a map, each around its point at whole coordinates."""
-    frame(ax, width, height, 1, "feature cells")
-    lines = {"color": style.PALE, "linewidth": 1, "zorder": 1}
-    ax.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, **lines)
-    ax.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, **lines)
-    ax.set(xticks=range(width), yticks=range(height), xlabel="column", ylabel="row")
-    ax.set(xlim=(-0.6, width - 0.4), ylim=(height - 0.4, -0.6))
-
-
-def tinted(weights: ArrayLike) -> np.ndarray:
-    """Pale colours for weights: darker is more, and white is exactly nothing."""
-    array = np.abs(as_array(weights))
-    colours = pastel(-array)
-    colours[array == 0] = 1.0
-    return colours
+from ..kit.grid import as_array, decimal, draw_box, draw_cells, draw_points, frame_cells, tinted
+from ..kit.roi import POINTS, Samples, draw_bins, draw_edge_arrows
 
 
 def learning_picture(
@@ -40,19 +18,18 @@ def learning_picture(
     """Gradients of the map side by side: coloured elements learn, the number says how much."""
     fig, axes = style.figure(1, len(maps), width=8.2, height=3.3)
     for ax, weights, title, mark in zip(np.atleast_1d(axes), maps, titles, marks, strict=True):
-        array = as_array(weights)
-        draw_board(ax, *array.shape)
-        place = (-0.5, array.shape[1] - 0.5, array.shape[0] - 0.5, -0.5)
-        ax.imshow(tinted(array), extent=place, zorder=0)
+        height, width = as_array(weights).shape
+        lift = _clear_of(mark, height) if isinstance(mark, Samples) else 0.0
+        draw_cells(ax, weights, gradient=True, lift=lift)
+        frame_cells(ax, width, height)
+        ax.set(xlim=(-0.1, width + 0.1), ylim=(height + 0.1, -0.1))
         if isinstance(mark, Samples):
-            draw_box(ax, mark.box, style.BLUE)
-            ax.plot(*mark.points(), **{**POINTS, "ms": 4, "mew": 0.6})
+            box = [corner + 0.5 for corner in mark.box]
+            x, y = mark.shifted(0.5).points()
+            draw_box(ax, box, style.BLUE)
+            ax.plot(x, y, **{**POINTS, "ms": 4, "mew": 0.6})
         else:
-            draw_box(ax, np.array(mark) - 0.5, style.VERMILION, linestyle=(0, (4, 2)))
-        lift = _clear_of(mark, len(array)) if isinstance(mark, Samples) else 0.0
-        for (row, column), value in np.ndenumerate(array):
-            if value:
-                write(ax, column, row + lift, f"{value:.2f}", fontsize=style.SMALL)
+            draw_box(ax, mark, style.VERMILION, linestyle=(0, (4, 2)))
         ax.set_title(title, fontsize=style.NORMAL)
     return fig
 
@@ -93,25 +70,6 @@ def product_picture(terms: Mapping[str, ArrayLike]) -> Figure:
     ax.set(xlim=(-0.1, left + 0.1), ylim=(tallest + 0.1, -0.9), aspect="equal")
     ax.axis("off")
     return fig
-
-
-def edge_arrows(box: ArrayLike, gradient: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Arrows at the middles of a box's edges, along the way in which the value rises."""
-    x1, y1, x2, y2 = (float(number) for number in np.asarray(box))
-    slope = np.asarray(gradient, dtype=np.float64).reshape(4)
-    length = ARROW * slope / max(np.abs(slope).max(), 1e-12)
-    middle_x, middle_y = (x1 + x2) / 2, (y1 + y2) / 2
-    starts = np.array([[x1, middle_y], [middle_x, y1], [x2, middle_y], [middle_x, y2]])
-    steps = np.array([[length[0], 0], [0, length[1]], [length[2], 0], [0, length[3]]])
-    return starts, steps
-
-
-def draw_edge_arrows(ax: Axes, box: ArrayLike, gradient: ArrayLike) -> Quiver:
-    """Draw `edge_arrows`."""
-    starts, steps = edge_arrows(box, gradient)
-    unit = {"angles": "xy", "scale_units": "xy", "scale": 1, "units": "inches"}
-    look = {"color": style.VERMILION, "width": 0.045, "minlength": 0, "zorder": 7}
-    return ax.quiver(*starts.T, *steps.T, **unit, **look)
 
 
 def arrows_picture(

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...n01_roi_pool.explorer import article_map
+from ..roi import article_map
 
 WEIGHTS = Path(__file__).resolve().parents[4] / "data" / "weights" / "shapes_lite.safetensors"
-PICTURE_SEED = 1
-LEVEL = 1  # P3 of the lite network: 16 x 16 elements of a 128 px picture
+IMAGE_SEED = 1
+LEVEL = 1  # P3 of the lite network: 16 x 16 elements of a 128 px image
 
 
 def smooth_map() -> Tensor:
@@ -22,13 +22,13 @@ def smooth_map() -> Tensor:
 
 
 def channel_map() -> Tensor:
-    """What a trained network computes: the liveliest channel of P3 on a drawn picture."""
+    """What a trained network computes: the liveliest channel of P3 on a drawn image."""
     from ....datasets.shapes import Shapes
     from ....models.intermediate import intermediate_outputs
     from ....models.weights import load_weights
 
     model, _ = load_weights(WEIGHTS)
-    level = intermediate_outputs(model, Shapes(1, PICTURE_SEED)[0][0]).features[LEVEL]  # [C, h, w]
+    level = intermediate_outputs(model, Shapes(1, IMAGE_SEED)[0][0]).features[LEVEL]  # [C, h, w]
     return level[level.std((1, 2)).argmax()].clone()  # [h, w]
 
 
@@ -44,8 +44,8 @@ def named_maps() -> tuple[dict[str, Any], ...]:
         ("smooth", "a smooth 6 × 6", smooth_map(), 32, whole),
     ]
     if WEIGHTS.is_file():
-        words = "a trained network's channel, 16 × 16"
-        plan.append(("channel", words, channel_map(), 8, [19, 20, 60, 62]))
+        label = "a trained network's channel, 16 × 16"
+        plan.append(("channel", label, channel_map(), 8, [19, 20, 60, 62]))
     names = ("key", "label", "rows", "stride", "box")
     return tuple(
         dict(zip(names, (key, label, rows.tolist(), stride, box)))

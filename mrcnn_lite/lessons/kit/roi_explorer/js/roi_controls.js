@@ -1,4 +1,4 @@
-// Labelled controls: each has a name, an input, its place on the page, and a way to show a value.
+// Labelled controls: each has a name, an input, its node on the page, and a way to show a value.
 
 /** An HTML element with attributes and children. */
 export function html(tag, attributes = {}, ...children) {
@@ -15,13 +15,12 @@ let counter = 0;
 
 function field(name, label, input, after = []) {
   input.id = `roi-explorer-${name}-${counter++}`;
-  const words = html("label", { for: input.id }, label);
-  return html("div", { class: "field" }, words, input, ...after);
+  return html("div", { class: "field" }, html("label", { for: input.id }, label), input, ...after);
 }
 
 /** A list; `change(name, value)` is called with what the reader chose. */
 export function select(name, label, options, change) {
-  const entries = options.map(([value, words]) => html("option", { value }, words));
+  const entries = options.map(([value, text]) => html("option", { value }, text));
   const input = html("select", { onchange: () => change(name, input.value) }, ...entries);
   const show = (value) => {
     input.value = String(value);
@@ -29,14 +28,14 @@ export function select(name, label, options, change) {
   return { name, input, node: field(name, label, input), show };
 }
 
-/** A slider of whole numbers; `words(value)` stands beside it. */
-export function range(name, label, min, max, words, change) {
+/** A slider of whole numbers; `text(value)` stands beside it. */
+export function range(name, label, min, max, text, change) {
   const input = html("input", { type: "range", min, max, step: 1, oninput: () => change(name, Number(input.value)) });
   const output = html("output", {});
   const show = (value) => {
     input.value = value;
-    output.textContent = words(value);
-    input.setAttribute("aria-valuetext", words(value));
+    output.textContent = text(value);
+    input.setAttribute("aria-valuetext", text(value));
   };
   return { name, input, node: field(name, label, input, [output]), show };
 }

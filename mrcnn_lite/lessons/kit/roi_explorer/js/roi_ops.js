@@ -2,7 +2,7 @@
 //
 // A map is { h, w, values } with h * w numbers, row by row. A box is [x1, y1, x2, y2] in image px.
 // `size` is P, the bins per axis; `scale` is 1 / stride. Results are flat arrays of P * P numbers,
-// row by row. tests/test_roi_explorer_js.py holds every function to its Python twin.
+// row by row. tests/lessons/test_kit_roi_explorer.py holds every function to `mrcnn_lite.ops`.
 
 /** Halves away from zero, as C++ rounds; Math.round takes them upwards. */
 export function roundHalfAway(x) {
@@ -132,26 +132,62 @@ export function boxGradients(map, align) {
   ];
 }
 
-/** What the sum of all outputs sends back to every element: h * w numbers, RoIAlign and RoIPool. */
-export function mapGradients(map, align, pool) {
-  const total = (matrix, n) =>
-    Array.from({ length: n }, (_, i) => matrix.reduce((sum, row) => sum + row[i], 0));
-  const rows = total(align.A_y.weight, map.h);
-  const columns = total(align.A_x.weight, map.w);
-  const alignGradient = rows.flatMap((row) => columns.map((column) => row * column));
-  const poolGradient = new Array(map.h * map.w).fill(0);
-  for (const at of pool.argmax) if (at >= 0) poolGradient[at] += 1;
-  return { align: alignGradient, pool: poolGradient };
+/** What the outputs of some bins together send back to every element: h * w numbers, both operators. */
+export function mapGradients(map, align, pool, size, bins) {
+  const gradients = { align: new Array(map.h * map.w).fill(0), pool: new Array(map.h * map.w).fill(0) };
+  for (const bin of bins) {
+    const [row, column] = [align.A_y.weight[Math.floor(bin / size)], align.A_x.weight[bin % size]];
+    row.forEach((v, y) => {
+      if (v !== 0) column.forEach((u, x) => (gradients.align[y * map.w + x] += v * u));
+    });
+    if (pool.argmax[bin] >= 0) gradients.pool[pool.argmax[bin]] += 1;
+  }
+  return gradients;
 }
 
-/** The chosen sample of the chosen bin: its place, its corners, their weights and values. */
+/**
+ * One output while the RoI slides along x: at every shift (image px) what RoIPool and RoIAlign give,
+ * and RoIAlign's slope per px.
+ */
+export function slide(map, box, size, scale, ratio, aligned, bin, shifts) {
+  const [row, column] = [Math.floor(bin / size), bin % size];
+  const y = sampleAxis(box[1], box[3], size, scale, ratio, aligned);
+  const rows = [axisMatrices(y, size, scale, map.h).weight[row]];
+  return shifts.map((by) => {
+    const moved = [box[0] + by, box[1], box[2] + by, box[3]];
+    const x = sampleAxis(moved[0], moved[2], size, scale, ratio, aligned);
+    const { weight, from, to } = axisMatrices(x, size, scale, map.w);
+    const [align, left, right] = sandwich(rows, map, [weight[column], from[column], to[column]]);
+    return { pool: roiPool(map, moved, size, scale).values[bin], align, slope: left + right };
+  });
+}
+
+/** How many bins of RoIPool look at each cell: h * w numbers. */
+export function binCounts(map, pool) {
+  const along = (bins, n) =>
+    Array.from({ length: n }, (_, i) => bins.filter(([from, to]) => from <= i && i < to).length);
+  const columns = along(pool.columns, map.w);
+  return along(pool.rows, map.h).flatMap((row) => columns.map((column) => row * column));
+}
+
+/** The cells that RoIPool looks at, [x1, y1, x2, y2], and their intersection over union with the RoI. */
+export function poolWindow(pool, box, scale) {
+  const ends = (bins) => [bins[0][0], bins.at(-1)[1]];
+  const [[x1, x2], [y1, y2]] = [ends(pool.columns), ends(pool.rows)];
+  const [a, b, c, d] = box.map((corner) => corner * scale);
+  const shared = Math.max(Math.min(x2, c) - Math.max(x1, a), 0) * Math.max(Math.min(y2, d) - Math.max(y1, b), 0);
+  const union = (x2 - x1) * (y2 - y1) + (c - a) * (d - b) - shared;
+  return { cells: [x1, y1, x2, y2], iou: shared / union };
+}
+
+/** The chosen sample of the chosen bin: its index, its corners, their weights and values. */
 export function chosenSample(map, align, size, bin, sample) {
   const ys = align.y.bins[Math.floor(bin / size)];
   const xs = align.x.bins[bin % size];
   const count = ys.length * xs.length;
   if (!count) return null;
-  const place = Math.min(sample, count - 1);
-  const [y, x] = [ys[Math.floor(place / xs.length)], xs[place % xs.length]];
+  const index = Math.min(sample, count - 1);
+  const [y, x] = [ys[Math.floor(index / xs.length)], xs[index % xs.length]];
   const [v, u] = [corners(y, map.h), corners(x, map.w)];
   const weights = [v.fraction, u.fraction];
   const pairs = [
@@ -170,5 +206,5 @@ export function chosenSample(map, align, size, bin, sample) {
   const middles = [[left, top], [right, top], [left, bottom], [right, bottom]];
   const counts = v.inside && u.inside;
   const value = counts ? terms.reduce((sum, [, , weight, f]) => sum + weight * f, 0) : 0;
-  return { x, y, place, count, counts, terms, value, areas, corners: middles };
+  return { x, y, index, count, counts, terms, value, areas, corners: middles };
 }

@@ -1,19 +1,19 @@
-// The two pictures of the RoI explorer: a map as cells, the RoI on it, and what an operator reads.
+// The two figures of the RoI explorer: a map as cells, the RoI on it, and what an operator reads.
 //
-// One unit of a picture is a CSS px at its natural size. Element i of an axis is the area from i to
+// One unit of a figure is a CSS px at its natural size. Element i of an axis is the area from i to
 // i + 1 (times the cell's side), so its middle is at i + 0.5: a sample at map coordinate p, which
 // counts from the middle of element 0, is drawn at p + 0.5.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SIDE = 400; // of a picture
+const SIDE = 400; // of a figure
 export const BEYOND = 0.75; // cells around the map: a RoI may leave it so far, where the border rule is seen
 const KNOB = 10; // px that a corner's handle needs beside that
 const READABLE = 34; // px; smaller cells carry no number
 
-// Okabe and Ito's colours, as in all pictures of the course: bins in turn, corners of a cell.
+// Okabe and Ito's colours, as in all figures of the course: bins in turn, corners of a cell.
 const BINS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7"];
 const CORNERS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7"];
-// Viridis at nine places; the page mixes it with its background.
+// Viridis at nine positions; the page mixes it with its background.
 const VIRIDIS = ["440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"];
 
 /** An SVG element with attributes. */
@@ -26,13 +26,13 @@ export function svg(tag, attributes = {}, ...children) {
 
 /** A number with fixed decimals and a true minus; never a negative zero. */
 export function decimal(value, digits = 4) {
-  const words = value.toFixed(digits);
-  return Number(words) === 0 ? words.replace("-", "") : words.replace("-", "−");
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
 }
 
-/** Viridis at a place from 0 to 1. */
-function viridis(place) {
-  const at = Math.min(Math.max(place, 0), 1) * (VIRIDIS.length - 1);
+/** Viridis at a position from 0 to 1. */
+function viridis(position) {
+  const at = Math.min(Math.max(position, 0), 1) * (VIRIDIS.length - 1);
   const low = Math.min(Math.floor(at), VIRIDIS.length - 2);
   const part = (hex, k) => parseInt(hex.slice(2 * k, 2 * k + 2), 16);
   const mix = (k) => {
@@ -51,15 +51,17 @@ class Pool {
     Object.assign(this, { parent, make, nodes: [] });
   }
 
-  /** Show one element per item, with the attributes that `place` gives for it. */
-  show(items, place) {
+  /** Show one element per item, with the attributes, and the text, that `look` gives for it. */
+  show(items, look) {
     while (this.nodes.length < items.length) {
       this.nodes.push(this.parent.appendChild(this.make(this.nodes.length)));
     }
     this.nodes.forEach((node, k) => {
       node.style.display = k < items.length ? "" : "none";
       if (k >= items.length) return;
-      for (const [name, value] of Object.entries(place(items[k], k))) node.setAttribute(name, value);
+      const { text, ...attributes } = look(items[k], k);
+      for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+      if (text !== undefined) node.textContent = text;
     });
   }
 }
@@ -71,9 +73,9 @@ const rectangle = ([x1, y1, x2, y2]) => ({
   height: Math.abs(y2 - y1),
 });
 
-/** One picture; RoIPool's and RoIAlign's differ only in what is drawn over the map. */
+/** One figure; RoIPool's and RoIAlign's differ only in what is drawn over the map. */
 export class Panel {
-  /** `name` is the operator; `label` describes the picture to a screen reader. */
+  /** `name` is the operator; `label` describes the figure to a screen reader. */
   constructor(name, label) {
     this.name = name;
     this.svg = svg("svg", { viewBox: `0 0 ${SIDE} ${SIDE}`, role: "group", "aria-label": label });
@@ -81,6 +83,7 @@ export class Panel {
     this.cells = layer("cells");
     const overlay = layer("marks");
     const pool = (tag, kind) => new Pool(overlay, () => svg(tag, { class: kind }));
+    this.shared = pool("rect", "shared");
     this.areas = pool("rect", "area");
     this.window = pool("rect", name === "RoIPool" ? "window pool" : "window align");
     this.bins = pool("rect", "bin");
@@ -89,10 +92,10 @@ export class Panel {
     this.rings = pool("circle", "corner");
     this.chosen = pool("circle", "chosen");
     this.values = layer("values"); // above the overlay, so that lines do not hide the numbers
+    const counts = layer("values");
+    this.counts = new Pool(counts, () => svg("text", { class: "count", "text-anchor": "end" }));
     this.roi = new Pool(this.svg, () => svg("rect", { class: "roi", "aria-hidden": "true" }));
-    this.arrows = new Pool(this.svg, () =>
-      svg("path", { class: "arrow", "aria-hidden": "true" }),
-    );
+    this.arrows = new Pool(this.svg, () => svg("path", { class: "arrow", "aria-hidden": "true" }));
   }
 
   /** Draw the map anew: only when its numbers, its size or the overlay change. */
@@ -121,8 +124,8 @@ export class Panel {
     this.tiles = [];
     this.texts = [];
     const middle = { "text-anchor": "middle", "dominant-baseline": "central" };
-    const text = (x, y, words, kind) =>
-      this.values.appendChild(svg("text", { x, y, class: kind, ...middle }, words));
+    const text = (x, y, content, kind) =>
+      this.values.appendChild(svg("text", { x, y, class: kind, ...middle }, content));
     for (let row = 0; row < map.h; row++) {
       for (let column = 0; column < map.w; column++) {
         const [x, y] = [this.at(column), this.at(row)];
@@ -135,12 +138,12 @@ export class Panel {
     }
     const every = Math.ceil(16 / this.cell);
     for (let i = 0; i < Math.max(map.h, map.w); i += every) {
-      if (i < map.w) text(this.at(i + 0.5), this.margin - 11, String(i), "index");
-      if (i < map.h) text(this.margin - 11, this.at(i + 0.5), String(i), "index");
+      if (i < map.w) text(this.at(i + 0.5), Math.max(this.margin - 11, 8), String(i), "index");
+      if (i < map.h) text(Math.max(this.margin - 11, 8), this.at(i + 0.5), String(i), "index");
     }
   }
 
-  /** Cells, counted from the map's corner, to px of the picture. */
+  /** Cells, counted from the map's corner, to px of the figure. */
   at(cells) {
     return this.margin + cells * this.cell;
   }
@@ -169,13 +172,28 @@ export class Panel {
       const look = { stroke: binColour(k), fill: binColour(k), class: binClass(k, chosen) };
       return { ...rectangle(edges), ...look, visibility: empty ? "hidden" : "visible" };
     });
-    this.maxima.show(pool.argmax, (place, k) => ({
-      cx: this.at((Math.max(place, 0) % this.map.w) + 0.5),
-      cy: this.at(Math.floor(Math.max(place, 0) / this.map.w) + 0.5),
+    this.maxima.show(pool.argmax, (cell, k) => ({
+      cx: this.at((Math.max(cell, 0) % this.map.w) + 0.5),
+      cy: this.at(Math.floor(Math.max(cell, 0) / this.map.w) + 0.5),
       r: Math.min(this.cell * 0.42, 22),
       class: k === chosen ? "maximum is-chosen" : "maximum",
-      visibility: place < 0 ? "hidden" : "visible",
+      visibility: cell < 0 ? "hidden" : "visible",
     }));
+  }
+
+  /** RoIPool's cells in several bins, shaded and counted; `counts` is null where that is not shown. */
+  drawCounts(counts) {
+    const several = (counts ?? []).map((count, cell) => [count, cell]).filter(([count]) => count > 1);
+    const corner = (cell) => [cell % this.map.w, Math.floor(cell / this.map.w)];
+    this.shared.show(several, ([count, cell]) => {
+      const [x, y] = corner(cell);
+      const opacity = Math.min(0.13 * (count - 1), 0.5);
+      return { ...rectangle(this.box([x, y, x + 1, y + 1])), "fill-opacity": opacity };
+    });
+    this.counts.show(this.cell >= READABLE ? several : [], ([count, cell]) => {
+      const [x, y] = corner(cell);
+      return { x: this.at(x + 0.96), y: this.at(y + 0.94), text: `×${count}` };
+    });
   }
 
   /** RoIAlign: the window as it is sampled, equal bins, samples; one sample with its corners. */
@@ -184,15 +202,15 @@ export class Panel {
     const [left, top] = [x.start + 0.5, y.start + 0.5];
     const [width, height] = [x.extent / size, y.extent / size];
     this.window.show([this.box([left, top, left + x.extent, top + y.extent])], rectangle);
-    const places = Array.from({ length: size * size }, (_, k) => [Math.floor(k / size), k % size]);
-    this.bins.show(places, ([row, column], k) => {
+    const bins = Array.from({ length: size * size }, (_, k) => [Math.floor(k / size), k % size]);
+    this.bins.show(bins, ([row, column], k) => {
       // A little smaller than it is, so that the frames of neighbours are both seen.
       const inset = 0.03 * Math.sign(width);
       const [x1, y1] = [left + column * width + inset, top + row * height + inset];
       const edges = this.box([x1, y1, x1 + width - 2 * inset, y1 + height - 2 * inset]);
       return { ...rectangle(edges), stroke: binColour(k), fill: binColour(k), class: binClass(k, chosen) };
     });
-    const [row, column] = places[chosen];
+    const [row, column] = bins[chosen];
     this.drawSamples(align, row, column, sample);
   }
 
@@ -225,7 +243,7 @@ export class Panel {
     }));
   }
 
-  /** An arrow at each edge of the RoI: where it must go for the chosen output to grow. */
+  /** An arrow at each edge of the RoI: where it must go for the output to grow. */
   drawArrows(slopes) {
     if (!slopes) return this.arrows.show([], () => ({}));
     const [x1, y1, x2, y2] = this.roiBox;

@@ -1,4 +1,4 @@
-"""The RoI explorer: its traits and still picture, and its JavaScript's arithmetic against ours."""
+"""The RoI explorer: its traits, numbers and still figure, and its JavaScript's arithmetic."""
 
 import json
 import shutil
@@ -6,11 +6,14 @@ import subprocess
 
 import pytest
 import torch
+import torchvision
 import traitlets
 from source_tree import PACKAGE, ROOT
 
-from mrcnn_lite.lessons.kit.roi_explorer.explorer import JS, RoIExplorer, bundle, explore_roi
+from mrcnn_lite.lessons.kit.roi_explorer import RoIExplorer, explore_roi
+from mrcnn_lite.lessons.kit.roi_explorer.explorer import JS, PARTS, bundle
 from mrcnn_lite.lessons.kit.roi_explorer.maps import named_maps
+from mrcnn_lite.lessons.kit.roi_explorer.state import RoIState
 from mrcnn_lite.ops import bilinear, roi_align, roi_pool
 
 CASES = 1000
@@ -50,7 +53,7 @@ def cases() -> tuple[list[dict], list[dict]]:
     """Random cases, and what the browser's code makes of them."""
     random = torch.Generator().manual_seed(20)
     cases = [draw_case(random) for _ in range(CASES)]
-    command = ["node", str(ROOT / "tests" / "roi_ops_cases.mjs"), (JS / "roi_ops.js").as_uri()]
+    command = ["node", str(ROOT / "tests" / "roi_ops_cases.mjs"), JS.as_uri()]
     run = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return cases, json.loads(run.stdout)
@@ -121,6 +124,49 @@ def test_the_explained_sample(cases):
         assert_same([sample["value"]], bilinear(features[0].detach(), *at)[0])
 
 
+def state_of(case: dict) -> RoIState:
+    """The explorer's state in a case; its map has one element per number."""
+    maps = [{"key": "ramp", "rows": case["rows"], "stride": case["stride"]}]
+    settings = {name: case[name] for name in ("box", "stride", "size", "aligned")}
+    settings |= {"sampling_ratio": case["ratio"], "bin": case["bin"] + 1}
+    return RoIState(maps=maps, map="ramp", **settings)
+
+
+@needs_node
+def test_windows_and_counts_in_the_browser(cases):
+    for case, answer in zip(*cases):
+        state = state_of(case)
+        windows = state.windows()
+        assert answer["window"]["cells"] == list(windows.box)
+        counts = windows.counts(*state.features().shape[-2:])
+        assert answer["counts"] == counts.flatten().tolist()
+        box = torch.tensor([case["box"]], dtype=torch.float64)
+        pixels = torch.tensor([windows.box], dtype=torch.float64) * case["stride"]
+        assert answer["window"]["iou"] == pytest.approx(torchvision.ops.box_iou(box, pixels).item())
+
+
+@needs_node
+def test_a_slide_in_the_browser(cases):
+    """Where a corner lies on a half or a sample on an element, the last bit of a shift decides."""
+    for case, answer in list(zip(*cases))[::5]:
+        x1, *curves = state_of(case).slides()
+        assert answer["slide"]["shifts"] == pytest.approx((x1[1:] - x1[0]).tolist(), abs=1e-9)
+        for name, curve in zip(("pool", "align", "slope"), curves):
+            theirs = torch.tensor(answer["slide"][name], dtype=torch.float64)
+            same = torch.isclose(theirs, curve[1:], rtol=0, atol=1e-9)
+            assert same.float().mean() > 0.9, (name, case)
+
+
+@needs_node
+def test_a_finer_stride_cuts_the_cells_in_the_browser_too(cases):
+    for case, answer in zip(*cases):
+        state = state_of(case)
+        state.maps = [{"key": "ramp", "rows": case["rows"], "stride": 32}]
+        finer = state.features()[0, 0]
+        assert answer["finer"]["values"] == finer.flatten().tolist()
+        assert [answer["finer"]["h"], answer["finer"]["w"]] == list(finer.shape)
+
+
 def test_the_articles_numbers():
     pool, align = explore_roi(sampling_ratio=1).outputs()
     assert [round(x, 4) for x in pool.flatten().tolist()] == [1.6871, 0.4676, 2.0242, 2.3571]
@@ -151,11 +197,9 @@ def test_the_bundle_parses(tmp_path):
     assert run.returncode == 0, run.stderr
 
 
-def test_every_file_of_the_explorer_is_in_the_package():
-    assert {path.name for path in JS.glob("*.js")} == {
-        f"roi_{name}.js" for name in ("ops", "panels", "controls", "chart", "words", "explorer")
-    }
-    assert JS.parent.parent == PACKAGE
+def test_every_file_of_the_explorer_is_in_the_bundle():
+    assert {path.name for path in JS.glob("*.js")} == set(PARTS)
+    assert PACKAGE in JS.parents
 
 
 @pytest.mark.parametrize("entry", named_maps(), ids=lambda entry: entry["key"])
@@ -172,6 +216,83 @@ def test_own_numbers():
     explorer = explore_roi(map="own", own=[[0, 1], [2, 3]], box=[0, 0, 64, 64], size=1)
     assert explorer.features().tolist() == [[[[0.0, 1.0], [2.0, 3.0]]]]
     assert explorer.outputs()[0].item() == 3
+
+
+CHANGES = [
+    ({}, {"box": [20, 10, 124, 124]}),
+    ({}, {"size": 3}),
+    ({}, {"aligned": True}),
+    *[({"sampling_ratio": 1}, {"sampling_ratio": ratio}) for ratio in (0, 2, 3, 8)],
+    ({"view": "pool"}, {"overlap": True}),
+    ({"view": "pool", "overlap": True}, {"stride": 16}),
+    ({}, {"view": "pool"}),
+    ({}, {"gradient": True}),
+    ({}, {"arrows": True}),
+    ({}, {"slide": True}),
+    ({"gradient": True}, {"chosen_only": True}),
+    ({"slide": True}, {"bin": 3}),
+    ({"slide": True, "bin": 3}, {"box": [10, 40, 124, 154]}),
+]
+
+
+@pytest.mark.parametrize(("state", "change"), CHANGES, ids=str)
+def test_figure_and_numbers_follow_every_trait(state, change):
+    explorer = explore_roi(**state)
+    png, text = explorer.still(), explorer.describe()
+    for name, value in change.items():
+        setattr(explorer, name, value)
+    assert explorer.still() != png
+    assert explorer.describe() != text
+
+
+def test_what_lesson_01_reads():
+    text = explore_roi(view="pool", overlap=True).describe()
+    assert "window 160 x 160 px, IoU with the RoI 0.5077" in text
+    assert "columns of the bins: 0-2, 2-4" in text
+    assert "cells in more than one bin: 9 of 25" in text
+    assert "RoIAlign" not in text
+    worth = {4: 0.9019, 8: 0.7932, 16: 0.6584, 32: 0.5077}  # as in the lesson's section 3
+    for stride, iou in worth.items():
+        text = explore_roi(view="pool", overlap=True, stride=stride).describe()
+        assert f"IoU with the RoI {iou:.4f}" in text
+
+
+def test_what_lesson_05_reads():
+    explorer = explore_roi(gradient=True, arrows=True, slide=True, sampling_ratio=1)
+    text = explorer.describe()
+    assert "9 of 36 cells learn from the sum of the outputs (RoIPool: 4)" in text
+    assert "adding up to 4.0000" in text
+    assert "bin 1: RoIAlign -0.8546, RoIPool 1.6871" in text
+    learners = []
+    for shift in range(42):
+        explorer = explore_roi(box=[10 + shift, 10, 124 + shift, 124])
+        learners.append(int((explorer.gradients()[1] != 0).sum()))
+    steps = [k for k in range(1, 42) if learners[k] != learners[k - 1]]
+    assert steps == [8, 19, 40] and learners[0] == 25
+    largest = [float(explore_roi(box=[10, 10, 10 + side, 10 + side]).gradients()[1].max())
+               for side in (60, 61, 62)]  # fmt: skip
+    assert largest[1] > 1 >= largest[2]
+
+
+def test_gradients_are_torchvisions_and_slopes_agree_with_steps():
+    generator = torch.Generator().manual_seed(5)
+    for k in range(12):
+        x, y, side = (torch.rand(3, generator=generator, dtype=torch.float64) * 64).tolist()
+        box = [10 + x, 10 + y, 42 + x + side, 42 + y + side]
+        state = RoIState(box=box, sampling_ratio=k % 4 + 1, size=k % 3 + 1, chosen_only=k % 2 == 1)
+        leaf = state.features().requires_grad_()
+        rois = [torch.tensor([box], dtype=torch.float64)]
+        args = (state.size, 1 / 32, state.sampling_ratio, False)
+        out = torchvision.ops.roi_align(leaf, rois, *args)
+        (out[0, 0, 0, 0] if state.chosen_only else out.sum()).backward()
+        pooled, weights, _ = state.gradients()
+        torch.testing.assert_close(weights, leaf.grad[0, 0])
+        assert pooled.sum() == (1 if state.chosen_only else state.size**2)
+        x1, _, align, slope = state.slides()
+        steps = align[1:].diff() / x1[1:].diff()
+        low, high = torch.stack([slope[1:-1], slope[2:]]).aminmax(dim=0)
+        inside = (steps >= low - 1e-6) & (steps <= high + 1e-6)
+        assert inside.float().mean() > 0.95, "two kinks in one step are rare"
 
 
 def test_traits_can_be_observed():

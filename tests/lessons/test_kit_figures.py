@@ -1,4 +1,4 @@
-"""Pictures: the look, what `show` puts on the page, and geometry that agrees with the operators."""
+"""Figures: the look, what `show` puts on the page, and geometry that agrees with the operators."""
 
 import base64
 import io
@@ -11,9 +11,9 @@ from PIL import Image
 
 from mrcnn_lite import ops
 from mrcnn_lite.lessons.kit import style
-from mrcnn_lite.lessons.kit.canvas import Canvas
-from mrcnn_lite.lessons.kit.grid import as_array, draw_table, move_box, rows_of
-from mrcnn_lite.lessons.kit.table import LiveTable
+from mrcnn_lite.lessons.kit.canvas import Canvas, LiveTable
+from mrcnn_lite.lessons.kit.grid import as_array, draw_box, draw_table, move_box, rows_of
+from mrcnn_lite.lessons.kit.roi import samples_of, windows_of
 from mrcnn_lite.lessons.n01_roi_pool import pictures as pool
 from mrcnn_lite.lessons.n03_roi_align import pictures as align
 
@@ -71,7 +71,7 @@ def test_show_closes_a_pyplot_figure(page):
     assert plt.get_fignums() == before
 
 
-def test_stage_redraws_what_moves_and_only_that():
+def test_canvas_redraws_what_moves_and_only_that():
     fig, ax = style.figure(width=3, height=2)
     canvas = Canvas(fig)
     line = canvas.add(ax.plot([0, 1], [0, 1])[0])
@@ -107,7 +107,7 @@ def test_table_and_rows_hold_the_numbers():
 
 
 def test_move_box():
-    patch = pool.draw_box(style.figure()[1], (0, 0, 1, 1), style.BLUE)
+    patch = draw_box(style.figure()[1], (0, 0, 1, 1), style.BLUE)
     move_box(patch, (2, 3, 5, 7))
     assert patch.get_bbox().bounds == (2, 3, 3, 4)
 
@@ -122,7 +122,7 @@ def random_boxes(count: int, seed: int) -> torch.Tensor:
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_windows_are_those_of_the_operator(features, size, stride):
     for box in random_boxes(60, seed=size):
-        windows = pool.windows_of(box, size, 1 / stride, 6, 6)
+        windows = windows_of(box, size, 1 / stride, 6, 6)
         array = as_array(features)
         ours = [
             array[a:b, c:d].max() if b > a and d > c else 0.0
@@ -134,21 +134,21 @@ def test_windows_are_those_of_the_operator(features, size, stride):
 
 
 def test_article_windows(features):
-    windows = pool.windows_of(ARTICLE, 2, 1 / 32, 6, 6)
+    windows = windows_of(ARTICLE, 2, 1 / 32, 6, 6)
     assert windows.rows == windows.columns == [(0, 3), (2, 5)]
     assert windows.box == (0, 0, 5, 5)
-    counts = pool.usage(windows, 6, 6)
+    counts = windows.counts(6, 6)
     assert (counts > 1).sum() == 9
     assert counts[2, 2] == 4
-    places = pool.maxima_of(as_array(features), windows)
-    assert places == [(2, 1), (2, 3), (4, 2), (4, 4)]
+    cells = windows.maxima(as_array(features))
+    assert cells == [(2, 1), (2, 3), (4, 2), (4, 4)]
 
 
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("ratio", [-1, 1, 2, 5])
 def test_samples_average_to_the_operator(features, ratio, aligned):
     for box in random_boxes(20, seed=ratio + 9):
-        samples = align.samples_of(box, 2, 1 / 32, ratio, aligned)
+        samples = samples_of(box, 2, 1 / 32, ratio, aligned)
         x, y = samples.points()
         cells = [align.cell_of(features, a, b) for a, b in zip(x, y)]
         values = np.array([cell.value for cell in cells]).reshape(4, -1)
@@ -159,7 +159,7 @@ def test_samples_average_to_the_operator(features, ratio, aligned):
 
 
 def test_article_cell(features):
-    samples = align.samples_of(ARTICLE, 2, 1 / 32, 1, aligned=False)
+    samples = samples_of(ARTICLE, 2, 1 / 32, 1, aligned=False)
     assert samples.y.flatten().tolist() == [1.203125, 2.984375]
     cell = align.cell_of(features, 1.203125, 1.203125)
     assert (cell.rows, cell.columns) == ((1, 2), (1, 2))
@@ -176,7 +176,7 @@ def test_weight_areas_are_the_weights(features):
 
 
 def test_every_picture_is_drawn(features):
-    samples = align.samples_of(ARTICLE, 2, 1 / 32, 2, aligned=False)
+    samples = samples_of(ARTICLE, 2, 1 / 32, 2, aligned=False)
     outputs = ops.roi_align(features, [torch.tensor([ARTICLE])], 2, 1 / 32, 2, aligned=False)
     pictures = [
         pool.proposal_picture(features, ARTICLE),

@@ -8,7 +8,7 @@ import math
 
 import pytest
 import torch
-from test_exercises import broken
+from test_kit_exercise import broken
 
 from mrcnn_lite.lessons.kit.exercise import find
 from mrcnn_lite.lessons.n05_gradients_and_two_small_matrices import (

@@ -1,4 +1,4 @@
-"""The RoIPool and RoIAlign explorers, without a browser: state to picture and numbers."""
+"""Lesson 03's explorer and the layer below all explorers, without a browser."""
 
 import re
 
@@ -7,7 +7,6 @@ import torch
 
 from mrcnn_lite import ops
 from mrcnn_lite.lessons.kit.explorer import Explorer, choice, slider, toggle
-from mrcnn_lite.lessons.n01_roi_pool.explorer import RoIPoolState, explore_roi_pool
 from mrcnn_lite.lessons.n03_roi_align.explorer import RoIAlignState, explore_roi_align
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -23,38 +22,12 @@ def flat(rows: list[list[float]]) -> list[float]:
     return [number for row in rows for number in row]
 
 
-def test_they_start_with_the_article():
-    png, text = RoIPoolState().render()
-    assert png.startswith(PNG)
-    assert numbers_after("output:", text, 4) == flat(POOL)
-    assert "160 x 160 px, IoU with the proposal 0.5077" in text
+def test_it_starts_with_the_article():
     png, text = RoIAlignState().render()
     assert png.startswith(PNG)
     assert numbers_after("RoIAlign:", text, 4) == flat(ALIGN)
     assert numbers_after("RoIPool:", text, 4) == flat(POOL)
     assert "sum = -0.8546" in text
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("x1", 20), ("y1", 30), ("x2", 90), ("y2", 180), ("size", 3), ("stride", 16)],
-)
-def test_pool_follows_every_control(name, value):
-    explorer = explore_roi_pool()
-    png, text = explorer.png, explorer.text
-    explorer.controls[name].value = value
-    assert explorer.png != png
-    assert explorer.text != text
-    assert getattr(explorer.state, name) == value
-
-
-def test_pool_overlap_is_drawn_or_not():
-    explorer = explore_roi_pool()
-    before = explorer.png
-    explorer.set(overlap=False)
-    assert explorer.png != before
-    explorer.set(overlap=True)
-    assert explorer.png == before
 
 
 @pytest.mark.parametrize(
@@ -80,56 +53,42 @@ def test_align_walks_through_the_samples():
 
 def test_numbers_are_those_of_the_operators():
     generator = torch.Generator().manual_seed(4)
-    pool, align = RoIPoolState(), RoIAlignState()
+    align = RoIAlignState()
     for _ in range(25):
         corners = torch.randint(0, 193, (4,), generator=generator).tolist()
-        for state in (pool, align):
-            state.x1, state.y1, state.x2, state.y2 = corners
+        align.x1, align.y1, align.x2, align.y2 = corners
         box = [torch.tensor([corners], dtype=torch.float32)]
         align.aligned = not align.aligned
         align.sampling_ratio = (align.sampling_ratio + 1) % 9
-        right = ops.roi_pool(pool.features, box, 2, 1 / 32)
-        assert numbers_after("output:", pool.render()[1], 4) == pytest.approx(
+        text = align.render()[1]
+        right = ops.roi_pool(align.features, box, 2, 1 / 32)
+        assert numbers_after("RoIPool:", text, 4) == pytest.approx(
             right.flatten().tolist(), abs=6e-5
         )
         right = ops.roi_align(
             align.features, box, 2, 1 / 32, align.sampling_ratio, aligned=align.aligned
         )
-        assert numbers_after("RoIAlign:", align.render()[1], 4) == pytest.approx(
+        assert numbers_after("RoIAlign:", text, 4) == pytest.approx(
             right.flatten().tolist(), abs=6e-5
         )
 
 
-def test_a_finer_stride_shows_the_same_map():
-    state = RoIPoolState()
-    for stride in (4, 8, 16, 32):
-        state.stride = stride
-        parts = 32 // stride
-        assert torch.equal(state.map()[:, :, ::parts, ::parts], state.features)
-        assert state.render()[0].startswith(PNG)
-
-
 def test_own_maps():
-    assert "4.0000" in explore_roi_pool(torch.full((1, 1, 6, 6), 4.0)).text
     assert "sum = 4.0000" in explore_roi_align(torch.full((1, 1, 7, 9), 4.0)).text
-    with pytest.raises(ValueError, match=r"\[1, 1, 6, 6\]"):
-        explore_roi_pool(torch.zeros(6, 6))
     with pytest.raises(ValueError, match=r"\[1, 1, h, w\]"):
         explore_roi_align(torch.zeros(6, 6))
 
 
-@pytest.mark.parametrize("make", [explore_roi_pool, explore_roi_align])
-def test_shown_as_one_bundle(make):
-    explorer = make()
+def test_shown_as_one_bundle():
+    explorer = explore_roi_align()
     data, metadata = explorer._repr_mimebundle_()
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
     assert explorer.text in data["text/plain"]
     assert metadata["image/png"]["alt"] == explorer.alt
 
 
-@pytest.mark.parametrize("make", [explore_roi_pool, explore_roi_align])
-def test_controls_are_labelled_and_one_line_is_announced(make):
-    explorer = make()
+def test_controls_are_labelled_and_one_line_is_announced():
+    explorer = explore_roi_align()
     assert all(control.description for control in explorer.controls.values())
     said = re.findall(r'<pre role="status"[^>]*>(.*?)</pre>', explorer.numbers.value, re.DOTALL)
     assert len(said) == 1 and said[0] == explorer.text.splitlines()[0], "one short line"

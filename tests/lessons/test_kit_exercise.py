@@ -1,0 +1,81 @@
+"""Graders: whatever the answer, there is a message, and nothing raises.
+
+Solutions, stubs and known mistakes of all exercises are tested in test_exercise_matrix.py.
+"""
+
+import re
+
+import pytest
+import torch
+
+from mrcnn_lite.lessons.kit import check, hint
+from mrcnn_lite.lessons.kit.exercise import combine, find
+from tools.exercise_sources import chapter_of
+
+
+def not_implemented(*inputs):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("exercise", ["01-roi-pool", "03-bilinear", "03-roi-align"])
+def test_other_stubs_are_not_yet(exercise):
+    for empty in (None, not_implemented):
+        assert find(exercise).grade(empty).message.startswith("Not yet")
+
+
+def minus_a_bool(boxes, form):
+    """torch answers with a NotImplementedError of its own."""
+    return boxes - (form == "voc")
+
+
+def test_an_error_of_torch_is_no_stub():
+    words = find("02-half-open").grade(minus_a_bool).message
+    assert "raised NotImplementedError: Subtraction" in words
+
+
+def broken(*inputs):
+    return 1 / 0
+
+
+@pytest.mark.parametrize("exercise", ["01-roi-pool", "03-bilinear", "03-roi-align"])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (broken, "ZeroDivisionError"),
+        (lambda *inputs: "a word", "not numbers"),
+        (lambda *inputs: torch.zeros(9, 9, 9), "it should have"),
+        (lambda *inputs: 0.125, "yours 0.1250|it should have"),
+        (17, "the function itself"),
+    ],
+)
+def test_unknown_wrong_answers_are_caught(exercise, answer, words):
+    verdict = find(exercise).grade(answer)
+    assert not verdict.passed
+    assert re.search(words, verdict.message)
+
+
+def test_a_function_that_writes_into_its_inputs_harms_nobody():
+    right = chapter_of("03-bilinear").solution("03-bilinear")
+
+    def vandal(features, y, x):
+        value = right(features, y, x).clone()
+        features.zero_()
+        return value
+
+    assert find("03-bilinear").grade(vandal).passed
+
+
+def test_check_and_hint_print(capsys):
+    check("03-bilinear", None)
+    assert capsys.readouterr().out.startswith("Not yet")
+    for number in (1, 2, 3, 99):
+        hint("03-bilinear", number)
+    assert capsys.readouterr().out.count("Hint 3 of 3") == 2
+    with pytest.raises(ValueError, match="no exercise named 'nothing'"):
+        check("nothing", None)
+
+
+def test_combine_keeps_contradictions_apart():
+    slips = (("a", {"x": 1}), ("b", {"x": 2}), ("c", {"y": 3}))
+    words = [mistake.message for mistake in combine(dict, slips, most=2)]
+    assert words == ["a", "b", "c", "a\n   and: c", "b\n   and: c"]
