@@ -56,7 +56,7 @@ def explorer_place(explorer: RoIExplorer, png: bytes, path: Path) -> str:
     """
     state = {name: getattr(explorer, name) for name in STATE}
     data = json.dumps(state).replace("<", "\\u003c")
-    still = picture_tag(png, path, ALT, width=760)
+    still = picture_tag(png, path, explorer.alt, width=760)
     return (
         f'<div class="explorer-place"><script type="application/json">{data}</script>'
         f"<noscript>{still}</noscript></div>"
@@ -80,7 +80,7 @@ def shown(output: NotebookNode, state: dict | None, path: Path) -> NotebookNode:
     details = output.metadata.get("image/png", {})
     alt, text = details.get("alt", ""), data.get("text/plain", "")
     png = base64.b64decode(data["image/png"])
-    if alt == ALT and state is not None:
+    if alt.startswith(ALT) and state is not None:
         page = explorer_place(RoIExplorer(**state), png, path)
     else:
         page = picture_tag(png, path, alt, details["width"])

@@ -18,7 +18,7 @@ PARTS = tuple(  # in the order of their imports
     f"roi_{name}.js"
     for name in ("ops", "store", "panels", "controls", "handles", "chart", "text", "explorer")
 )
-ALT = "A RoI on a small feature map, as RoIPool rounds it and as RoIAlign samples it."
+ALT = "A RoI on a small feature map, as RoIPool rounds it"
 
 
 def bundle() -> str:
@@ -33,6 +33,11 @@ class RoIExplorer(RoIState, anywidget.AnyWidget):
     _esm = bundle()
     _css = (JS / "roi_explorer.css").read_text("utf-8")
 
+    @property
+    def alt(self) -> str:
+        """What a reader who cannot see the figure should know."""
+        return ALT + (" and as RoIAlign samples it." if self.view == "both" else ".")
+
     def still(self) -> bytes:
         """The state as a figure that needs no browser."""
         return still(self)
@@ -41,8 +46,8 @@ class RoIExplorer(RoIState, anywidget.AnyWidget):
         """The live view where it can live, else the figure, else the numbers."""
         data, metadata = super()._repr_mimebundle_(**kwargs)
         data["image/png"] = base64.b64encode(self.still()).decode("ascii")
-        data["text/plain"] = f"{ALT}\n{self.describe()}"
-        return data, {**metadata, "image/png": {"width": 760, "alt": ALT}}
+        data["text/plain"] = f"{self.alt}\n{self.describe()}"
+        return data, {**metadata, "image/png": {"width": 760, "alt": self.alt}}
 
 
 def explore_roi(**state: Any) -> RoIExplorer:
