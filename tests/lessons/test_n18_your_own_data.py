@@ -18,11 +18,11 @@ from mrcnn_lite.lessons.kit.exercise import find
 from mrcnn_lite.lessons.kit.style import LOSSES, figure_png
 from mrcnn_lite.lessons.n18_your_own_data import exercises
 from mrcnn_lite.lessons.n18_your_own_data.explorer import (
-    ILLNESSES,
+    FAILURE_MODES,
     OPEN,
-    Clinic,
-    Patient,
-    explore_clinic,
+    Diagnosis,
+    FailedRun,
+    explore_failed_runs,
 )
 from mrcnn_lite.lessons.n18_your_own_data.export import trace_polygon, write_coco
 from mrcnn_lite.lessons.n18_your_own_data.pictures import draw_failures
@@ -100,19 +100,19 @@ def pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)))
 
 
-def test_every_control_changes_picture_or_words_after_all_others_have_moved():
+def test_every_control_changes_figure_or_text_after_all_others_have_moved():
     changes = {
-        "patient": 2,
+        "run": 2,
         "diagnosis": "rate too high",
         "step": 7,
         "beside": False,
     }
-    start = {"patient": 1, "diagnosis": OPEN, "step": 20, "beside": True}
-    assert set(changes) == set(explore_clinic().controls)
+    start = {"run": 1, "diagnosis": OPEN, "step": 20, "beside": True}
+    assert set(changes) == set(explore_failed_runs().controls)
     for name, value in changes.items():
-        for others in (start, {**changes, "patient": 1}):
-            before = explore_clinic().set(**{**others, name: start[name]})
-            after = explore_clinic().set(**{**others, name: value})
+        for others in (start, {**changes, "run": 1}):
+            before = explore_failed_runs().set(**{**others, name: start[name]})
+            after = explore_failed_runs().set(**{**others, name: value})
             assert before.text != after.text
             if name != "diagnosis":
                 assert (pixels(before.png) != pixels(after.png)).any(), name
@@ -120,19 +120,19 @@ def test_every_control_changes_picture_or_words_after_all_others_have_moved():
 
 def test_a_diagnosis_is_judged_and_never_given_away():
     report = dict.fromkeys(("loss", *LOSSES), 1.0)
-    patients = [Patient(name, [report] * 3, *words) for name, words in ILLNESSES.items()]
-    clinic = Clinic(patients, [report] * 5)
-    for number, patient in enumerate(patients, start=1):
-        clinic.patient = number
-        for illness in clinic.illnesses:
-            clinic.diagnosis = illness
-            words = clinic.describe(patient)
-            assert (patient.cure in words) == (illness == patient.illness)
-            assert "stopped after step 3" in words
-            if illness != patient.illness:
-                assert patient.illness not in words
-    with pytest.raises(ValueError, match="no illness 'flu'"):
-        explore_clinic({"flu": [report]}, [report])
+    runs = [FailedRun(name, [report] * 3, *texts) for name, texts in FAILURE_MODES.items()]
+    state = Diagnosis(runs, [report] * 5)
+    for number, run in enumerate(runs, start=1):
+        state.run = number
+        for mode in state.choices:
+            state.diagnosis = mode
+            text = state.describe(run)
+            assert (run.fix in text) == (mode == run.failure_mode)
+            assert "stopped after step 3" in text
+            if mode != run.failure_mode:
+                assert run.failure_mode not in text
+    with pytest.raises(ValueError, match="no failure mode 'flu'"):
+        explore_failed_runs({"flu": [report]}, [report])
 
 
 def test_the_gallery_draws_every_run():

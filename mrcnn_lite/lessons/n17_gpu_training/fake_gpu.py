@@ -140,7 +140,7 @@ def _as_large_as_possible(packet: str, tensor: Tensor) -> Any:
     """What could come out of an operation at most, as shapes."""
     count = tensor.numel()
     if packet == "nonzero":
-        return tensor.new_empty(count, tensor.dim(), dtype=torch.int64)  # [N, D]
+        return tensor.new_empty(count, tensor.dim(), dtype=torch.int64)  # [N, dimensions]
     if packet == "masked_select":
         return tensor.new_empty(count)
     if packet == "bincount":

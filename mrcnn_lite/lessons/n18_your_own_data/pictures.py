@@ -8,23 +8,23 @@ from matplotlib.figure import Figure
 from ..kit import style
 
 LOWEST, HIGHEST = 0.01, 300.0  # of the logarithmic axis
-PICTURES, CURVES = 2, 3  # in one row; only large pictures have labels that can be read
-TALLER = 1.6  # a row of pictures, in rows of curves
+IMAGES, CURVES = 2, 3  # in one row; only large images have labels that can be read
+TALLER = 1.6  # a row of images, in rows of curves
 
 
 def draw_failures(
-    pictures: Mapping[str, np.ndarray],
+    images: Mapping[str, np.ndarray],
     curves: Mapping[str, Sequence[float]],
     healthy: Sequence[float],
 ) -> Figure:
-    """Pictures first, then curves over that of a healthy run."""
-    names = [*pictures, *curves]
-    above, below = _plan(list(pictures), PICTURES), _plan(list(curves), CURVES)
+    """Images first, then curves over that of a healthy run."""
+    names = [*images, *curves]
+    above, below = _plan(list(images), IMAGES), _plan(list(curves), CURVES)
     rows = {"height_ratios": [TALLER] * len(above) + [1.0] * len(below), "empty_sentinel": ""}
     fig, axes = style.mosaic(above + below, 8, 1.9 * sum(rows["height_ratios"]), **rows)
     for name in names:
         axes[name].set_title(name, fontsize=style.NORMAL)
-    for name, pixels in pictures.items():
+    for name, pixels in images.items():
         axes[name].imshow(pixels, interpolation="antialiased")
         axes[name].axis("off")
     for name, values in curves.items():
@@ -33,8 +33,8 @@ def draw_failures(
 
 
 def _plan(names: list[str], per_row: int) -> list[list[str]]:
-    """Rows of a mosaic of `PICTURES` x `CURVES` columns; "" where a row is not full."""
-    width = PICTURES * CURVES // per_row
+    """Rows of a mosaic of `IMAGES` x `CURVES` columns; "" where a row is not full."""
+    width = IMAGES * CURVES // per_row
     padded = names + [""] * (-len(names) % per_row)
     rows = [padded[k : k + per_row] for k in range(0, len(padded), per_row)]
     return [[name for name in row for _ in range(width)] for row in rows]
