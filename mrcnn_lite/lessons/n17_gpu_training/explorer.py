@@ -1,14 +1,15 @@
 """The roofline explorer: where each stage of a training step lies, and the least time it takes."""
 
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from ..kit import style
 from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider, toggle
-from .pictures import HIGHEST, LOWEST, MACHINES, TERA, Machine, Stage, plain_axes
-from .work import NAMES, SIZE, step_stages
+from .work import MACHINES, NAMES, SIZE, TERA, Stage, step_stages
 
 SIZES = {"800 x 1344": SIZE, "512 x 512": (512, 512), "1024 x 1024": (1024, 1024)}
+LOWEST, HIGHEST = 0.03, 3e4  # intensities on the axis, operations per byte
 
 
 class RooflineState:
@@ -22,7 +23,39 @@ class RooflineState:
         self.mask_rois = 128
         self.itemsize = 2
         self.fused = False
-        self._board: _Board | None = None
+        figure, axes = style.mosaic([["roof", "times"]], 8.2, 3.5, width_ratios=(1.35, 1))
+        self.canvas = Canvas(figure)
+        self._draw_roof(axes["roof"])
+        self._draw_times(axes["times"])
+
+    def _draw_roof(self, ax) -> None:
+        """Left the roof over the intensity, with the stages as numbered points below it."""
+        ax.set(xscale="log", yscale="log", xlim=(LOWEST, HIGHEST), ylim=(1e-2, 2e3))
+        ax.set_xlabel("operations per byte (each line is 10 times the one before)")
+        ax.set_ylabel("10¹² operations per second")
+        ax.grid(color=style.PALE, linewidth=0.7)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_minor_formatter(NullFormatter())
+        add = self.canvas.add
+        self.roof = add(ax.plot([], [], color=style.BLACK)[0])
+        self.ridge = add(ax.plot([], [], ":", color=style.GREY)[0])
+        self.title = add(ax.text(0.03, 0.95, "", transform=ax.transAxes, va="top"))
+        self.points = [add(ax.plot([], [], ls="none", ms=12)[0]) for _ in NAMES]
+        # Numbers as markers: much quicker to draw than texts.
+        look = {"ls": "none", "ms": 5.5, "mew": 0.3}
+        marks = [f"${k + 1}$" for k in range(len(NAMES))]
+        self.labels = [add(ax.plot([], [], marker=mark, **look)[0]) for mark in marks]
+
+    def _draw_times(self, ax) -> None:
+        """Right the time of each stage at the bound."""
+        ax.set(xscale="log", xlim=(1e-3, 1e3), ylim=(len(NAMES) - 0.5, -0.7))
+        ax.set_yticks(range(len(NAMES)), [f"{name}  {k + 1}" for k, name in enumerate(NAMES)])
+        ax.tick_params(axis="y", length=0, labelsize=style.NORMAL, colors=style.BLACK)
+        ax.set_xlabel("ms at the bound, computed")
+        ax.grid(axis="x", color=style.PALE, linewidth=0.7)
+        add, small = self.canvas.add, {"va": "center", "fontsize": style.SMALL}
+        self.bars = [add(ax.plot([], [], "-", lw=7, solid_capstyle="butt")[0]) for _ in NAMES]
+        self.numbers = [add(ax.text(1, k, "", **small)) for k in range(len(NAMES))]
 
     def stages(self) -> list[Stage]:
         """The stages of what is chosen."""
@@ -35,14 +68,33 @@ class RooflineState:
         return 1e3 * MACHINES[self.machine].seconds(stage.flops, stage.size, itemsize)
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers."""
-        if self._board is None:
-            self._board = _Board()
+        """The figure and the numbers."""
         stages = self.stages()
-        return self._board.draw(self, stages), self.describe(stages)
+        self.draw(stages)
+        return self.canvas.png(), self.describe(stages)
+
+    def draw(self, stages: list[Stage]) -> Figure:
+        """Put the roof, the points and the bars where they belong."""
+        machine, itemsize = MACHINES[self.machine], self.itemsize
+        ridge, peak = machine.ridge(itemsize), machine.peak[itemsize] / TERA
+        slope = machine.bandwidth / TERA
+        self.roof.set_data([LOWEST, ridge, HIGHEST], [LOWEST * slope, peak, peak])
+        self.ridge.set_data([ridge, ridge], [1e-2, peak])
+        self.title.set_text(f"{machine.name}, {8 * itemsize} bits (data sheet)")
+        for k, stage in enumerate(stages):
+            at, waits = stage.intensity, stage.intensity < ridge
+            near = sum(0.5 < other.intensity / at < 2 for other in stages[:k])
+            y = min(at * slope, peak) / 3**near  # alike ones hang one below the other
+            colour = style.BLUE if waits else style.ORANGE
+            self.points[k].set(data=([at], [y]), marker="o" if waits else "s", color=colour)
+            self.labels[k].set(data=([at], [y]), color="white" if waits else style.BLACK)
+            ms = max(self.milliseconds(stage), 1e-3)
+            self.bars[k].set(data=([1e-3, ms], [k, k]), color=colour)
+            self.numbers[k].set(x=ms * 1.3, text=f"{self.milliseconds(stage):.2f}")
+        return self.canvas.figure
 
     def describe(self, stages: list[Stage]) -> str:
-        """What the picture says, in words and numbers."""
+        """Operations, bytes and least times, stage by stage."""
         ridge = MACHINES[self.machine].ridge(self.itemsize)
         times = [self.milliseconds(stage) for stage in stages]
         waits = [t for t, stage in zip(times, stages) if stage.intensity < ridge]
@@ -59,64 +111,6 @@ class RooflineState:
                 f"{stage.intensity:10.1f}{ms:9.3f}"
             )
         return "\n".join(lines)
-
-
-class _Board:
-    """Left the roof with the numbered stages, right the time of each at the bound."""
-
-    def __init__(self) -> None:
-        fig, axes = style.mosaic([["roof", "times"]], 8.2, 3.5, width_ratios=(1.35, 1))
-        roof, times = axes["roof"], axes["times"]
-        plain_axes(roof)
-        for axis in (roof.xaxis, roof.yaxis):
-            axis.set_minor_formatter(NullFormatter())
-        times.set(xscale="log", xlim=(1e-3, 1e3), ylim=(len(NAMES) - 0.5, -0.7))
-        times.set_yticks(range(len(NAMES)), [f"{name}  {k + 1}" for k, name in enumerate(NAMES)])
-        times.tick_params(axis="y", length=0, labelsize=style.NORMAL, colors=style.BLACK)
-        times.set_xlabel("ms at the bound, computed")
-        times.grid(axis="x", color=style.PALE, linewidth=0.7)
-        self.canvas = Canvas(fig)
-        add = self.canvas.add
-        self.roof = add(roof.plot([], [], color=style.BLACK)[0])
-        self.ridge = add(roof.plot([], [], ":", color=style.GREY)[0])
-        self.title = add(roof.text(0.03, 0.95, "", transform=roof.transAxes, va="top"))
-        self.points = [add(roof.plot([], [], ls="none", ms=12)[0]) for _ in NAMES]
-        # Numbers as markers: much quicker to draw than texts.
-        look = {"ls": "none", "ms": 5.5, "mew": 0.3}
-        marks = [f"${k + 1}$" for k in range(len(NAMES))]
-        self.labels = [add(roof.plot([], [], marker=mark, **look)[0]) for mark in marks]
-        self.bars = [add(times.plot([], [], "-", lw=7, solid_capstyle="butt")[0]) for _ in NAMES]
-        small = {"va": "center", "fontsize": style.SMALL}
-        self.words = [add(times.text(1, k, "", **small)) for k in range(len(NAMES))]
-
-    def draw(self, state: RooflineState, stages: list[Stage]) -> bytes:
-        """Draw one state."""
-        machine, itemsize = MACHINES[state.machine], state.itemsize
-        ridge, peak = machine.ridge(itemsize), machine.peak[itemsize] / TERA
-        low = LOWEST * machine.bandwidth / TERA
-        self.roof.set_data([LOWEST, ridge, HIGHEST], [low, peak, peak])
-        self.ridge.set_data([ridge, ridge], [1e-2, peak])
-        self.title.set_text(f"{machine.name}, {8 * itemsize} bits (data sheet)")
-        for k, stage in enumerate(stages):
-            self._place(k, stages, machine, itemsize)
-            ms = state.milliseconds(stage)
-            colour = style.BLUE if stage.intensity < ridge else style.ORANGE
-            self.bars[k].set_data([1e-3, max(ms, 1e-3)], [k, k])
-            self.bars[k].set_color(colour)
-            self.words[k].set(x=max(ms, 1e-3) * 1.3, text=f"{ms:.2f}")
-        return self.canvas.png()
-
-    def _place(self, k: int, stages: list[Stage], machine: Machine, itemsize: int) -> None:
-        """Put one numbered point below the roof; alike ones hang one below the other."""
-        at = stages[k].intensity
-        near = sum(0.5 < other.intensity / at < 2 for other in stages[:k])
-        y = min(at * machine.bandwidth, machine.peak[itemsize]) / TERA / 3**near
-        waits = at < machine.ridge(itemsize)
-        self.points[k].set_data([at], [y])
-        self.points[k].set_marker("o" if waits else "s")
-        self.points[k].set_color(style.BLUE if waits else style.ORANGE)
-        self.labels[k].set_data([at], [y])
-        self.labels[k].set_color("white" if waits else style.BLACK)
 
 
 def explore_roofline(**settings: object) -> Explorer:

@@ -19,7 +19,7 @@ KINDS = {
     "convolutions": ("aten::convolution", "aten::convolution_backward"),
     "norms": ("aten::native_group_norm", "aten::native_group_norm_backward"),
     "linear layers": ("aten::addmm", "AddmmBackward0"),
-    "RoIAlign": ("_Pool", "_Spread"),
+    "RoIAlign": ("_Gather", "_ScatterAdd"),
 }
 
 
@@ -29,7 +29,7 @@ class StepProfile:
 
     Attributes:
         stages: by stage; "other forward" is matching, sampling, losses; the shares add up to 1.
-        kinds: by kind of operation, forth and back together; the rest is not listed.
+        kinds: by kind of operation, forward and backward together; the rest is not listed.
     """
 
     stages: dict[str, float]

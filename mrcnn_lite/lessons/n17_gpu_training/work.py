@@ -1,25 +1,137 @@
-"""What a training step of Mask R-CNN R50-FPN computes and moves, counted from shapes.
+"""What a training step of Mask R-CNN R50-FPN computes and moves, and what a GPU could do at most.
 
-The network is built on PyTorch's "meta" device, where tensors have shapes and no values, and every
-operation is counted on its way forth and back. Nothing here is measured.
+A GPU has two limits: how many operations it computes in a second, and how many bytes its memory
+delivers. Work with few operations per byte (a low *intensity*) waits for memory, however fast the
+arithmetic is. The network is built on PyTorch's "meta" device, where tensors have shapes and no
+values, and every operation is counted, forward and backward; nothing here is measured.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from ...config import resnet50_fpn
 from ...models import MaskRCNN
 from ..kit import roi_scene
-from .pictures import Stage, Work, count_work
 
+GIGA, TERA = 1e9, 1e12
+# Operations that only make room, or rename.
+FREE = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "detach")
 SIZE = (800, 1344)
 SMALL = 64  # side of the image that is counted; everything is proportional to its area
 CHANNELS, TAPS = 256, 4 * 2**2  # of a RoI's output number at ratio 2
 NAMES = ("body", "FPN", "RPN head", "box RoIAlign", "box head", "mask RoIAlign", "mask head",
          "weights' update")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Work:
+    """What some calls cost: `needed` is what products and convolutions read and write of `numbers`.
+
+    The rest belongs to operations that could be fused into these.
+    """
+
+    flops: float = 0.0  # additions and multiplications
+    numbers: float = 0.0  # of each operation's inputs, read, and outputs, written
+    needed: float = 0.0
+
+    def __add__(self, other: "Work") -> "Work":
+        """Both together."""
+        return Work(
+            self.flops + other.flops, self.numbers + other.numbers, self.needed + other.needed
+        )
+
+    def __mul__(self, factor: float) -> "Work":
+        """The same so many times."""
+        return Work(self.flops * factor, self.numbers * factor, self.needed * factor)
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up the work of every operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work = Work()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        packet = func.overloadpacket
+        if func.is_view or packet.__name__ in FREE:
+            return out
+        moved = sum(_numbers(leaf) for leaf in tree_leaves((args, kwargs, out)))
+        if packet in flop_registry:
+            flops = flop_registry[packet](*args, **(kwargs or {}), out_val=out)
+            self.work += Work(flops, moved, moved)
+        else:
+            made = sum(leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
+            self.work += Work(made, moved, 0.0)
+        return out
+
+
+def _numbers(leaf: Any) -> int:
+    """How many numbers a tensor keeps in memory; what `expand` repeats is kept once."""
+    if not isinstance(leaf, Tensor):
+        return 0
+    return prod(size for size, step in zip(leaf.shape, leaf.stride(), strict=True) if step)
+
+
+def count_work(call: Callable[[], object]) -> Work:
+    """Count what the operations of a call compute and move; tensors on "meta" will do."""
+    with _Counter() as counter:
+        call()
+    return counter.work
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a GPU's data sheet promises."""
+
+    name: str
+    bandwidth: float  # bytes per second from memory
+    peak: dict[int, float]  # operations per second, by bytes per number; 2: tensor cores, dense
+
+    def seconds(self, flops: float, size: float, itemsize: int) -> float:
+        """The least time that some work can take."""
+        return max(flops / self.peak[itemsize], size / self.bandwidth)
+
+    def ridge(self, itemsize: int) -> float:
+        """The intensity, operations per byte, at which the two limits meet."""
+        return self.peak[itemsize] / self.bandwidth
+
+
+MACHINES = {
+    machine.name: machine
+    for machine in (
+        Machine("T4", 320 * GIGA, {4: 8.1 * TERA, 2: 65 * TERA}),
+        Machine("A100 80 GB", 2039 * GIGA, {4: 19.5 * TERA, 2: 312 * TERA}),
+        Machine("H100", 3350 * GIGA, {4: 67 * TERA, 2: 989 * TERA}),
+        Machine("H200", 4800 * GIGA, {4: 67 * TERA, 2: 989 * TERA}),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the network with what it computes and moves."""
+
+    name: str
+    flops: float  # operations
+    size: float  # bytes
+
+    @property
+    def intensity(self) -> float:
+        """Operations per byte."""
+        return self.flops / self.size
 
 
 def _forward_backward(call: Callable, leaves: list[Tensor]) -> tuple[Work, Work]:
