@@ -111,24 +111,22 @@ def _places() -> Iterator[tuple[Any, ...]]:
         yield values, round(element * stride, 2), stride, k % 2 == 1
 
 
-def _half_open(
-    boxes: Tensor,
-    form: str,
-    kind: str = "corner",
-    turn: bool = False,
-    coco: tuple[int, int] = (0, 0),
-    inclusive: tuple[int, int] = (0, 1),
-    voc: tuple[int, int] = (-1, 0),
-) -> Tensor:
-    """Half-open boxes; the keywords say, for each form, what is added to both corners."""
+# What people get wrong, each as one switch; for each form what is added to both corners.
+HALF_OPEN_RIGHT: dict[str, Any] = {"coco": (0, 0), "inclusive": (0, 1), "voc": (-1, 0)}
+HALF_OPEN_RIGHT |= {"kind": "corner", "turn": False}  # how "coco" is read; x and y exchanged
+
+
+def _half_open(boxes: Tensor, form: str, **switches: Any) -> Tensor:
+    """Half-open boxes with some of `HALF_OPEN_RIGHT` changed."""
+    how = HALF_OPEN_RIGHT | switches
     first, second = boxes[:, :2], boxes[:, 2:]  # [N, 2] each
-    if form == "coco" and kind == "corner":
+    if form == "coco" and how["kind"] == "corner":
         second = first + second
-    elif form == "coco" and kind == "centre":
+    elif form == "coco" and how["kind"] == "centre":
         first, second = first - second / 2, first + second / 2
-    low, high = {"coco": coco, "inclusive": inclusive, "voc": voc}[form]
-    corners = [first + low, second + high]
-    return torch.cat([corner.flip(1) if turn else corner for corner in corners], 1)  # [N, 4]
+    low, high = how[form]
+    boxes = torch.cat([first + low, second + high], 1)  # [N, 4]
+    return boxes[:, [1, 0, 3, 2]] if how["turn"] else boxes
 
 
 def _boxes() -> Iterator[tuple[Any, ...]]:

@@ -15,9 +15,6 @@ from .pictures import Sampling, SamplingArtists, sampling_of
 
 STRIDE = 32
 PROPOSAL = (10.0, 10.0, 124.0, 124.0)  # the article's, image px
-FINEST = 8  # largest sampling ratio
-SMOOTHEST = 2.0  # largest width of the blur, in elements
-FARTHEST = 64  # px that the box can move
 DOTS = 12  # painted dots per element and axis
 
 
@@ -50,7 +47,7 @@ class RoIZooState:
         self.aligned = False
         self.smoothness = 0.0
         self.shift = 0
-        self._board: _Board | None = None
+        self._board = _Board(*self.features.shape[-2:])
 
     def map(self) -> Tensor:
         """The map as it is blurred now, Tensor[1, h, w]."""
@@ -72,8 +69,6 @@ class RoIZooState:
         operator, features = ZOO[self.operator], self.map()
         sampling = sampling_of(operator, *self.arguments(), tuple(features.shape[-2:]))
         outputs = self.outputs()
-        if self._board is None:
-            self._board = _Board(*features.shape[-2:])
         self._board.move(features, sampling, outputs)
         return self._board.canvas.png(), self.describe(operator, sampling, outputs)
 
@@ -147,10 +142,10 @@ def explore_roi_zoo(features: Tensor | None = None, **settings: float | str) -> 
     """
     controls = [
         choice("operator", "operator", list(ZOO)),
-        slider("ratio", "sampling ratio", 0, FINEST),
+        slider("ratio", "sampling ratio", 0, 8),
         toggle("aligned", "aligned (half an element)"),
-        slider("smoothness", "smoothness of the map", 0.0, SMOOTHEST, 0.25),
-        slider("shift", "box moved by (px)", 0, FARTHEST),
+        slider("smoothness", "smoothness of the map", 0.0, 2.0, 0.25),
+        slider("shift", "box moved by (px)", 0, 64),
     ]
     alt = "A map in colours, a RoI, what an operator looks at in each bin, its output, the truth."
     return Explorer(RoIZooState(features), controls, alt, width=760).set(**settings)

@@ -1,5 +1,6 @@
 """The exercises of notebook 07: non-maximum suppression, and which anchor learns from what."""
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -92,21 +93,17 @@ NMS_MISTAKES = {
 }
 
 
-def _draw(generator: torch.Generator, low: int, high: int, *shape: int) -> Tensor:
-    return torch.randint(low, high, shape, generator=generator)
-
-
 def _crowds() -> Iterator[tuple[Any, ...]]:
     """Crowded boxes with equal scores; some pairs overlap by exactly the threshold."""
-    generator = torch.Generator().manual_seed(707)
+    draw = functools.partial(torch.randint, generator=torch.Generator().manual_seed(707))
     for k in range(CROWDS):
-        corner = _draw(generator, 0, GRID, BOXES, 2)  # [N, 2]
-        extent = 2 * _draw(generator, 2, 5, BOXES, 2)  # [N, 2]
+        corner = draw(0, GRID, (BOXES, 2))  # [N, 2]
+        extent = 2 * draw(2, 5, (BOXES, 2))  # [N, 2]
         boxes = torch.cat([corner, corner + extent], 1).float()  # [N, 4]
-        boxes[4:6] = boxes[:2] + _draw(generator, -1, 2, 2, 4)
+        boxes[4:6] = boxes[:2] + draw(-1, 2, (2, 4))
         boxes[6] = boxes[0]
         boxes[6, 3] = boxes[0, 1] + (boxes[0, 3] - boxes[0, 1]) / (2 if k % 2 else 4)
-        scores = _draw(generator, 1, 7, BOXES) / 10  # [N]
+        scores = draw(1, 7, (BOXES,)) / 10  # [N]
         if k % 4 == 2:
             boxes[1:4], scores[1:4] = CHAIN, torch.tensor([0.9, 0.8, 0.7])
         yield boxes, scores, NMS_THRESHOLDS[k // 2 % len(NMS_THRESHOLDS)]
@@ -194,14 +191,14 @@ LOOP_MISTAKES = dict(list(MATCHER_MISTAKES.items())[1:4]) | {
 
 def _images() -> Iterator[tuple[Any, ...]]:
     """Objects on half the grid's step, so that equal overlaps and exact thresholds are common."""
-    generator = torch.Generator().manual_seed(708)
+    draw = functools.partial(torch.randint, generator=torch.Generator().manual_seed(708))
     corner = torch.cartesian_prod(*[torch.arange(0, FIELD, 4.0)] * 2)  # [N, 2]
     sizes = torch.tensor([[8.0, 8.0], [12.0, 6.0]])
     anchors = torch.cat([torch.cat([corner, corner + size], 1) for size in sizes])  # [A, 4]
     for k in range(IMAGES):
-        count = int(_draw(generator, 1, 5))
-        corner = 2.0 * _draw(generator, 0, FIELD // 2, count, 2)  # [G, 2]
-        extent = 2 * _draw(generator, 1, 6, count, 2)  # [G, 2]
+        count = int(draw(1, 5, ()))
+        corner = 2.0 * draw(0, FIELD // 2, (count, 2))  # [G, 2]
+        extent = 2 * draw(1, 6, (count, 2))  # [G, 2]
         objects = torch.cat([corner, corner + extent], 1)  # [G, 4]
         if k % 3 == 1:  # crowded: two objects share their best anchor
             objects = torch.cat([objects, objects[:1] + torch.tensor([0.0, 0, 2, 4])])  # [G, 4]
