@@ -166,32 +166,19 @@ HALF_OPEN_MISTAKES = {
 }
 
 
-_grade_sample = FunctionGrader(
-    right=_right_sample,
-    cases=_places,
-    describe=lambda values, x, stride, aligned: (
-        f"{len(values)} elements, x = {x} px, stride {stride}, aligned={aligned}"
-    ),
-    mistakes=combine(_sample_variant, SAMPLE_MISTAKES.items(), most=2),
-    praise="{n} places agree, under both models, the ends of the map included.",
-    tiers=(INSIDE,),
-)
-
-
-_grade_half_open = FunctionGrader(
-    right=_half_open,
-    cases=_boxes,
-    describe=lambda boxes, form: f'form "{form}", first box {boxes[0].int().tolist()}',
-    mistakes=combine(_half_open, HALF_OPEN_MISTAKES.items(), most=2),
-    praise="{n} sets of boxes agree, in all three forms.",
-    tiers=(SETS, 2 * SETS),
-)
-
-
 EXERCISES = (
     Exercise(
         "02-sample",
-        _grade_sample,
+        FunctionGrader(
+            right=_right_sample,
+            cases=_places,
+            describe=lambda values, x, stride, aligned: (
+                f"{len(values)} elements, x = {x} px, stride {stride}, aligned={aligned}"
+            ),
+            mistakes=combine(_sample_variant, SAMPLE_MISTAKES.items(), most=2),
+            praise="{n} places agree, under both models, the ends of the map included.",
+            tiers=(INSIDE,),
+        ),
         (
             "First the position on the map: x / stride, and half an element less if the elements "
             "are areas.",
@@ -204,7 +191,14 @@ EXERCISES = (
     ),
     Exercise(
         "02-half-open",
-        _grade_half_open,
+        FunctionGrader(
+            right=_half_open,
+            cases=_boxes,
+            describe=lambda boxes, form: f'form "{form}", first box {boxes[0].int().tolist()}',
+            mistakes=combine(_half_open, HALF_OPEN_MISTAKES.items(), most=2),
+            praise="{n} sets of boxes agree, in all three forms.",
+            tiers=(SETS, 2 * SETS),
+        ),
         (
             "Draw a row of pixels and a box that holds columns 3, 4 and 5. Where does it begin, "
             "where does it end, on a ruler where column 3 fills 3 to 4?",

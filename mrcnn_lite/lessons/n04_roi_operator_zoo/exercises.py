@@ -174,34 +174,19 @@ ENDS_MISTAKES = {
 }
 
 
-_grade_bin = FunctionGrader(
-    right=_right_bin,
-    cases=_bins,
-    describe=lambda features, y, x: (
-        f"map {features.shape[0]} x {features.shape[1]}, "
-        f"y = {[round(at, 3) for at in y]}, x = {[round(at, 3) for at in x]}"
-    ),
-    mistakes=combine(_bin_variant, BIN_MISTAKES.items(), most=2),
-    praise="{n} bins agree, inside, on the border and beyond.",
-)
-
-
-_grade_ends = FunctionGrader(
-    right=_right_ends,
-    cases=_rois,
-    describe=lambda first, last, size, ratio: (
-        f"RoI from {first} to {last}, size {size}, ratio {ratio}"
-    ),
-    mistakes=combine(_ends_variant, ENDS_MISTAKES.items(), most=2),
-    praise="{n} RoIs agree: your crop_and_resize samples where RoIAlign does.",
-    tiers=(ROIS // 3,),
-)
-
-
 EXERCISES = (
     Exercise(
         "04-border",
-        _grade_bin,
+        FunctionGrader(
+            right=_right_bin,
+            cases=_bins,
+            describe=lambda features, y, x: (
+                f"map {features.shape[0]} x {features.shape[1]}, "
+                f"y = {[round(at, 3) for at in y]}, x = {[round(at, 3) for at in x]}"
+            ),
+            mistakes=combine(_bin_variant, BIN_MISTAKES.items(), most=2),
+            praise="{n} bins agree, inside, on the border and beyond.",
+        ),
         (
             "Go through all pairs of a row y and a column x. Each is one sample: 0, or a bilinear "
             "value.",
@@ -213,7 +198,16 @@ EXERCISES = (
     ),
     Exercise(
         "04-crop",
-        _grade_ends,
+        FunctionGrader(
+            right=_right_ends,
+            cases=_rois,
+            describe=lambda first, last, size, ratio: (
+                f"RoI from {first} to {last}, size {size}, ratio {ratio}"
+            ),
+            mistakes=combine(_ends_variant, ENDS_MISTAKES.items(), most=2),
+            praise="{n} RoIs agree: your crop_and_resize samples where RoIAlign does.",
+            tiers=(ROIS // 3,),
+        ),
         (
             "Draw a RoI of length 4 with two bins and one sample each. The samples lie at 1 and "
             "3. Which RoI has its ends there?",

@@ -173,33 +173,19 @@ def _pyramids() -> Iterator[tuple[Any, ...]]:
         yield features, boxes[torch.randperm(ROIS, generator=generator)], 1 + k % 3, strides
 
 
-_grade_levels = FunctionGrader(
-    right=_right_levels,
-    cases=_level_cases,
-    describe=lambda boxes, k_min, k_max: (
-        f"{len(boxes)} boxes, the first {boxes[0, 2] - boxes[0, 0]:.1f} x "
-        f"{boxes[0, 3] - boxes[0, 1]:.1f} px, levels {k_min} to {k_max}"
-    ),
-    mistakes=combine(_level_variant, LEVEL_MISTAKES.items(), most=2),
-    praise="{n} sets of boxes agree, both limits and exact powers of two included.",
-)
-
-
-_grade_pyramid = FunctionGrader(
-    right=_right_pyramid,
-    cases=_pyramids,
-    describe=lambda features, boxes, size, strides: (
-        f"{len(boxes)} boxes, strides {strides}, size {size}"
-    ),
-    mistakes=combine(_pyramid_variant, PYRAMID_MISTAKES.items(), most=2),
-    praise="{n} pyramids agree, each box in its own row, also where P3 or P4 is the finest.",
-)
-
-
 EXERCISES = (
     Exercise(
         "06-level",
-        _grade_levels,
+        FunctionGrader(
+            right=_right_levels,
+            cases=_level_cases,
+            describe=lambda boxes, k_min, k_max: (
+                f"{len(boxes)} boxes, the first {boxes[0, 2] - boxes[0, 0]:.1f} x "
+                f"{boxes[0, 3] - boxes[0, 1]:.1f} px, levels {k_min} to {k_max}"
+            ),
+            mistakes=combine(_level_variant, LEVEL_MISTAKES.items(), most=2),
+            praise="{n} sets of boxes agree, both limits and exact powers of two included.",
+        ),
         (
             "The size of a box is the root of its area; width and height are differences of "
             "corners.",
@@ -209,7 +195,16 @@ EXERCISES = (
     ),
     Exercise(
         "06-pyramid",
-        _grade_pyramid,
+        FunctionGrader(
+            right=_right_pyramid,
+            cases=_pyramids,
+            describe=lambda features, boxes, size, strides: (
+                f"{len(boxes)} boxes, strides {strides}, size {size}"
+            ),
+            mistakes=combine(_pyramid_variant, PYRAMID_MISTAKES.items(), most=2),
+            praise="{n} pyramids agree, each box in its own row, also where P3 or P4 is the "
+            "finest.",
+        ),
         (
             "First a level for each box, then a loop over the levels. The number of the finest "
             "level is log2(strides[0]).",

@@ -109,17 +109,6 @@ def _crowds() -> Iterator[tuple[Any, ...]]:
         yield boxes, scores, NMS_THRESHOLDS[k // 2 % len(NMS_THRESHOLDS)]
 
 
-_grade_nms = FunctionGrader(
-    right=nms,
-    cases=_crowds,
-    describe=lambda boxes, scores, threshold: (
-        f"{len(boxes)} boxes, threshold {threshold}, "
-        f"scores {', '.join(f'{score:.1f}' for score in scores.tolist())}"
-    ),
-    mistakes=combine(_nms_variant, NMS_MISTAKES.items(), most=2),
-    praise="{n} crowds agree, equal scores and overlaps of exactly the threshold included.",
-)
-
 # --- 07-matcher ---------------------------------------------------------------------------------
 
 
@@ -207,23 +196,21 @@ def _images() -> Iterator[tuple[Any, ...]]:
         yield objects, anchors, *HIGH_LOW[k % len(HIGH_LOW)]
 
 
-_grade_matcher = FunctionGrader(
-    right=_right_matches,
-    cases=_images,
-    describe=lambda objects, anchors, high, low: (
-        f"{len(objects)} objects, {len(anchors)} anchors, high {high}, low {low}"
-    ),
-    mistakes=combine(_matcher_variant, MATCHER_MISTAKES.items(), most=2)
-    + combine(_matcher_variant, LOOP_MISTAKES.items(), most=3),
-    praise="{n} images agree: equal overlaps, shared anchors, objects out of reach included.",
-)
-
-# ------------------------------------------------------------------------------------------------
+# --- Both ---------------------------------------------------------------------------------------
 
 EXERCISES = (
     Exercise(
         "07-nms",
-        _grade_nms,
+        FunctionGrader(
+            right=nms,
+            cases=_crowds,
+            describe=lambda boxes, scores, threshold: (
+                f"{len(boxes)} boxes, threshold {threshold}, "
+                f"scores {', '.join(f'{score:.1f}' for score in scores.tolist())}"
+            ),
+            mistakes=combine(_nms_variant, NMS_MISTAKES.items(), most=2),
+            praise="{n} crowds agree, equal scores and overlaps of exactly the threshold included.",
+        ),
         (
             "Sort first: scores.sort(descending=True, stable=True).indices is the order in which "
             "the boxes are looked at.",
@@ -236,7 +223,17 @@ EXERCISES = (
     ),
     Exercise(
         "07-matcher",
-        _grade_matcher,
+        FunctionGrader(
+            right=_right_matches,
+            cases=_images,
+            describe=lambda objects, anchors, high, low: (
+                f"{len(objects)} objects, {len(anchors)} anchors, high {high}, low {low}"
+            ),
+            mistakes=combine(_matcher_variant, MATCHER_MISTAKES.items(), most=2)
+            + combine(_matcher_variant, LOOP_MISTAKES.items(), most=3),
+            praise="{n} images agree: equal overlaps, shared anchors, objects out of reach "
+            "included.",
+        ),
         (
             "iou = ops.box_iou(objects, anchors) has shape [G, A]. The best object of every anchor "
             "is best, matched = iou.max(dim=0).",
