@@ -149,13 +149,13 @@ def test_operations():
     assert heard.calls == {"add": 1, "mul": 1}
 
 
-def test_every_picture_is_drawn():
+def test_every_figure_is_drawn():
     addresses = torch.arange(32) * 4
     figures = [
-        draw.vector_picture(10, 4),
-        draw.owners_picture({"a": torch.arange(8).view(2, 4), "b": torch.zeros(2, 4).int()}, 2),
-        draw.sectors_picture([("one", addresses[:1]), ("all", addresses)]),
-        draw.traffic_picture({"first": (800.0, 100.0), "second": (400.0, 50.0)}),
+        draw.vector_figure(10, 4),
+        draw.owners_figure({"a": torch.arange(8).view(2, 4), "b": torch.zeros(2, 4).int()}, 2),
+        draw.sectors_figure([("one", addresses[:1]), ("all", addresses)]),
+        draw.traffic_figure({"first": (800.0, 100.0), "second": (400.0, 50.0)}),
     ]
     assert [len(figure.axes) for figure in figures] == [1, 2, 2, 1]
     for figure in figures:
@@ -163,7 +163,7 @@ def test_every_picture_is_drawn():
     words = [t.get_text() for ax in figures[2].axes for t in ax.texts]
     assert "sectors: 1, used: 12.5%" in words and "sectors: 4, used: 100.0%" in words
     with pytest.raises(ValueError, match="far: 40 sectors"):
-        draw.sectors_picture([("far", torch.arange(40) * 32)])
+        draw.sectors_figure([("far", torch.arange(40) * 32)])
 
 
 # --- The explorer -------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
-"""Pictures of notebook 16: who computes what, which sectors a load touches, how many bytes move."""
+"""Figures of notebook 16: who computes what, which sectors a load touches, how many bytes move."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
@@ -15,7 +16,7 @@ FIRST = (style.BLUE, style.ORANGE)  # of programs 0 and 1; the others are pale
 MOST = 36  # sectors that a panel has room for
 
 
-def vector_picture(count: int, block: int) -> Figure:
+def vector_figure(count: int, block: int) -> Figure:
     """A vector cut into blocks: one program each, and the lanes of the last one that are masked."""
     programs = -(-count // block)
     fig, ax = style.figure(width=7.4, height=1.5)
@@ -25,8 +26,8 @@ def vector_picture(count: int, block: int) -> Figure:
         look = {"fc": face} if exists else {"fc": "white", "hatch": "////", "ls": "--"}
         ax.add_patch(Rectangle((lane, 0), 0.92, 1, ec=style.GREY, lw=1, **look))
         ink = {"color": style.BLACK if exists else style.GREY}
-        words = str(lane) if exists else "–"
-        ax.text(lane + 0.46, 0.5, words, ha="center", va="center", **ink,
+        label = str(lane) if exists else "–"
+        ax.text(lane + 0.46, 0.5, label, ha="center", va="center", **ink,
                 bbox={"fc": "white", "ec": "none", "pad": 1.2, "alpha": 0.85})  # fmt: skip
     for program in range(programs):
         middle = (program + 0.5) * block - 0.04
@@ -38,18 +39,18 @@ def vector_picture(count: int, block: int) -> Figure:
     return fig
 
 
-def owners_picture(panels: Mapping[str, ArrayLike], size: int) -> Figure:
+def owners_figure(panels: Mapping[str, ArrayLike], size: int) -> Figure:
     """Which program computes which number of a RoI's output."""
     fig, axes = style.figure(1, len(panels), width=8.2, height=3.5, sharey=True)
     for ax, (title, owners) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         array = np.asarray(owners)
         channels, bins = array.shape
-        for (channel, place), owner in np.ndenumerate(array):
+        for (channel, cell), owner in np.ndenumerate(array):
             face = FIRST[owner] if owner < 2 else "white"
-            ax.add_patch(Rectangle((place, channel), 1, 1, fc=face, ec=style.PALE, lw=0.8))
+            ax.add_patch(Rectangle((cell, channel), 1, 1, fc=face, ec=style.PALE, lw=0.8))
             ink = "white" if owner == 0 else style.BLACK
             centre = {"ha": "center", "va": "center", "fontsize": style.SMALL - 0.5}
-            ax.text(place + 0.5, channel + 0.5, str(owner), color=ink, **centre)
+            ax.text(cell + 0.5, channel + 0.5, str(owner), color=ink, **centre)
         _borders(ax, array)
         ax.set(xlim=(-0.05, bins + 0.05), ylim=(channels + 0.05, -0.05), aspect="equal")
         ax.set_xticks(np.arange(bins) + 0.5, [f"{b // size},{b % size}" for b in range(bins)])
@@ -64,34 +65,31 @@ def owners_picture(panels: Mapping[str, ArrayLike], size: int) -> Figure:
 
 def _borders(ax: Axes, owners: np.ndarray) -> None:
     """Lines where one program's numbers end and another's begin."""
-    line = {"color": style.BLACK, "lw": 1.4, "solid_capstyle": "butt"}
-    channels, bins = owners.shape
     framed = np.pad(owners, 1, constant_values=-1)
-    for row, column in np.ndindex(channels + 1, bins + 1):
-        if column < bins and framed[row, column + 1] != framed[row + 1, column + 1]:
-            ax.plot([column, column + 1], [row, row], **line)
-        if row < channels and framed[row + 1, column] != framed[row + 1, column + 1]:
-            ax.plot([column, column], [row, row + 1], **line)
+    level = np.argwhere(framed[1:, 1:-1] != framed[:-1, 1:-1])
+    upright = np.argwhere(framed[1:-1, 1:] != framed[1:-1, :-1])
+    lines = [((c, r), (c + 1, r)) for r, c in level] + [((c, r), (c, r + 1)) for r, c in upright]
+    ax.add_collection(LineCollection(lines, colors=style.BLACK, linewidths=1.4, zorder=2))
 
 
-def sectors_picture(panels: Sequence[tuple[str, ArrayLike]], itemsize: int = 4) -> Figure:
-    """The sectors that each load brings, and the numbers in them that somebody wanted."""
+def sectors_figure(panels: Sequence[tuple[str, ArrayLike]], itemsize: int = 4) -> Figure:
+    """The sectors that each load brings, and the numbers in them that are used."""
     widths = [1.0] * len(panels)
     fig, axes = style.figure(1, len(panels), width=8.0, height=4.3, width_ratios=widths)
     for ax, (title, addresses) in zip(np.atleast_1d(axes), panels, strict=True):
-        wanted = set(np.asarray(addresses).reshape(-1).tolist())
-        lines = sorted({address // SECTOR for address in wanted})
+        asked = set(np.asarray(addresses).reshape(-1).tolist())
+        lines = sorted({address // SECTOR for address in asked})
         if len(lines) > MOST:
             raise ValueError(f"{title}: {len(lines)} sectors, and {MOST} can be drawn")
         per_line = SECTOR // itemsize
-        for place, line in enumerate(lines):
+        for row, line in enumerate(lines):
             for slot in range(per_line):
-                used = line * SECTOR + slot * itemsize in wanted
+                used = line * SECTOR + slot * itemsize in asked
                 look = {"fc": style.BLUE} if used else {"fc": "white"}
-                ax.add_patch(Rectangle((slot, place), 0.94, 0.84, ec=style.GREY, lw=0.8, **look))
-            words = f"{line * SECTOR:,}".replace(",", " ")
-            ax.text(-0.3, place + 0.42, words, ha="right", va="center", fontsize=style.SMALL)
-        share = len(wanted) / (len(lines) * per_line)
+                ax.add_patch(Rectangle((slot, row), 0.94, 0.84, ec=style.GREY, lw=0.8, **look))
+            label = f"{line * SECTOR:,}".replace(",", " ")
+            ax.text(-0.3, row + 0.42, label, ha="right", va="center", fontsize=style.SMALL)
+        share = len(asked) / (len(lines) * per_line)
         remark = f"sectors: {len(lines)}, used: {share:.1%}"
         ax.text(per_line / 2, len(lines) + 0.2, remark, ha="center", va="top")
         ax.set(xlim=(-3.4, per_line + 0.2), ylim=(14.2, -0.3))
@@ -100,19 +98,19 @@ def sectors_picture(panels: Sequence[tuple[str, ArrayLike]], itemsize: int = 4) 
     return fig
 
 
-def traffic_picture(rows: Mapping[str, tuple[float, float]]) -> Figure:
+def traffic_figure(rows: Mapping[str, tuple[float, float]]) -> Figure:
     """Bytes asked for and bytes moved, step by step."""
     fig, ax = style.figure(width=7.8, height=0.62 * len(rows) + 0.8)
-    places = np.arange(len(rows))
+    at = np.arange(len(rows))
     asked, moved = np.array(list(rows.values())).T
     looks = ({"color": style.BLUE}, {"color": style.ORANGE, "hatch": "////", "ec": "white"})
     labels = ("asked for by all loads", "moved by memory at least, output included")
     for shift, values, look, label in zip((-0.2, 0.2), (asked, moved), looks, labels):
-        ax.barh(places + shift, values, height=0.38, label=label, **look)
-        for place, value in zip(places, values):
-            ax.text(value + asked.max() / 120, place + shift, f"{value:,.0f}", va="center",
+        ax.barh(at + shift, values, height=0.38, label=label, **look)
+        for row, value in enumerate(values):
+            ax.text(value + asked.max() / 120, row + shift, f"{value:,.0f}", va="center",
                     fontsize=style.SMALL)  # fmt: skip
-    ax.set_yticks(places, list(rows))
+    ax.set_yticks(at, list(rows))
     ax.tick_params(axis="y", length=0, labelsize=style.NORMAL, colors=style.BLACK)
     ax.set(xlabel="MB", xlim=(0, asked.max() * 1.1))
     ax.invert_yaxis()

@@ -1,5 +1,6 @@
 """The roofline explorer: where each stage of a training step lies, and the least time it takes."""
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -28,7 +29,7 @@ class RooflineState:
         self._draw_roof(axes["roof"])
         self._draw_times(axes["times"])
 
-    def _draw_roof(self, ax) -> None:
+    def _draw_roof(self, ax: Axes) -> None:
         """Left the roof over the intensity, with the stages as numbered points below it."""
         ax.set(xscale="log", yscale="log", xlim=(LOWEST, HIGHEST), ylim=(1e-2, 2e3))
         ax.set_xlabel("operations per byte (each line is 10 times the one before)")
@@ -46,7 +47,7 @@ class RooflineState:
         marks = [f"${k + 1}$" for k in range(len(NAMES))]
         self.labels = [add(ax.plot([], [], marker=mark, **look)[0]) for mark in marks]
 
-    def _draw_times(self, ax) -> None:
+    def _draw_times(self, ax: Axes) -> None:
         """Right the time of each stage at the bound."""
         ax.set(xscale="log", xlim=(1e-3, 1e3), ylim=(len(NAMES) - 0.5, -0.7))
         ax.set_yticks(range(len(NAMES)), [f"{name}  {k + 1}" for k, name in enumerate(NAMES)])
