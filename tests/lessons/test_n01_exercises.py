@@ -45,7 +45,7 @@ def test_a_readers_clipping_is_named():
 
 
 def test_two_mistakes_at_once():
-    function = functools.partial(roi_pool._variant, inclusive=0, mean=True)
+    function = functools.partial(roi_pool._variant, inclusive=0, reduce=torch.mean)
     words = find("01-roi-pool").grade(function).message
     assert "both rounded corners" in words
     assert "and: this is the mean" in words

@@ -1,8 +1,7 @@
 """The exercises of notebook 01: RoIPool, and a map that tells its bins from disjoint ones."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -24,54 +23,80 @@ def _half_away(number: float) -> int:
     return math.floor(abs(number) + 0.5) * (1 if number >= 0 else -1)
 
 
-def _overlapping(i: int, step: float) -> tuple[int, int]:
-    return math.floor(i * step), math.ceil((i + 1) * step)
+# What people get wrong, each as one switch; these are the right values.
+POOL_RIGHT: dict[str, Any] = {
+    "round": _half_away,
+    "inclusive": 1,
+    "least": 1,
+    "start": math.floor,
+    "end": math.ceil,
+    "clip": "bins",
+    "empty": 0.0,
+    "reduce": torch.max,
+    "order": (0, 1, 2, 3),
+    "scale": lambda scale: scale,
+}
 
 
-@dataclass(frozen=True)
-class _Way:
-    """A switch for everything that people get wrong; the defaults are right."""
-
-    rounding: Callable[[float], int] = _half_away
-    inclusive: int = 1
-    least: int = 1
-    edges: Callable[[int, float], tuple[int, int]] = _overlapping
-    clamp: str = "bins"
-    empty: float | None = 0.0
-    mean: bool = False
-    swap: bool = False
-    unscaled: bool = False
-
-    def ranges(self, first: int, last: int, size: int, limit: int) -> list[tuple[int, int]]:
-        """Cut one side of the RoI into bins, with this variant's mistakes."""
-        if self.clamp == "box":
-            first, last = (min(max(number, 0), limit - 1) for number in (first, last))
-        if self.clamp == "corners":
-            first, last = max(first, 0), min(last, limit - 1)
-        step = max(last - first + self.inclusive, self.least) / size
-        cut = [self.edges(i, step) for i in range(size)]
-        cut = [(start + first, end + first) for start, end in cut]
-        if self.clamp != "bins":
-            return cut
-        return [(min(max(a, 0), limit), min(max(b, 0), limit)) for a, b in cut]
+def _ranges(how: dict[str, Any], first: int, last: int, size: int, n: int) -> list[slice]:
+    """One side of the window cut into bins."""
+    if how["clip"] == "box":
+        first, last = (min(max(number, 0), n - 1) for number in (first, last))
+    if how["clip"] == "corners":
+        first, last = max(first, 0), min(last, n - 1)
+    step = max(last - first + how["inclusive"], how["least"]) / size
+    ends = [(how["start"](i * step), how["end"]((i + 1) * step)) for i in range(size)]
+    ends = [(start + first, end + first) for start, end in ends]
+    if how["clip"] == "bins":
+        ends = [(min(max(a, 0), n), min(max(b, 0), n)) for a, b in ends]
+    return [slice(*both) for both in ends]
 
 
 def _variant(
-    features: Tensor, box: Sequence[float], size: int, scale: float, **changes: Any
+    features: Tensor, box: Sequence[float], size: int, scale: float, **switches: Any
 ) -> Tensor:
-    """RoIPool as somebody with these `_Way` switches would write it."""
-    way = _Way(**changes)
-    corners = [way.rounding(number * (1 if way.unscaled else scale)) for number in box]
-    x1, y1, x2, y2 = [corners[i] for i in ((1, 0, 3, 2) if way.swap else (0, 1, 2, 3))]
-    out = torch.empty(size, size)
-    for i, (top, bottom) in enumerate(way.ranges(y1, y2, size, features.shape[0])):
-        for j, (left, right) in enumerate(way.ranges(x1, x2, size, features.shape[1])):
-            window = features[top:bottom, left:right]
-            if window.numel() == 0 and way.empty is not None:
-                out[i, j] = way.empty
-            else:
-                out[i, j] = window.mean() if way.mean else window.max()
+    """RoIPool with some of `POOL_RIGHT` changed."""
+    how = POOL_RIGHT | switches
+    corners = [how["round"](number * how["scale"](scale)) for number in box]
+    x1, y1, x2, y2 = (corners[i] for i in how["order"])
+    out = torch.empty(size, size)  # [P, P]
+    for i, rows in enumerate(_ranges(how, y1, y2, size, features.shape[0])):
+        for j, columns in enumerate(_ranges(how, x1, x2, size, features.shape[1])):
+            window = features[rows, columns]
+            empty = window.numel() == 0 and how["empty"] is not None
+            out[i, j] = how["empty"] if empty else how["reduce"](window)
     return out
+
+
+POOL_MISTAKES = {
+    "Python's round (and torch.round) take 2.5 to 2, the even neighbour; RoIPool needs 3, "
+    "away from zero.": {"round": round},
+    "the corners are cut off (floor, int) where they must be rounded.": {"round": math.floor},
+    "the last cell is missing: both rounded corners belong to the window, end - start + 1.": {
+        "inclusive": 0
+    },
+    "your bins do not overlap: a bin that starts inside a cell owns the whole cell, "
+    "and so does the bin that ends there. Look at how ends are rounded.": {"end": math.floor},
+    "your bins do not overlap: a bin that starts inside a cell owns the whole cell too. "
+    "Look at how starts are rounded.": {"start": math.ceil},
+    "x and y are swapped: x runs over columns, y over rows.": {"order": (1, 0, 3, 2)},
+    "this is the mean of each bin; RoIPool takes the maximum.": {"reduce": torch.mean},
+    "windows that leave the map are not clipped: in Python a negative index counts from the "
+    "end. Clip the start and end of every bin to the map.": {"clip": "never"},
+    "the box is clipped to the map before it is cut into bins; clip the bins, the box stays.": {
+        "clip": "box"
+    },
+    "the corners of the window are moved onto the map, so that it is cut into other bins; "
+    "cut first, clip each bin afterwards.": {"clip": "corners"},
+    "a bin without cells has no maximum; its output is 0.": {"empty": -math.inf},
+    "a bin without cells has no maximum: answer 0 there, before asking for one.": {"empty": None},
+    "a window is at least one cell wide, even if the corners are in the wrong order.": {
+        "least": -999
+    },
+    "the corners are in image px; multiply them by the scale before rounding.": {
+        "scale": lambda scale: 1
+    },
+}
 
 
 def _cases() -> Iterator[tuple[Any, ...]]:
@@ -85,12 +110,12 @@ def _cases() -> Iterator[tuple[Any, ...]]:
         height, width, stride = draw(4, 9), draw(4, 9), (8, 16, 32)[draw(0, 3)]
         margin = 2 if k >= BORDERS else 0  # cells outside the map
         box = [0.0] * 4
-        for axis, side in enumerate((width, height)):
-            first = draw(-margin, side - 1 + margin)
-            last = draw(first, side - 1 + margin)
-            for place, cell in ((axis, first), (axis + 2, last)):
+        for axis, length in enumerate((width, height)):
+            first = draw(-margin, length - 1 + margin)
+            last = draw(first, length - 1 + margin)
+            for side, cell in ((axis, first), (axis + 2, last)):
                 part = 0.5 if HALVES <= k < BORDERS else draw(0, 4) / 8  # of a cell
-                box[place] = (cell + part) * stride
+                box[side] = (cell + part) * stride
             box[axis], box[axis + 2] = sorted((box[axis], box[axis + 2]))
         if k >= REVERSED:
             box = box[2:] + box[:2]
@@ -100,56 +125,6 @@ def _cases() -> Iterator[tuple[Any, ...]]:
 def _describe(features: Tensor, box: Sequence[float], size: int, scale: float) -> str:
     height, width = features.shape
     return f"map {height} x {width}, box {box}, size {size}, stride {1 / scale:.0f}"
-
-
-SLIPS = (
-    (
-        "Python's round (and torch.round) take 2.5 to 2, the even neighbour; RoIPool needs 3, "
-        "away from zero.",
-        {"rounding": round},
-    ),
-    ("the corners are cut off (floor, int) where they must be rounded.", {"rounding": math.floor}),
-    (
-        "the last cell is missing: both rounded corners belong to the window, end - start + 1.",
-        {"inclusive": 0},
-    ),
-    (
-        "your bins do not overlap: a bin that starts inside a cell owns the whole cell, "
-        "and so does the bin that ends there. Look at how ends are rounded.",
-        {"edges": lambda i, step: (math.floor(i * step), math.floor((i + 1) * step))},
-    ),
-    (
-        "your bins do not overlap: a bin that starts inside a cell owns the whole cell too. "
-        "Look at how starts are rounded.",
-        {"edges": lambda i, step: (math.ceil(i * step), math.ceil((i + 1) * step))},
-    ),
-    ("x and y are swapped: x runs over columns, y over rows.", {"swap": True}),
-    ("this is the mean of each bin; RoIPool takes the maximum.", {"mean": True}),
-    (
-        "windows that leave the map are not clipped: in Python a negative index counts from the "
-        "end. Clip the start and end of every bin to the map.",
-        {"clamp": "never"},
-    ),
-    (
-        "the box is clipped to the map before it is cut into bins; clip the bins, the box stays.",
-        {"clamp": "box"},
-    ),
-    (
-        "the corners of the window are moved onto the map, so that it is cut into other bins; "
-        "cut first, clip each bin afterwards.",
-        {"clamp": "corners"},
-    ),
-    ("a bin without cells has no maximum; its output is 0.", {"empty": -math.inf}),
-    ("a bin without cells has no maximum: answer 0 there, before asking for one.", {"empty": None}),
-    (
-        "a window is at least one cell wide, even if the corners are in the wrong order.",
-        {"least": -999},
-    ),
-    (
-        "the corners are in image px; multiply them by the scale before rounding.",
-        {"unscaled": True},
-    ),
-)
 
 
 def _pooled(features: Tensor, ranges: Sequence[tuple[int, int]]) -> Tensor:
@@ -187,7 +162,7 @@ _grade_pool = FunctionGrader(
     right=_right,
     cases=_cases,
     describe=_describe,
-    mistakes=combine(_variant, SLIPS),
+    mistakes=combine(_variant, POOL_MISTAKES.items()),
     praise="{n} of {n} cases agree, halves, borders and empty bins included.",
     tiers=(HALVES, BORDERS, REVERSED),
 )

@@ -1,8 +1,7 @@
 """The exercises of notebook 03: a bilinear sample, and RoIAlign for many boxes."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,40 +19,56 @@ def _right_bilinear(features: Tensor, y: float, x: float) -> Tensor:
     return bilinear(features[None], *at)[0]
 
 
-@dataclass(frozen=True)
-class _PointWay:
-    """A switch for everything that people get wrong; the defaults are right."""
+# What people get wrong, each as one switch; these are the right values.
+BILINEAR_RIGHT: dict[str, Any] = {
+    "swap": False,
+    "cross": False,
+    "mirror": False,
+    "base": math.floor,
+    "nearest": False,
+    "clamp": True,
+    "give_up": False,  # no mixture at all on the last row and column
+    "shift": 0.0,
+}
 
-    swap: bool = False
-    cross: bool = False
-    mirror: bool = False
-    base: Callable[[float], int] = math.floor
-    nearest: bool = False
-    clamp: bool = True
-    give_up: bool = False  # no mixture at all on the last row and column
-    shift: float = 0.0
 
-
-def _bilinear_variant(features: Tensor, y: float, x: float, **changes: Any) -> Tensor:
-    """One bilinear sample as somebody with these `_PointWay` switches would write it."""
-    way = _PointWay(**changes)
-    y, x = (x, y) if way.swap else (y, x)
-    y, x = y - way.shift, x - way.shift
+def _bilinear_variant(features: Tensor, y: float, x: float, **switches: Any) -> Tensor:
+    """One bilinear sample with some of `BILINEAR_RIGHT` changed."""
+    how = BILINEAR_RIGHT | switches
+    y, x = (x, y) if how["swap"] else (y, x)
+    y, x = y - how["shift"], x - how["shift"]
     height, width = features.shape
-    if way.nearest:
+    if how["nearest"]:
         return features[min(round(y), height - 1), min(round(x), width - 1)]
-    top, left = way.base(y), way.base(x)
+    top, left = how["base"](y), how["base"](x)
     v, u = y - top, x - left
-    v, u = (u, v) if way.cross else (v, u)
-    v, u = (1 - v, 1 - u) if way.mirror else (v, u)
+    v, u = (u, v) if how["cross"] else (v, u)
+    v, u = (1 - v, 1 - u) if how["mirror"] else (v, u)
     bottom, right = top + 1, left + 1
-    if way.give_up and (bottom == height or right == width):
+    if how["give_up"] and (bottom == height or right == width):
         return features[top, left]
-    if way.clamp:
+    if how["clamp"]:
         bottom, right = min(bottom, height - 1), min(right, width - 1)
     upper = (1 - u) * features[top, left] + u * features[top, right]
     lower = (1 - u) * features[bottom, left] + u * features[bottom, right]
     return (1 - v) * upper + v * lower
+
+
+BILINEAR_MISTAKES = {
+    "y and x are swapped: y chooses the row, x the column.": {"swap": True},
+    "u and v are swapped: u is the part to the right, v the part downwards.": {"cross": True},
+    "the weights are mirrored: the nearer corner must get the larger weight.": {"mirror": True},
+    "the upper left corner is found by rounding; floor never jumps to the next cell.": {
+        "base": round
+    },
+    "this is the value of the nearest element; mix all four corners.": {"nearest": True},
+    "on the last row or column there is no next element: clamp the index to the map.": {
+        "clamp": False
+    },
+    "on the last row or column this is one element; along the edge two are still mixed, only "
+    "the missing neighbour drops out.": {"give_up": True},
+    "everything is shifted by half an element: element 0 lies at 0 here.": {"shift": 0.5},
+}
 
 
 def _points() -> Iterator[tuple[Any, ...]]:
@@ -69,28 +84,6 @@ def _points() -> Iterator[tuple[Any, ...]]:
         yield features, y, x
 
 
-POINT_SLIPS = (
-    ("y and x are swapped: y chooses the row, x the column.", {"swap": True}),
-    ("u and v are swapped: u is the part to the right, v the part downwards.", {"cross": True}),
-    ("the weights are mirrored: the nearer corner must get the larger weight.", {"mirror": True}),
-    (
-        "the upper left corner is found by rounding; floor never jumps to the next cell.",
-        {"base": round},
-    ),
-    ("this is the value of the nearest element; mix all four corners.", {"nearest": True}),
-    (
-        "on the last row or column there is no next element: clamp the index to the map.",
-        {"clamp": False},
-    ),
-    (
-        "on the last row or column this is one element; along the edge two are still mixed, only "
-        "the missing neighbour drops out.",
-        {"give_up": True},
-    ),
-    ("everything is shifted by half an element: element 0 lies at 0 here.", {"shift": 0.5}),
-)
-
-
 def _right_align(
     features: Tensor, boxes: Tensor, size: int, scale: float, ratio: int, aligned: bool
 ) -> Tensor:
@@ -98,26 +91,17 @@ def _right_align(
     return roi_align(features[None], [boxes], size, scale, **options)  # [R, C, P, P]
 
 
-@dataclass(frozen=True)
-class _AlignWay:
-    """A switch for everything that people get wrong; the defaults are right."""
-
-    shift: Callable[[bool], float] = lambda aligned: 0.5 if aligned else 0.0
-    least: float | None = None
-    inclusive: float = 0.0
-    rounded: bool = False
-    place: str = "centres"
-    reduce: str = "mean"
-    transpose: bool = False
-    unscaled: bool = False
-
-    def positions(self, size: int, ratio: int) -> Tensor:
-        """Where the samples lie in a RoI of length 1, Tensor[P, S]."""
-        count = 1 if self.place == "one" else ratio
-        if self.place == "edge":
-            return torch.linspace(0, 1, size * count).reshape(size, count)  # [P, S]
-        inside = (torch.arange(count) + (0.0 if self.place == "left" else 0.5)) / count  # [S]
-        return (torch.arange(size)[:, None] + inside) / size  # [P, S]
+ALIGN_RIGHT: dict[str, Any] = {
+    "half": lambda aligned: 0.5 if aligned else 0.0,
+    "least": lambda aligned: 0.0 if aligned else 1.0,
+    "inclusive": 0.0,
+    "round": lambda corners: corners,
+    "at": lambda n: (torch.arange(n) + 0.5) / n,  # of n samples along a RoI of length 1
+    "count": lambda ratio: ratio,
+    "reduce": torch.mean,
+    "turn": False,
+    "scale": lambda scale: scale,
+}
 
 
 def _align_variant(
@@ -127,26 +111,48 @@ def _align_variant(
     scale: float,
     ratio: int,
     aligned: bool,
-    **changes: Any,
+    **switches: Any,
 ) -> Tensor:
-    """RoIAlign as somebody with these `_AlignWay` switches would write it."""
-    way = _AlignWay(**changes)
-    corners = boxes * (1 if way.unscaled else scale) - way.shift(aligned)  # [R, 4]
-    corners = corners.round() if way.rounded else corners
-    start = corners[:, :2]  # [R, 2]
-    extent = corners[:, 2:] - start + way.inclusive  # [R, 2]
-    smallest = (0.0 if aligned else 1.0) if way.least is None else way.least
-    extent = torch.maximum(extent, torch.tensor(smallest))
-    at = way.positions(size, ratio)
+    """RoIAlign with some of `ALIGN_RIGHT` changed."""
+    how = ALIGN_RIGHT | switches
+    corners = how["round"](boxes * how["scale"](scale) - how["half"](aligned))  # [R, 4]
+    extent = corners[:, 2:] - corners[:, :2] + how["inclusive"]  # [R, 2]
+    extent = extent.clamp(min=how["least"](aligned))
+    part = how["at"](size * how["count"](ratio)).view(size, -1)  # [P, S]
     weights = []
     for axis, length in ((1, features.shape[1]), (0, features.shape[2])):
-        position = start[:, axis, None, None] + at * extent[:, axis, None, None]  # [R, P, S]
+        position = corners[:, axis, None, None] + part * extent[:, axis, None, None]  # [R, P, S]
         position = position.clamp(0, length - 1)
         weights.append((1 - (position[..., None] - torch.arange(length)).abs()).clamp(min=0))
     values = torch.einsum("rpsh,chw,rqtw->rcpqst", weights[0], features, weights[1])
-    values = values.flatten(-2)  # [R, C, P, P, N]
-    reduced = {"mean": values.mean(-1), "sum": values.sum(-1), "max": values.amax(-1)}[way.reduce]
-    return reduced.transpose(2, 3) if way.transpose else reduced
+    reduced = how["reduce"](values.flatten(-2), -1)  # [R, C, P, P]
+    return reduced.transpose(2, 3) if how["turn"] else reduced
+
+
+ALIGN_MISTAKES = {
+    "`aligned` is ignored: with True the RoI moves by half a cell.": {"half": lambda _: 0.0},
+    "the half cell is always taken off; with aligned=False it stays.": {"half": lambda _: 0.5},
+    "the half cell goes the wrong way: with aligned=True it is taken off.": {
+        "half": lambda aligned: -0.5 if aligned else 0.0
+    },
+    "the corners are image px; multiply them by the scale.": {"scale": lambda _: 1},
+    "the corners are rounded. RoIAlign rounds nothing.": {"round": torch.round},
+    "the RoI is one cell too long: RoIAlign has no end - start + 1.": {"inclusive": 1.0},
+    "with aligned=False a RoI is at least one cell long; a tiny box is enlarged.": {
+        "least": lambda _: 0.0
+    },
+    "the RoI is never smaller than one cell only when aligned is False.": {"least": lambda _: 1.0},
+    "the samples sit at the start of their parts; they belong in the middle, + 0.5.": {
+        "at": lambda n: torch.arange(n) / n
+    },
+    "the samples run from edge to edge of the RoI; they belong in the middle of their parts.": {
+        "at": lambda n: torch.linspace(0, 1, n)
+    },
+    "sampling_ratio is ignored: S x S samples per bin, not one.": {"count": lambda _: 1},
+    "this is the sum of the samples; the output is their mean.": {"reduce": torch.sum},
+    "this is the maximum of the samples; the output is their mean.": {"reduce": torch.amax},
+    "rows and columns of the output are swapped: first y, then x.": {"turn": True},
+}
 
 
 def _batches() -> Iterator[tuple[Any, ...]]:
@@ -169,39 +175,6 @@ def _batches() -> Iterator[tuple[Any, ...]]:
         yield features, boxes, draw(1, 5), 1 / stride, draw(1, 4), k % 2 == 1
 
 
-SLIPS = (
-    ("`aligned` is ignored: with True the RoI moves by half a cell.", {"shift": lambda _: 0.0}),
-    (
-        "the half cell is always taken off; with aligned=False it stays.",
-        {"shift": lambda _: 0.5},
-    ),
-    (
-        "the half cell goes the wrong way: with aligned=True it is taken off.",
-        {"shift": lambda aligned: -0.5 if aligned else 0.0},
-    ),
-    ("the corners are image px; multiply them by the scale.", {"unscaled": True}),
-    ("the corners are rounded. RoIAlign rounds nothing.", {"rounded": True}),
-    ("the RoI is one cell too long: RoIAlign has no end - start + 1.", {"inclusive": 1.0}),
-    (
-        "with aligned=False a RoI is at least one cell long; a tiny box is enlarged.",
-        {"least": 0.0},
-    ),
-    ("the RoI is never smaller than one cell only when aligned is False.", {"least": 1.0}),
-    (
-        "the samples sit at the start of their parts; they belong in the middle, + 0.5.",
-        {"place": "left"},
-    ),
-    (
-        "the samples run from edge to edge of the RoI; they belong in the middle of their parts.",
-        {"place": "edge"},
-    ),
-    ("sampling_ratio is ignored: S x S samples per bin, not one.", {"place": "one"}),
-    ("this is the sum of the samples; the output is their mean.", {"reduce": "sum"}),
-    ("this is the maximum of the samples; the output is their mean.", {"reduce": "max"}),
-    ("rows and columns of the output are swapped: first y, then x.", {"transpose": True}),
-)
-
-
 def _describe_batch(
     features: Tensor, boxes: Tensor, size: int, scale: float, ratio: int, aligned: bool
 ) -> str:
@@ -218,7 +191,7 @@ _grade_bilinear = FunctionGrader(
     describe=lambda features, y, x: (
         f"map {features.shape[0]} x {features.shape[1]}, y = {y}, x = {x}"
     ),
-    mistakes=combine(_bilinear_variant, POINT_SLIPS),
+    mistakes=combine(_bilinear_variant, BILINEAR_MISTAKES.items()),
     praise="{n} points agree, the last row and column included.",
 )
 
@@ -227,7 +200,7 @@ _grade_align = FunctionGrader(
     right=_right_align,
     cases=_batches,
     describe=_describe_batch,
-    mistakes=combine(_align_variant, SLIPS, most=2),
+    mistakes=combine(_align_variant, ALIGN_MISTAKES.items(), most=2),
     praise=f"{BATCHES * BOXES} RoIs agree, both values of aligned, sampling ratios 1 to 3.",
 )
 

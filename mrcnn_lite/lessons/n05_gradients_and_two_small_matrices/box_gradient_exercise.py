@@ -12,54 +12,55 @@ from ..kit.exercise import Exercise, FunctionGrader, combine
 CASES = 60
 
 
-def _right_box_gradient(features: Tensor, box: Tensor, scale: float) -> Tensor:
+def _right_box(features: Tensor, box: Tensor, scale: float) -> Tensor:
     leaf = box.clone().requires_grad_()
     out = roi_align(features[None, None], [leaf[None]], 1, scale, 1, aligned=False)
     return torch.autograd.grad(out.sum(), leaf)[0]  # [4]
 
 
-def _box_variant(features: Tensor, box: Tensor, scale: float, **changes: Any) -> Tensor:
-    """The gradient of a box as somebody with these switches would write it."""
-    way = {"scaled": True, "half": 0.5, "swap": False, "signs": 1.0, "cross": False, "step": False}
-    way.update(changes)
+# What people get wrong, each as one switch; these are the right values.
+BOX_RIGHT: dict[str, Any] = {
+    "scale": lambda scale: scale,
+    "half": 0.5,
+    "swap": False,
+    "signs": 1.0,
+    "cross": False,
+    "step": False,
+}
+
+
+def _box_variant(features: Tensor, box: Tensor, scale: float, **switches: Any) -> Tensor:
+    """The gradient of a box with some of `BOX_RIGHT` changed."""
+    how = BOX_RIGHT | switches
     x, y = ((box[:2] + box[2:]) / 2 * scale).tolist()
     top, left = int(y), int(x)
-    v, u = y - top, x - left
-    u, v = (v, u) if way["cross"] else (u, v)
-    u, v = (0.0, 0.0) if way["step"] else (u, v)
+    v, u = (0.0, 0.0) if how["step"] else (y - top, x - left)
+    v, u = (u, v) if how["cross"] else (v, u)
     (f1, f2), (f3, f4) = features[top : top + 2, left : left + 2]
     along_x = (1 - v) * (f2 - f1) + v * (f4 - f3)
     along_y = (1 - u) * (f3 - f1) + u * (f4 - f2)
-    near = torch.stack([along_y, along_x] if way["swap"] else [along_x, along_y])  # [2]
-    grad = torch.cat([near * way["signs"], near]) * way["half"]  # [4]
-    return grad * scale if way["scaled"] else grad
+    near = torch.stack([along_y, along_x] if how["swap"] else [along_x, along_y])  # [2]
+    return torch.cat([near * how["signs"], near]) * how["half"] * how["scale"](scale)  # [4]
 
 
-BOX_SLIPS = (
-    (
-        "the chain ends at the map: a pixel of the box is `scale` elements, so multiply by scale.",
-        {"scaled": False},
-    ),
-    (
-        "the sample is the middle of the box, (x1 + x2) / 2: an edge moves it by half its own way.",
-        {"half": 1.0},
-    ),
-    ("x and y are swapped: the order is x1, y1, x2, y2.", {"swap": True}),
-    (
-        "the near edges have the wrong sign: x1 to the right moves the sample to the right, too.",
-        {"signs": -1.0},
-    ),
-    ("x1 and y1 get nothing, but the sample follows them as well.", {"signs": 0.0}),
-    (
-        "u and v are exchanged: the slope along x is mixed from the upper and the lower edge by "
-        "1 - v and v.",
-        {"cross": True},
-    ),
-    (
-        "this is the step from one element to the next; mix the steps on both sides of the cell.",
-        {"step": True},
-    ),
-)
+BOX_MISTAKES = {
+    "the chain ends at the map: a pixel of the box is `scale` elements, so multiply by scale.": {
+        "scale": lambda scale: 1
+    },
+    "the sample is the middle of the box, (x1 + x2) / 2: an edge moves it by half its own way.": {
+        "half": 1.0
+    },
+    "x and y are swapped: the order is x1, y1, x2, y2.": {"swap": True},
+    "the near edges have the wrong sign: x1 to the right moves the sample to the right, too.": {
+        "signs": -1.0
+    },
+    "x1 and y1 get nothing, but the sample follows them as well.": {"signs": 0.0},
+    "u and v are exchanged: the slope along x is mixed from the upper and the lower edge by "
+    "1 - v and v.": {"cross": True},
+    "this is the step from one element to the next; mix the steps on both sides of the cell.": {
+        "step": True
+    },
+}
 
 
 def _middles() -> Iterator[tuple[Any, ...]]:
@@ -75,13 +76,13 @@ def _middles() -> Iterator[tuple[Any, ...]]:
 
 
 _grade_box_gradient = FunctionGrader(
-    right=_right_box_gradient,
+    right=_right_box,
     cases=_middles,
     describe=lambda features, box, scale: (
         f"map {features.shape[0]} x {features.shape[1]}, stride {1 / scale:.0f}, "
         f"box {[round(number, 2) for number in box.tolist()]}"
     ),
-    mistakes=combine(_box_variant, BOX_SLIPS, most=2),
+    mistakes=combine(_box_variant, BOX_MISTAKES.items(), most=2),
     praise="{n} gradients agree with autograd.",
 )
 

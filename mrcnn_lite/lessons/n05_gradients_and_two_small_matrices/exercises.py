@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,61 +16,50 @@ CHANNELS = 2
 INSIDE = 32  # of them for boxes that stay on the map
 ROOM = 0.05  # boxes end this far before the last element, so that every sample has a next one
 
-
-@dataclass(frozen=True)
-class _AxisWay:
-    """A switch for everything that goes wrong on one axis; the defaults are right."""
-
-    place: str = "centres"
-    nearest: bool = False
-    mirror: bool = False
-    mean: bool = True
-    keep: str = "sum"  # what stays where samples meet: the "sum", or what was written "last"
-    apart: bool = False  # "last" for the lower and the higher neighbours one after the other
-    across: bool = False  # samples of different bins meet, too
-    outside: str = "zero"  # more than an element off the map: "zero", "clamp", "dropped"
-    fade: bool = False  # samples beside the map are not moved onto it
-    transpose: bool = False
-
-    def positions(self, start: float, length: float, size: int, ratio: int) -> Tensor:
-        """Where the samples stand, Tensor[P, S]."""
-        count = 1 if self.place == "one" else ratio
-        if self.place == "edge":
-            return start + length * torch.linspace(0, 1, size * count).reshape(size, count)
-        inside = (torch.arange(count) + (0.0 if self.place == "left" else 0.5)) / count  # [S]
-        return start + (torch.arange(size)[:, None] + inside) * length / size  # [P, S]
-
-    def counted(self, row: Tensor, n: int) -> list[float]:
-        """The samples of a bin that read something, moved onto the map."""
-        near = [at for at in row.tolist() if self.outside == "clamp" or -1 <= at <= n]
-        return near if self.fade else [min(max(at, 0.0), n - 1.0) for at in near]
-
-    def neighbours(self, at: float, n: int) -> list[tuple[int, int, float]]:
-        """The two reads of a sample: (0 or 1 for lower or higher, element, weight)."""
-        low = math.floor(at) if self.fade else min(int(at), n - 2)
-        u = at - low
-        u = float(u >= 0.5) if self.nearest else 1 - u if self.mirror else u
-        both = ((0, low, 1 - u), (1, low + 1, u))
-        return [(side, k, weight) for side, k, weight in both if 0 <= k < n]
+# What people get wrong, each as one switch; these are the right values.
+AXIS_RIGHT: dict[str, Any] = {
+    "at": lambda n: (torch.arange(n) + 0.5) / n,  # of n samples along a RoI of length 1
+    "count": lambda ratio: ratio,
+    "nearest": False,
+    "mirror": False,
+    "mean": True,
+    "keep": "sum",  # what stays where samples meet: the "sum", or what was written "last"
+    "apart": False,  # "last" for the lower and the higher neighbours one after the other
+    "across": False,  # samples of different bins meet, too
+    "outside": "zero",  # more than an element off the map: "zero", "clamp", "dropped"
+    "fade": False,  # samples beside the map are not moved onto it
+    "turn": False,
+}
 
 
 def _axis_variant(
-    start: float, length: float, size: int, ratio: int, n: int, **changes: Any
+    start: float, length: float, size: int, ratio: int, n: int, **switches: Any
 ) -> Tensor:
-    """The matrix of one axis as somebody with these `_AxisWay` switches would write it."""
-    way = _AxisWay(**changes)
+    """The matrix of one axis with some of `AXIS_RIGHT` changed."""
+    how = AXIS_RIGHT | switches
+    positions = start + length * how["at"](size * how["count"](ratio)).view(size, -1)  # [P, S]
     parts = torch.zeros(2, size, n)  # [2, P, N], for the lower and the higher neighbours
-    for p, row in enumerate(way.positions(start, length, size, ratio)):
-        inside = way.counted(row, n)
-        share = max(len(inside), 1) if way.outside == "dropped" else len(row)
+    for p, row in enumerate(positions.tolist()):
+        inside = [at for at in row if how["outside"] == "clamp" or -1 <= at <= n]
+        share = max(len(inside), 1) if how["outside"] == "dropped" else len(row)
         for at in inside:
-            for side, k, weight in way.neighbours(at, n):
-                if way.keep == "last":
-                    lost = slice(side, side + 1) if way.apart else slice(None)
-                    parts[lost, slice(None) if way.across else p, k] = 0
-                parts[side, p, k] += weight / (share if way.mean else 1)
+            for side, k, weight in _neighbours(at, n, how):
+                if how["keep"] == "last":
+                    lost = slice(side, side + 1) if how["apart"] else slice(None)
+                    parts[lost, slice(None) if how["across"] else p, k] = 0
+                parts[side, p, k] += weight / (share if how["mean"] else 1)
     matrix = parts.sum(0)  # [P, N]
-    return matrix.T if way.transpose else matrix
+    return matrix.T if how["turn"] else matrix
+
+
+def _neighbours(at: float, n: int, how: dict[str, Any]) -> list[tuple[int, int, float]]:
+    """The two reads of a sample: (0 or 1 for lower or higher, element, weight)."""
+    at = at if how["fade"] else min(max(at, 0.0), n - 1.0)
+    low = math.floor(at) if how["fade"] else min(int(at), n - 2)
+    u = at - low
+    u = float(u >= 0.5) if how["nearest"] else 1 - u if how["mirror"] else u
+    both = ((0, low, 1 - u), (1, low + 1, u))
+    return [(side, k, weight) for side, k, weight in both if 0 <= k < n]
 
 
 def _right_matrix(start: float, length: float, size: int, ratio: int, n: int) -> Tensor:
@@ -79,46 +67,34 @@ def _right_matrix(start: float, length: float, size: int, ratio: int, n: int) ->
     return axis.matrix(n)[0]
 
 
-AXIS_SLIPS = (
-    ("the weights of a bin add up to S: an output is a mean, so divide by ratio.", {"mean": False}),
-    (
-        "each sample went to its nearest element only; it has two neighbours, with 1 - u and u.",
-        {"nearest": True},
-    ),
-    ("1 - u and u are exchanged: the nearer neighbour has the larger weight.", {"mirror": True}),
-    (
-        "the samples sit at the start of their parts; they belong in the middle, + 0.5.",
-        {"place": "left"},
-    ),
-    (
-        "the samples run from edge to edge; they belong in the middle of their parts.",
-        {"place": "edge"},
-    ),
-    ("ratio is ignored: there are S samples per bin, not one.", {"place": "one"}),
-    (
-        "a second sample overwrites the first where both read the same element: "
-        "add (+=), never assign (=).",
-        {"keep": "last"},
-    ),
-    (
-        "A[rows, columns] += w keeps one of several additions to the same place: "
-        "use index_put_(..., accumulate=True), scatter_add or a loop.",
-        {"keep": "last", "apart": True},
-    ),
-    ("the matrix is transposed: one row per bin, one column per element.", {"transpose": True}),
-    (
-        "samples up to one element off the map are moved onto its edge; yours fade away there.",
-        {"fade": True},
-    ),
-    (
-        "samples more than one element off the map count as 0; yours are moved onto its edge.",
-        {"outside": "clamp"},
-    ),
-    (
-        "a sample that counts as 0 is still part of the mean: divide by ratio all the same.",
-        {"outside": "dropped"},
-    ),
-)
+AXIS_MISTAKES = {
+    "the weights of a bin add up to S: an output is a mean, so divide by ratio.": {"mean": False},
+    "each sample went to its nearest element only; it has two neighbours, with 1 - u and u.": {
+        "nearest": True
+    },
+    "1 - u and u are exchanged: the nearer neighbour has the larger weight.": {"mirror": True},
+    "the samples sit at the start of their parts; they belong in the middle, + 0.5.": {
+        "at": lambda n: torch.arange(n) / n
+    },
+    "the samples run from edge to edge; they belong in the middle of their parts.": {
+        "at": lambda n: torch.linspace(0, 1, n)
+    },
+    "ratio is ignored: there are S samples per bin, not one.": {"count": lambda _: 1},
+    "a second sample overwrites the first where both read the same element: "
+    "add (+=), never assign (=).": {"keep": "last"},
+    "A[rows, columns] += w keeps one of several additions to the same place: "
+    "use index_put_(..., accumulate=True), scatter_add or a loop.": {"keep": "last", "apart": True},
+    "the matrix is transposed: one row per bin, one column per element.": {"turn": True},
+    "samples up to one element off the map are moved onto its edge; yours fade away there.": {
+        "fade": True
+    },
+    "samples more than one element off the map count as 0; yours are moved onto its edge.": {
+        "outside": "clamp"
+    },
+    "a sample that counts as 0 is still part of the mean: divide by ratio all the same.": {
+        "outside": "dropped"
+    },
+}
 
 
 def _axes() -> Iterator[tuple[Any, ...]]:
@@ -134,6 +110,18 @@ def _axes() -> Iterator[tuple[Any, ...]]:
         yield round(start, 3), round(length, 3), k % 4 + 1, k // 4 % 4 + 1, n
 
 
+_grade_matrix = FunctionGrader(
+    right=_right_matrix,
+    cases=_axes,
+    describe=lambda start, length, size, ratio, n: (
+        f"start {start}, length {length}, {size} bins, ratio {ratio}, {n} elements"
+    ),
+    mistakes=combine(_axis_variant, AXIS_MISTAKES.items(), most=2),
+    praise="{n} matrices agree, for boxes on the map and for boxes that leave it.",
+    tiers=(INSIDE,),
+)
+
+
 def _right_backward(
     grad: Tensor, features: Tensor, boxes: Tensor, scale: float, ratio: int
 ) -> Tensor:
@@ -142,76 +130,59 @@ def _right_backward(
     return torch.autograd.grad(out, leaf, grad)[0]  # [C, h, w]
 
 
+BACKWARD_RIGHT: dict[str, Any] = {
+    **AXIS_RIGHT,
+    **dict.fromkeys(("swap", "values", "ones", "once", "last_box"), False),
+    "across": True,
+}
+
+
 def _backward_variant(
-    grad: Tensor, features: Tensor, boxes: Tensor, scale: float, ratio: int, **changes: Any
+    grad: Tensor, features: Tensor, boxes: Tensor, scale: float, ratio: int, **switches: Any
 ) -> Tensor:
-    """The backward pass as somebody with these switches would write it."""
-    way = {"swap": False, "values": False, "ones": False, "once": False, "last_box": False}
-    way.update({key: changes.pop(key) for key in way if key in changes})
-    grad = grad.transpose(2, 3) if way["swap"] else grad
-    grad = torch.ones_like(grad) if way["ones"] else grad
-    overwrites = changes.get("keep") == "last" and not changes.get("apart")
+    """The backward pass with some of `BACKWARD_RIGHT` changed."""
+    how = BACKWARD_RIGHT | switches
+    along = {key: how[key] for key in AXIS_RIGHT}
+    grad = grad.transpose(2, 3) if how["swap"] else grad
+    grad = torch.ones_like(grad) if how["ones"] else grad
     out = torch.zeros_like(features)  # [C, h, w]
     for g, box in zip(grad, boxes):
         x1, y1, x2, y2 = (box * scale).tolist()
-        axes = []
-        for start, length, n in ((y1, y2 - y1, len(out[0])), (x1, x2 - x1, len(out[0, 0]))):
-            args = (start, length, grad.shape[-1], ratio, n)
-            axes.append(_axis_variant(*args, across=True, **changes))  # [P, N]
-        one = axes[0].T @ g @ axes[1]  # [C, h, w]
-        touched = axes[0].T.abs().sum(1)[:, None] * axes[1].abs().sum(0) > 0  # [h, w]
-        out = one if way["last_box"] else torch.where(touched & overwrites, one, out + one)
-    out = out * features if way["values"] else out
-    return out * ratio if way["once"] else out
+        rows, columns = (
+            _axis_variant(start, length, grad.shape[-1], ratio, n, **along)  # [P, N]
+            for start, length, n in ((y1, y2 - y1, len(out[0])), (x1, x2 - x1, len(out[0, 0])))
+        )
+        one = rows.T @ g @ columns  # [C, h, w]
+        touched = rows.T.abs().sum(1)[:, None] * columns.abs().sum(0) > 0  # [h, w]
+        overwrites = how["keep"] == "last" and not how["apart"]
+        out = one if how["last_box"] else torch.where(touched & overwrites, one, out + one)
+    out = out * features if how["values"] else out
+    return out * ratio if how["once"] else out
 
 
-BACKWARD_SLIPS = (
-    (
-        "the division by the number of samples is missing: each of a bin's S x S samples passes "
-        "on its share, 1 / S^2.",
-        {"mean": False},
-    ),
-    ("the shares are 1 / S; a bin has S x S samples, so each has 1 / S^2.", {"once": True}),
-    (
-        "what was there before is overwritten: elements collect from several samples, so add "
-        "(+=), never assign (=).",
-        {"keep": "last"},
-    ),
-    (
-        "out[rows, columns] += w keeps one of several additions to the same element: use "
-        "index_put_(..., accumulate=True), index_add_ or a loop.",
-        {"keep": "last", "apart": True},
-    ),
-    (
-        "rows and columns are swapped: grad[k, :, i, j] belongs to row i of bins, along y.",
-        {"swap": True},
-    ),
-    (
-        "everything went to the nearest element; all four corners get a part, by their weights.",
-        {"nearest": True},
-    ),
-    (
-        "the weights are mirrored: the nearer corner gets the larger part.",
-        {"mirror": True},
-    ),
-    (
-        "the map's values are in the result. RoIAlign is linear in the map: its gradient is made "
-        "of weights alone.",
-        {"values": True},
-    ),
-    (
-        "this is the part of the last box: all boxes add to the same map.",
-        {"last_box": True},
-    ),
-    (
-        "the gradient from above is ignored: multiply each weight by grad[k, :, i, j].",
-        {"ones": True},
-    ),
-    (
-        "the samples sit at the start of their parts; they belong in the middle, + 0.5.",
-        {"place": "left"},
-    ),
-)
+BACKWARD_MISTAKES = {
+    "the division by the number of samples is missing: each of a bin's S x S samples passes "
+    "on its share, 1 / S^2.": {"mean": False},
+    "the shares are 1 / S; a bin has S x S samples, so each has 1 / S^2.": {"once": True},
+    "what was there before is overwritten: elements collect from several samples, so add "
+    "(+=), never assign (=).": {"keep": "last"},
+    "out[rows, columns] += w keeps one of several additions to the same element: use "
+    "index_put_(..., accumulate=True), index_add_ or a loop.": {"keep": "last", "apart": True},
+    "rows and columns are swapped: grad[k, :, i, j] belongs to row i of bins, along y.": {
+        "swap": True
+    },
+    "everything went to the nearest element; all four corners get a part, by their weights.": {
+        "nearest": True
+    },
+    "the weights are mirrored: the nearer corner gets the larger part.": {"mirror": True},
+    "the map's values are in the result. RoIAlign is linear in the map: its gradient is made "
+    "of weights alone.": {"values": True},
+    "this is the part of the last box: all boxes add to the same map.": {"last_box": True},
+    "the gradient from above is ignored: multiply each weight by grad[k, :, i, j].": {"ones": True},
+    "the samples sit at the start of their parts; they belong in the middle, + 0.5.": {
+        "at": lambda n: torch.arange(n) / n
+    },
+}
 
 
 def _backwards() -> Iterator[tuple[Any, ...]]:
@@ -229,18 +200,6 @@ def _backwards() -> Iterator[tuple[Any, ...]]:
         yield grad, torch.randn(CHANNELS, h, w, generator=generator), boxes, 1 / stride, ratio
 
 
-_grade_matrix = FunctionGrader(
-    right=_right_matrix,
-    cases=_axes,
-    describe=lambda start, length, size, ratio, n: (
-        f"start {start}, length {length}, {size} bins, ratio {ratio}, {n} elements"
-    ),
-    mistakes=combine(_axis_variant, AXIS_SLIPS, most=2),
-    praise="{n} matrices agree, for boxes on the map and for boxes that leave it.",
-    tiers=(INSIDE,),
-)
-
-
 _grade_backward = FunctionGrader(
     right=_right_backward,
     cases=_backwards,
@@ -249,7 +208,7 @@ _grade_backward = FunctionGrader(
         f"size {grad.shape[-1]}, "
         f"stride {1 / scale:.0f}, ratio {ratio}"
     ),
-    mistakes=combine(_backward_variant, BACKWARD_SLIPS, most=2),
+    mistakes=combine(_backward_variant, BACKWARD_MISTAKES.items(), most=2),
     praise="{n} maps agree with autograd, for one to three boxes, ratios 1 to 3.",
 )
 
