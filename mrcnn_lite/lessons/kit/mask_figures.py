@@ -14,14 +14,6 @@ from .grid import draw_box
 LEAN = 0.26  # how far each channel of a stack stands behind the one before
 
 
-def blank(width: float, height: float) -> Figure:
-    """A figure whose axes are placed by hand."""
-    fig, ax = style.figure(width=width, height=height)
-    fig.set_layout_engine("none")
-    ax.remove()
-    return fig
-
-
 def show_scene(fig: Figure, position: tuple, scene: Scene, box: Tensor, title: str) -> Axes:
     """The image with one box, axes at (left, bottom, width, height) in parts of the figure."""
     ax = fig.add_axes(position)

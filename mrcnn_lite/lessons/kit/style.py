@@ -85,7 +85,7 @@ def figure(
     Returns:
         `(figure, axes)`: one `Axes`, or a NumPy array of them, as `Figure.subplots` returns.
     """
-    fig = _blank(width, height)
+    fig = blank(width, height, "constrained")
     return fig, fig.subplots(rows, columns, **grid)
 
 
@@ -102,13 +102,14 @@ def mosaic(
     Returns:
         `(figure, axes)`: a dictionary from name to `Axes`.
     """
-    fig = _blank(width, height)
+    fig = blank(width, height, "constrained")
     return fig, fig.subplot_mosaic(plan, **grid)
 
 
-def _blank(width: float, height: float) -> Figure:
+def blank(width: float, height: float, layout: str = "none") -> Figure:
+    """A figure in the course's look without axes, which are placed by hand."""
     mpl.rcParams.update(LOOK)
-    fig = Figure(figsize=(width, height), layout="constrained")
+    fig = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(fig)
     return fig
 

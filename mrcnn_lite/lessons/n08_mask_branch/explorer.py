@@ -14,7 +14,7 @@ from .pictures import Block, block_size
 POOLED = 14  # RoIAlign's output size for masks
 CHANNELS = 256  # channels of every pyramid level
 MLP_HIDDEN = (1024, 1024)  # the fully connected alternative of the paper's table 2e
-GAP = 0.75  # between the blocks of the picture
+GAP = 0.75  # between the blocks
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,14 @@ def totals(layers: Sequence[Layer]) -> tuple[int, int]:
     return sum(layer.weights for layer in layers), sum(layer.macs for layer in layers)
 
 
+@dataclass
 class HeadBuilder:
-    """A mask branch that the reader puts together."""
+    """A mask branch that the reader puts together, beginning with the paper's."""
 
-    def __init__(
-        self, convs: int = 4, width: int = 256, mask_size: int = 28, num_classes: int = 80
-    ):
-        """Start from a branch; the defaults are the paper's."""
-        self.convs = convs
-        self.width = width
-        self.mask_size = mask_size
-        self.num_classes = num_classes
+    convs: int = 4
+    width: int = 256
+    mask_size: int = 28
+    num_classes: int = 80
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -82,12 +79,12 @@ class HeadBuilder:
         return mask_branch_layers(self.convs, self.width, self.mask_size, self.num_classes)
 
     @cached_property
-    def _picture(self) -> "_Picture":
-        return _Picture()
+    def _board(self) -> "_Board":
+        return _Board()
 
     def render(self) -> tuple[bytes, str]:
         """The branch as blocks and bars, and its table."""
-        return self._picture.draw(self.layers), self._numbers()
+        return self._board.draw(self.layers), self._numbers()
 
     def _numbers(self) -> str:
         layers = self.layers
@@ -97,27 +94,21 @@ class HeadBuilder:
             f"{weights:,} weights; fully connected {mlp_weights / weights:.1f} times as many",
             f"{'layer':10}{'output':>14}{'weights':>14}{'multiplications':>18}",
         ]
-        rows = [("RoIAlign", POOLED, CHANNELS, 0, 0)]
-        rows += [(row.name, row.cells, row.channels, row.weights, row.macs) for row in layers]
-        for name, cells, channels, row_weights, row_macs in rows:
-            shape = f"{cells}×{cells}×{channels}"
-            lines.append(f"{name:10}{shape:>14}{row_weights:14,}{row_macs:18,}")
+        for row in (Layer("RoIAlign", POOLED, CHANNELS, 0, 0), *layers):
+            shape = f"{row.cells}×{row.cells}×{row.channels}"
+            lines.append(f"{row.name:10}{shape:>14}{row.weights:14,}{row.macs:18,}")
         lines.append(f"{'total':10}{'':14}{weights:14,}{macs:18,}")
         lines.append(f"{'3 × fc':10}{'':14}{mlp_weights:14,}{mlp_macs:18,}")
         return "\n".join(lines)
 
 
-class _Picture:
+class _Board:
     """Blocks in a row, and below them how weights and work are shared out."""
 
     def __init__(self):
-        fig, axes = style.figure(2, 2, width=7.6, height=4.1, height_ratios=[1.25, 1])
-        top, (left, right) = axes[0, 0], axes[1]
-        axes[0, 1].remove()
-        top.set_position([0.01, 0.5, 0.98, 0.5])
-        left.set_position([0.115, 0.07, 0.365, 0.34])
-        right.set_position([0.62, 0.07, 0.365, 0.34])
-        fig.set_layout_engine("none")
+        fig = style.blank(7.6, 4.1)
+        top = fig.add_axes((0.01, 0.5, 0.98, 0.5))
+        left, right = (fig.add_axes((x, 0.07, 0.365, 0.34)) for x in (0.115, 0.62))
         top.set(xlim=(-0.3, 10.6), ylim=(-1.9, 1.25), aspect="equal")
         top.axis("off")
         self.canvas = Canvas(fig)
@@ -140,31 +131,30 @@ class _Picture:
         ax.tick_params(axis="y", length=0)
         colours = (MASK, MASK, MASK, LOGITS)
         bars = ax.barh(range(4), [0] * 4, height=0.62, color=colours, edgecolor=style.GREY, lw=0.8)
-        words = [ax.text(0, i, "", va="center", fontsize=style.SMALL) for i in range(4)]
-        head = ax.text(0, -0.85, "", va="bottom", fontsize=style.NORMAL)
-        self.canvas.add_all([*bars, *words, head])
-        return list(bars), words, head
+        counts = [ax.text(0, i, "", va="center", fontsize=style.SMALL) for i in range(4)]
+        title = ax.text(0, -0.85, "", va="bottom", fontsize=style.NORMAL)
+        self.canvas.add_all([*bars, *counts, title])
+        return list(bars), counts, title
 
     def draw(self, layers: Sequence[Layer]) -> bytes:
-        """The picture of these layers."""
-        self._draw_blocks(layers)
+        """Draw these layers."""
         groups = _grouped(layers)
-        for column, (bars, words, head) in zip(("weights", "macs"), self.bars, strict=True):
-            total = sum(getattr(layer, column) for layer in layers)
-            for group, bar, word in zip(groups, bars, words, strict=True):
-                count = sum(getattr(layer, column) for layer in group)
+        self._draw_blocks(groups)
+        names = "weights", "multiplications per RoI"
+        for k, (name, (bars, labels, title)) in enumerate(zip(names, self.bars, strict=True)):
+            total = totals(layers)[k]
+            for group, bar, label in zip(groups, bars, labels, strict=True):
+                count = totals(group)[k]
                 bar.set_width(count / total)
-                word.set_x(count / total + 0.03)
-                word.set_text(f"{count:,}" if group else "none")
-            name = "weights" if column == "weights" else "multiplications per RoI"
-            head.set_text(f"{total:,} {name}")
+                label.set(x=count / total + 0.03, text=f"{count:,}" if group else "none")
+            title.set_text(f"{total:,} {name}")
         return self.canvas.png()
 
-    def _draw_blocks(self, layers: Sequence[Layer]) -> None:
+    def _draw_blocks(self, groups: Sequence[Sequence[Layer]]) -> None:
         names = ("RoIAlign", "", "deconv", "deconv", "1×1 conv")
         shapes = [(POOLED, CHANNELS)]
-        shapes += [(g[-1].cells, g[-1].channels) if g else None for g in _grouped(layers)]
-        count, x = len(_grouped(layers)[0]), 0.0
+        shapes += [(group[-1].cells, group[-1].channels) if group else None for group in groups]
+        count, x = len(groups[0]), 0.0
         parts = zip(self.blocks, self.labels, self.arrows, names, shapes, strict=True)
         for block, label, arrow, name, shape in parts:
             for artist in (*block.faces, label, arrow):
@@ -188,11 +178,7 @@ def _grouped(layers: Sequence[Layer]) -> tuple[list[Layer], ...]:
 
 
 def explore_head() -> Explorer:
-    """The explorer with its controls, for a notebook cell to end with.
-
-    Returns:
-        An explorer of `HeadBuilder`.
-    """
+    """The explorer of `HeadBuilder`, for a notebook cell to end with."""
     return Explorer(
         HeadBuilder(),
         [

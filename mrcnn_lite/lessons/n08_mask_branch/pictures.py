@@ -74,10 +74,14 @@ def _draw_c4(ax: Axes) -> None:
     _arrow(ax, (end + 0.08, -0.05), (3.52, -1.35))
     _chain(ax, 3.6, -1.5, [(MASK, 14, 256, "deconv\n14×14×256"),
                             (LOGITS, 14, 90, "1×1 conv\n14×14×C")])  # fmt: skip
-    keys = ((0.75, FASTER, "Faster R-CNN"), (0.35, MASK, "mask branch"), (-0.05, LOGITS, "logits"))
-    for y, colour, words in keys:
+    legend = (
+        (0.75, FASTER, "Faster R-CNN"),
+        (0.35, MASK, "mask branch"),
+        (-0.05, LOGITS, "logits"),
+    )
+    for y, colour, label in legend:
         ax.add_patch(Rectangle((6.6, y - 0.1), 0.3, 0.2, fc=colour, ec=style.GREY, lw=0.8))
-        ax.text(7.02, y, words, va="center", fontsize=style.SMALL)
+        ax.text(7.02, y, label, va="center", fontsize=style.SMALL)
 
 
 def _draw_fpn(ax: Axes) -> None:
@@ -125,8 +129,8 @@ def _outputs(ax: Axes, x: float, y: float) -> None:
         ax.text(x + 0.93, y + height, word, va="center")
 
 
-def _label(ax: Axes, x: float, y: float, words: str) -> Text:
-    return ax.text(x, y, words, ha="center", va="top", fontsize=style.SMALL, linespacing=1.25)
+def _label(ax: Axes, x: float, y: float, text: str) -> Text:
+    return ax.text(x, y, text, ha="center", va="top", fontsize=style.SMALL, linespacing=1.25)
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ... import ops
 from ...models.losses import mask_loss
-from ..kit.exercise import Exercise, FunctionGrader, Mistake, Verdict
+from ..kit.exercise import Exercise, FunctionGrader, Mistake
 
 
 def _target_cases() -> Iterator[tuple[Any, ...]]:
@@ -78,27 +78,22 @@ def _loss_cases() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         yield logits, targets, torch.randint(1, c, (k,), generator=generator)
 
 
-def _with_gradient(function: Any) -> Any:
-    """Wrap a loss: the loss and its gradient, as one vector, so that both are compared."""
-    if not callable(function):
-        return function
-
-    def both(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor | None:
-        logits = logits.clone().requires_grad_()
-        loss = function(logits, targets, labels)
-        if loss is None:
-            return None
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            raise TypeError("the loss must be a tensor with one number")
-        if loss.isnan():
-            raise ValueError(f"a loss of nan for {len(labels)} RoIs")
-        if not loss.requires_grad:
-            raise ValueError(f"a loss without gradient for {len(labels)} RoIs")
-        (gradient,) = torch.autograd.grad(loss, logits, allow_unused=True)
-        gradient = torch.zeros_like(logits) if gradient is None else gradient
-        return torch.cat([loss.reshape(1), gradient.flatten()])
-
-    return both
+def _loss_and_gradient(
+    function: Any, logits: Tensor, targets: Tensor, labels: Tensor
+) -> Tensor | None:
+    """A loss and its gradient, as one vector, so that both are compared."""
+    logits.requires_grad_()
+    loss = function(logits, targets, labels)
+    if loss is None:
+        return None
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        raise TypeError("the loss must be a tensor with one number")
+    if loss.isnan():
+        raise ValueError(f"a loss of nan for {len(labels)} RoIs")
+    if not loss.requires_grad:
+        raise ValueError(f"a loss without gradient for {len(labels)} RoIs")
+    (gradient,) = torch.autograd.grad(loss, logits, allow_unused=True, materialize_grads=True)
+    return torch.cat([loss.reshape(1), gradient.flatten()])
 
 
 def _all_channels(logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
@@ -137,24 +132,6 @@ LOSS_MISTAKES = (
     ),
 )
 
-_grade_loss = FunctionGrader(
-    right=_with_gradient(mask_loss),
-    cases=_loss_cases,
-    describe=lambda x, t, y: (
-        f"K = {x.shape[0]}, C = {x.shape[1]}, M = {x.shape[2]} "
-        "(index 0 is the loss, the rest its gradient)"
-    ),
-    mistakes=tuple(
-        Mistake(mistake.message, _with_gradient(mistake.function)) for mistake in LOSS_MISTAKES
-    ),
-    praise="loss and gradient are right in {n} batches, the one without positives included.",
-)
-
-
-def grade_loss(function: Any) -> Verdict:
-    """Judge a mask loss by its value and its gradient; never raises because of it."""
-    return _grade_loss(_with_gradient(function))
-
 
 EXERCISES = (
     Exercise(
@@ -176,13 +153,23 @@ EXERCISES = (
     ),
     Exercise(
         "09-mask-loss",
-        grade_loss,
+        FunctionGrader(
+            right=mask_loss,
+            cases=_loss_cases,
+            describe=lambda x, t, y: (
+                f"K = {x.shape[0]}, C = {x.shape[1]}, M = {x.shape[2]} "
+                "(index 0 is the loss, the rest its gradient)"
+            ),
+            mistakes=LOSS_MISTAKES,
+            praise="loss and gradient are right in {n} batches, "
+            "the one without positives included.",
+            observe=_loss_and_gradient,
+        ),
         (
             "First choose the channel: one mask per RoI, the one of its label.",
             "mask_logits[torch.arange(K), labels] chooses; "
             "F.binary_cross_entropy_with_logits compares.",
             "What does the mean of nothing give? Look at the batch without positives first.",
         ),
-        LOSS_MISTAKES,
     ),
 )

@@ -43,7 +43,7 @@ def fractions(target: Tensor) -> Tensor:
 
 
 class MaskTarget:
-    """A proposal over the picture of a cat."""
+    """A proposal over the image of a cat."""
 
     def __init__(self):
         """Start with a proposal that overlaps the cat well, but not perfectly."""
@@ -56,7 +56,7 @@ class MaskTarget:
 
     @property
     def box(self) -> Tensor:
-        """The proposal, Tensor[4]; like the anchors it may reach over the picture's edge."""
+        """The proposal, Tensor[4]; like the anchors it may reach over the image's edge."""
         corners = (self.left, self.top, self.left + self.width, self.top + self.height)
         return torch.tensor(corners, dtype=torch.float32)
 
@@ -78,13 +78,13 @@ class MaskTarget:
         return Lesson(iou, target[0], probability, loss.item(), floor, gradient[0])
 
     @cached_property
-    def _picture(self) -> "_Picture":
-        return _Picture(self.scene)
+    def _board(self) -> "_Board":
+        return _Board(self.scene)
 
     def render(self) -> tuple[bytes, str]:
-        """The proposal on the picture, its target, the prediction, and who receives gradient."""
+        """The proposal on the image, its target, the prediction, and who receives gradient."""
         lesson = self.lesson()
-        return self._picture.draw(self.box, lesson, self.competition), self._numbers(lesson)
+        return self._board.draw(self.box, lesson, self.competition), self._numbers(lesson)
 
     def _numbers(self, lesson: Lesson) -> str:
         size = self.mask_size
@@ -114,23 +114,22 @@ def _shares(lesson: Lesson) -> list[float]:
     return (sums / sums.sum().clamp(min=1e-12)).tolist()
 
 
-class _Picture:
+class _Board:
     """Left the scene, right target and prediction above one gradient map per channel."""
 
     def __init__(self, scene: Scene):
-        fig, ax = style.figure(width=7.6, height=4.0)
-        fig.set_layout_engine("none")
-        ax.set_position([0.005, 0.03, 0.46, 0.87])
+        fig = style.blank(7.6, 4.0)
+        ax = fig.add_axes((0.005, 0.03, 0.46, 0.87))
         self.canvas = Canvas(fig)
         self._draw_scene(ax, scene)
         self.box = self.canvas.add(draw_box(ax, (0, 0, 1, 1), style.VERMILION))
-        self.target = self._panel((0.5, 0.49, 0.22, 0.41), "target")
-        self.probability = self._panel((0.76, 0.49, 0.22, 0.41), "")
-        self.channels = []
-        for i in range(len(CLASS_NAMES)):
-            self.channels.append(self._panel((0.5 + 0.122 * i, 0.075, 0.112, 0.2), "", style.SMALL))
-        words = "size of the gradient, channel by channel"
-        fig.text(0.5, 0.4, words, fontsize=style.NORMAL)
+        self.target = self._panel((0.5, 0.49, 0.22, 0.41))
+        self.probability = self._panel((0.76, 0.49, 0.22, 0.41))
+        self.channels = [
+            self._panel((0.5 + 0.122 * i, 0.075, 0.112, 0.2), style.SMALL)
+            for i in range(len(CLASS_NAMES))
+        ]
+        fig.text(0.5, 0.4, "size of the gradient, channel by channel", fontsize=style.NORMAL)
         fig.text(0.5, 0.02, "dark 0, bright 1", fontsize=style.SMALL, color=style.GREY)
 
     @staticmethod
@@ -144,16 +143,15 @@ class _Picture:
         ax.set_title("a cat and a proposal")
         ax.axis("off")
 
-    def _panel(self, place: tuple, title: str, size: float = style.NORMAL) -> tuple:
-        """An image that changes, with a title that changes."""
-        ax = self.canvas.figure.add_axes(place)
+    def _panel(self, position: tuple, size: float = style.NORMAL) -> tuple:
+        """A map that changes, with a title that changes."""
+        ax = self.canvas.figure.add_axes(position)
         ax.set(xticks=[], yticks=[])
         image = self.canvas.add(ax.imshow(torch.zeros(2, 2), vmin=0, vmax=1, extent=(0, 1, 1, 0)))
-        words = self.canvas.add(ax.text(0, -0.05, title, va="bottom", fontsize=size))
-        return image, words
+        return image, self.canvas.add(ax.text(0, -0.05, "", va="bottom", fontsize=size))
 
     def draw(self, box: Tensor, lesson: Lesson, competition: str) -> bytes:
-        """The picture of one lesson."""
+        """Draw what training would compute."""
         move_box(self.box, box)
         _set(self.target, lesson.target, "target")
         _set(self.probability, lesson.probability, f"{competition} of channel cat")
@@ -166,17 +164,13 @@ class _Picture:
 
 
 def _set(panel: tuple, values: Tensor, title: str) -> None:
-    image, words = panel
+    image, text = panel
     image.set_data(values.numpy())
-    words.set_text(title)
+    text.set_text(title)
 
 
 def explore_target() -> Explorer:
-    """The explorer with its controls, for a notebook cell to end with.
-
-    Returns:
-        An explorer of `MaskTarget`.
-    """
+    """The explorer of `MaskTarget`, for a notebook cell to end with."""
     return Explorer(
         MaskTarget(),
         [

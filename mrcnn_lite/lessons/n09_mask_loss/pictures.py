@@ -5,12 +5,12 @@ from torch import Tensor
 
 from ..kit import style
 from ..kit.cat import CLASS_NAMES, Scene
-from ..kit.mask_figures import arrow, blank, draw_stack, show_map, show_scene
+from ..kit.mask_figures import arrow, draw_stack, show_map, show_scene
 
 
 def draw_training(scene: Scene, box: Tensor, logits: Tensor, target: Tensor) -> Figure:
     """From a proposal [4] to the loss: its logits [C, M, M] above, its target [M, M] below."""
-    fig, label = blank(7.6, 4.0), int(scene.labels[0])
+    fig, label = style.blank(7.6, 4.0), int(scene.labels[0])
     show_scene(fig, (0.01, 0.24, 0.25, 0.475), scene, box, "a proposal")
     draw_stack(fig.add_axes((0.34, 0.47, 0.25, 0.5)), logits, CLASS_NAMES, label)
     probability, title = logits[label].sigmoid(), f"channel {CLASS_NAMES[label]}"

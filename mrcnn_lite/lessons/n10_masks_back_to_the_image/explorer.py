@@ -77,14 +77,14 @@ class MaskPaste:
         return Pasted(mask[0], probability, probability >= self.threshold, truth)
 
     @cached_property
-    def _picture(self) -> "_Picture":
-        return _Picture()
+    def _board(self) -> "_Board":
+        return _Board()
 
     def render(self) -> tuple[bytes, str]:
         """The mask, its pixels in the image, and how they differ from the truth."""
         pasted = self.paste()
         window = truncated_box(self.box, self.mask_size) if self.rule == "torchvision" else None
-        return self._picture.draw(self.box, window, pasted), self._numbers(pasted, window)
+        return self._board.draw(self.box, window, pasted), self._numbers(pasted, window)
 
     def _numbers(self, pasted: Pasted, window: tuple | None) -> str:
         corners = ", ".join(f"{value:.1f}" for value in self.box.tolist())
@@ -107,18 +107,16 @@ def _kinds(pasted: Pasted) -> np.ndarray:
     return np.select([pixels & truth, pixels, truth], [1, 2, 3], 0)
 
 
-class _Picture:
+class _Board:
     """The mask, the pasted probabilities, and the pixels compared with the truth."""
 
     def __init__(self):
-        fig, ax = style.figure(width=7.6, height=3.5)
-        fig.set_layout_engine("none")
+        fig = style.blank(7.6, 3.5)
         self.canvas = Canvas(fig)
-        ax.set_position([0.01, 0.4, 0.2, 0.434])
-        self.mask = self._image(ax, "the mask", 1)
-        self.probability = self._image(self._axes(0.245), "pasted: probabilities", SIDE)
-        right = self._axes(0.625)
-        self.compared = self._image(right, "after the threshold", SIDE)
+        self.mask = self._image((0.01, 0.4, 0.2, 0.434), "the mask", 1)
+        self.probability = self._image((0.245, 0.1, 0.365, 0.793), "pasted: probabilities", SIDE)
+        self.compared = self._image((0.625, 0.1, 0.365, 0.793), "after the threshold", SIDE)
+        right = self.compared.axes
         cross = {"linestyle": "", "color": style.BLACK, "markersize": 5}
         self.extra = self.canvas.add(right.plot([], [], marker="+", **cross)[0])
         self.missing = self.canvas.add(right.plot([], [], marker="_", **cross)[0])
@@ -132,10 +130,8 @@ class _Picture:
         )
         self._legend(fig)
 
-    def _axes(self, left: float):
-        return self.canvas.figure.add_axes((left, 0.1, 0.365, 0.793))
-
-    def _image(self, ax, title: str, side: int):
+    def _image(self, position: tuple, title: str, side: int):
+        ax = self.canvas.figure.add_axes(position)
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=style.NORMAL)
         ax.spines[:].set_visible(True)
@@ -150,12 +146,12 @@ class _Picture:
             ("+  extra pixel", style.BLACK),
             ("–  missing pixel", style.BLACK),
         )
-        for i, (words, colour) in enumerate(lines):
+        for i, (text, colour) in enumerate(lines):
             y = 0.34 - 0.065 * i - (0.05 if i > 1 else 0)
-            fig.text(0.01, y, words, color=colour, fontsize=style.SMALL, va="top")
+            fig.text(0.01, y, text, color=colour, fontsize=style.SMALL, va="top")
 
     def draw(self, box: Tensor, window: tuple | None, pasted: Pasted) -> bytes:
-        """The picture of one paste."""
+        """Draw one paste."""
         kinds = _kinds(pasted)
         palette = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS.values()])
         self.mask.set_data(pasted.mask.numpy())
@@ -173,11 +169,7 @@ class _Picture:
 
 
 def explore_paste() -> Explorer:
-    """The explorer with its controls, for a notebook cell to end with.
-
-    Returns:
-        An explorer of `MaskPaste`.
-    """
+    """The explorer of `MaskPaste`, for a notebook cell to end with."""
     return Explorer(
         MaskPaste(),
         [

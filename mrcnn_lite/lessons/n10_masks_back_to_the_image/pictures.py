@@ -6,7 +6,7 @@ from torch import Tensor
 from ...draw import paint_instances
 from ..kit import style
 from ..kit.cat import CLASS_NAMES, Scene
-from ..kit.mask_figures import arrow, blank, draw_stack, show_map, show_scene
+from ..kit.mask_figures import arrow, draw_stack, show_map, show_scene
 
 ARROWS = (
     ((0.275, 0.74), (0.37, 0.74)),
@@ -19,7 +19,7 @@ ARROWS = (
 
 def draw_prediction(scene: Scene, box: Tensor, logits: Tensor, pasted: Tensor) -> Figure:
     """From a box [4] and its logits [C, M, M] to the mask pasted into the image [H, W]."""
-    fig, label = blank(7.6, 3.9), int(scene.labels[0])
+    fig, label = style.blank(7.6, 3.9), int(scene.labels[0])
     first = show_scene(fig, (0.01, 0.54, 0.25, 0.4), scene, box, "1  box and class")
     first.text(float(box[0]), float(box[1]) - 3, CLASS_NAMES[label], color=style.VERMILION)
     stack = fig.add_axes((0.375, 0.5, 0.24, 0.46))

@@ -97,14 +97,11 @@ class _Board:
 def explore_journey(
     outputs: IntermediateOutputs | None = None, class_names: list[str] | None = None
 ) -> Explorer:
-    """The explorer with its controls, for a notebook cell to end with.
+    """The explorer of `Journey`, for a notebook cell to end with.
 
     Args:
         outputs: from `intermediate_outputs`; an untrained network's if not given.
         class_names: index 0 is the background.
-
-    Returns:
-        An explorer of `Journey`.
     """
     outputs = _untrained() if outputs is None else outputs
     names = list(Shapes.class_names) if class_names is None else class_names

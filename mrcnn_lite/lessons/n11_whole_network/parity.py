@@ -118,7 +118,7 @@ def _run(
     targets: list[dict[str, Tensor]] | None = None,
     handed: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Any], Any]:
-    """What each stage gave, in the form of ours, and the answer; `handed` takes a stage's place."""
+    """What each stage gave, in the form of ours, and the answer; `handed` replaces outputs."""
     outputs: dict[str, Any] = {}
     handed = handed or {}
 

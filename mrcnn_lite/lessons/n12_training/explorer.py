@@ -138,14 +138,11 @@ class _Board:
 def explore_film(
     moments: Sequence[Moment] | None = None, class_names: Sequence[str] = Shapes.class_names
 ) -> Explorer:
-    """The explorer with its controls, for a notebook cell to end with.
+    """The explorer of `Film`, for a notebook cell to end with.
 
     Args:
         moments: of a run, in order; a stand-in that only grows surer if not given.
         class_names: index 0 is the background.
-
-    Returns:
-        An explorer of `Film`.
     """
     moments = _stand_in_moments() if moments is None else list(moments)
     return Explorer(
