@@ -39,7 +39,16 @@ if importlib.util.find_spec("triton"):
 
 
 # Begun first, so that two processes which share the files end together.
-LONGEST_FIRST = ()
+LONGEST_FIRST = (
+    "12_training.ipynb",
+    "test_browser.py",
+    "test_browser_site.py",
+    "test_n11_parity.py",
+    "11_whole_network.ipynb",
+    "test_checkpoint.py",
+    "test_training.py",
+    "test_distributed.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
