@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
 
 from ..kit import style
 from ..kit.canvas import Canvas
@@ -34,7 +35,7 @@ class RulerState:
         self.stride = 32
         self.curve = "ramp"
         self.model = "both"
-        self._board = _Board()
+        self.board = _Board()
 
     def values(self) -> np.ndarray:
         """The map: the mean of the curve over each cell, `[w]`."""
@@ -48,8 +49,8 @@ class RulerState:
     def render(self) -> tuple[bytes, str]:
         """The figure and the numbers."""
         readings = self.readings()
-        self._board.move(self, readings)
-        return self._board.canvas.png(), self.describe(readings)
+        self.board.move(self, readings)
+        return self.board.canvas.png(), self.describe(readings)
 
     def describe(self, readings: dict[bool, Reading]) -> str:
         """Both readings in words and numbers."""
@@ -89,14 +90,16 @@ class _Board:
         self.truth = add(top.plot([], [], color=style.PALE, lw=5, label="the curve")[0])
         self.lines = {a: add(top.plot([], [], **NAMES[a])[0]) for a in NAMES}
         self.cells = add(low.add_collection(PolyCollection([], edgecolors="white", linewidths=1)))
-        rays = {a: low.add_collection(LineCollection([], colors=style.BLACK)) for a in NAMES}
-        self.rays = {a: add(rays[a]) for a in NAMES}
-        dots = {
-            a: low.scatter([], [], marker=MARKS[a], c="white", edgecolors=colours[a]) for a in NAMES
-        }
-        self.dots = {a: add(dots[a]) for a in NAMES}
-        marks = {a: top.plot([], [], MARKS[a], ms=10, color=colours[a], mec="white") for a in NAMES}
-        self.marks = {a: add(marks[a][0]) for a in NAMES}
+        rays = {"colors": style.BLACK, "zorder": 3}
+        self.rays = {a: add(low.add_collection(LineCollection([], **rays))) for a in NAMES}
+        self.dots, self.marks, self.says = {}, {}, {}
+        for a, shift, side in ((True, (10, -10), "left"), (False, (-10, 10), "right")):
+            dot = {"marker": MARKS[a], "edgecolors": colours[a], "zorder": 4}
+            self.dots[a] = add(low.scatter([], [], c="white", **dot))
+            mark = {"color": colours[a], "mec": "white", "ms": 10, "zorder": 5}
+            self.marks[a] = add(top.plot([], [], MARKS[a], **mark)[0])
+            text = {"color": colours[a], "ha": side, "va": "center"}
+            self.says[a] = add(top.annotate("", (0, 0), shift, textcoords="offset points", **text))
         where = {"loc": "upper left", "bbox_to_anchor": (0.0, 1.16), "ncols": 3}
         top.legend(handles=[self.truth, *self.lines.values()], **where)
 
@@ -121,8 +124,15 @@ class _Board:
             rays = [[(state.x, y[i]), (x[i], y[i])] for i, _ in got.weights]
             self.rays[aligned].set(segments=rays, linewidths=[0.5 + 7 * w for _, w in got.weights])
             self.marks[aligned].set_data([state.x], [got.value])
-            for artists in (self.lines, self.dots, self.rays, self.marks):
+            self.says[aligned].set_text(f"says {round(got.value, 1):g}")
+            self.says[aligned].xy = (state.x, got.value)
+            for artists in (self.lines, self.dots, self.rays, self.marks, self.says):
                 artists[aligned].set_visible(aligned in shown)
+
+
+def reading_picture(x: int) -> Figure:
+    """A ramp, read at one position under both models: the explorer as a still."""
+    return explore_ruler(x=x).state.board.canvas.figure
 
 
 def explore_ruler(**settings: int | str) -> Explorer:

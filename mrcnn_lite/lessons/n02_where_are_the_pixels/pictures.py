@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from ...ops.bilinear import bilinear, corners
@@ -61,21 +60,19 @@ def frame_ruler(ax: Axes, width: float, stride: float, low: float, high: float) 
 
 def draw_areas(ax: Axes, values: ArrayLike, stride: float, y: float) -> None:
     """The elements as areas: element i fills its cell, its value stands in the middle."""
-    array = np.asarray(values, dtype=np.float64)
-    for i, colour in enumerate(pastel(array[None])[0]):
-        box = (i * stride, y - BAR / 2)
-        ax.add_patch(Rectangle(box, stride, BAR, facecolor=colour, edgecolor="white", lw=1.5))
-        ax.plot((i + 0.5) * stride, y, MARKS[True], ms=6, color=style.BLUE, zorder=4)
-        write(ax, (i + 0.5) * stride, y + BAR / 2 + 0.02, str(i), va="bottom")
+    for i, colour in enumerate(pastel(np.asarray(values)[None])[0]):
+        x = (i + 0.5) * stride
+        ax.bar(x, BAR, stride, y - BAR / 2, color=colour, edgecolor="white", lw=1.5)
+        ax.plot(x, y, MARKS[True], ms=6, color=style.BLUE, zorder=4)
+        write(ax, x, y + BAR / 2 + 0.02, str(i), va="bottom")
 
 
 def draw_points_1d(ax: Axes, values: ArrayLike, stride: float, y: float) -> None:
     """The elements as points: element i stands at i times the stride."""
-    array = np.asarray(values, dtype=np.float64)
-    last = (len(array) - 1) * stride
+    last = (len(values) - 1) * stride
     ax.plot([0, last], [y, y], color=style.PALE, lw=2, zorder=1)
     ax.plot([last, last + stride], [y, y], color=style.PALE, lw=2, ls=":", zorder=1)
-    for i, colour in enumerate(pastel(array[None])[0]):
+    for i, colour in enumerate(pastel(np.asarray(values)[None])[0]):
         dot = {"mfc": colour, "mec": style.VERMILION, "mew": 1.8, "zorder": 4}
         ax.plot(i * stride, y, MARKS[False], ms=8, **dot)
         write(ax, i * stride, y + 0.16, str(i), va="bottom")
@@ -84,8 +81,7 @@ def draw_points_1d(ax: Axes, values: ArrayLike, stride: float, y: float) -> None
 def ruler_picture(values: ArrayLike, stride: float) -> Figure:
     """Both models of a pixel on one ruler."""
     fig, ax = style.figure(width=7.6, height=2.6)
-    width = len(np.asarray(values)) * stride
-    frame_ruler(ax, width, stride, -0.35, 2.0)
+    frame_ruler(ax, len(values) * stride, stride, -0.35, 2.0)
     draw_areas(ax, values, stride, 1.3)
     draw_points_1d(ax, values, stride, 0.0)
     left = {"ha": "left", "va": "bottom", "fontsize": style.NORMAL}
@@ -94,65 +90,40 @@ def ruler_picture(values: ArrayLike, stride: float) -> Figure:
     return fig
 
 
-def reading_picture(values: ArrayLike, stride: float, x: float) -> Figure:
-    """What a ramp says along the whole image, under both models, with one place marked."""
-    fig, ax = style.figure(width=6.4, height=3.6)
-    width = len(np.asarray(values)) * stride
-    along = np.arange(width + 1)
-    ax.plot(along, along, color=style.PALE, lw=5, label="the truth", zorder=1)
-    for aligned, look in NAMES.items():
-        ax.plot(along, read_along(values, along, stride, aligned), **look)
-        value = read_at(values, x, stride, aligned).value
-        ax.plot(x, value, MARKS[aligned], ms=8, color=look["color"], mec="white", zorder=5)
-        end, side = ((-6, 8), "right") if not aligned else ((8, -6), "left")
-        place = {"textcoords": "offset points", "ha": side, "va": "center"}
-        ax.annotate(f"says {value:g}", (x, value), end, color=look["color"], **place)
-    ax.axvline(x, color=style.GREY, lw=1, zorder=0)
-    ax.set(xlabel="asked at x (image px)", ylabel="the map says (px)")
-    ax.set_xticks(np.arange(0, width + 1, stride))
-    ax.set_yticks(np.arange(0, width + 1, stride))
-    ax.legend(loc="upper left")
-    return fig
-
-
 def offset_picture(box: ArrayLike, strides: list[int], image: float) -> Figure:
     """A box, and the box that is read in its place when half an element is forgotten."""
     fig, axes = style.figure(1, len(strides), width=8.0, height=2.5, sharey=True)
     corner = np.asarray(box, dtype=np.float64)
     for ax, stride in zip(axes, strides):
-        ticks = np.arange(0, image + 1, stride)
-        lines = {"color": style.PALE, "linewidth": 0.6, "zorder": 0}
-        ax.hlines(ticks, 0, image, **lines)
-        ax.vlines(ticks, 0, image, **lines)
+        ticks, lines = np.arange(0, image + 1, stride), {"color": style.PALE, "linewidth": 0.6}
+        ax.hlines(ticks, 0, image, zorder=0, **lines)
+        ax.vlines(ticks, 0, image, zorder=0, **lines)
         draw_box(ax, corner, style.BLUE, "the box")
         dashed = {"linestyle": (0, (4, 2)), "linewidth": 1.8}
         draw_box(ax, corner + stride / 2, style.VERMILION, "what is read", **dashed)
         ax.set(xlim=(-2, image + 2), ylim=(image + 2, -2), aspect="equal", xticks=[], yticks=[])
         ax.set_title(f"stride {stride}: {stride / 2:g} px", fontsize=style.NORMAL)
         ax.spines[:].set_visible(False)
-    below = {"loc": "outside lower left", "ncols": 2}
-    fig.legend(*axes[0].get_legend_handles_labels(), **below)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return fig
 
 
 def check_picture(features: ArrayLike, box: ArrayLike, tables: list[ArrayLike]) -> Figure:
     """A map of areas, a box on it, what is read with and without the half, and both outputs."""
-    widths = {"width_ratios": (1.5, 1, 1)}
-    fig, (left, *right) = style.figure(1, 3, width=8.0, height=3.6, **widths)
-    array = np.asarray(features, dtype=np.float64)
-    draw_cells(left, array, numbers=False)
-    frame_cells(left, *array.shape[::-1])
-    for (row, column), value in np.ndenumerate(array):
+    fig, (left, *right) = style.figure(1, 3, width=8.0, height=3.6, width_ratios=(1.5, 1, 1))
+    draw_cells(left, features, numbers=False)
+    frame_cells(left, *features.shape[::-1])
+    for (row, column), value in np.ndenumerate(features):
         write(left, column + 0.5, row + 0.5, f"{value:g}", fontsize=style.SMALL)
     corner, size = np.asarray(box, dtype=np.float64), len(np.asarray(tables[0]))
     for ax, table, aligned in zip(right, tables, (False, True)):
-        look = NAMES[aligned]
+        colour, dashes = NAMES[aligned]["color"], NAMES[aligned]["linestyle"]
         read = corner + (0.0 if aligned else 0.5)
-        place = read[:2, None] + (np.arange(size) + 0.5) / size * (read[2:] - read[:2])[:, None]
-        dots = {"ms": 3.2 if aligned else 5.5, "color": look["color"], "ls": "", "zorder": 5}
-        left.plot(np.tile(place[0], size), place[1].repeat(size), MARKS[aligned], **dots)
-        draw_box(left, read, look["color"], f"read, aligned={aligned}", ls=look["linestyle"])
-        draw_table(ax, table, f"aligned={aligned}", [look["color"]] * size**2)
+        x, y = read[:2, None] + (np.arange(size) + 0.5) / size * (read[2:] - read[:2])[:, None]
+        dots = {"ms": 3.2 if aligned else 5.5, "color": colour, "ls": "", "zorder": 5}
+        left.plot(np.tile(x, size), y.repeat(size), MARKS[aligned], **dots)
+        draw_box(left, read, colour, f"read, aligned={aligned}", ls=dashes)
+        draw_table(ax, table, f"aligned={aligned}", [colour] * size**2)
         for text in ax.texts:
             text.set(fontsize=style.SMALL, text=f"{float(text.get_text()):g}")
     left.legend(loc="upper left", bbox_to_anchor=(-0.05, -0.14), ncols=2)
@@ -162,32 +133,29 @@ def check_picture(features: ArrayLike, box: ArrayLike, tables: list[ArrayLike]) 
 def resize_picture(values: ArrayLike, positions: dict[str, ArrayLike]) -> Figure:
     """Where a resize reads: the old elements as areas, the new ones as marks under them."""
     fig, ax = style.figure(width=7.6, height=2.5)
-    array = np.asarray(values, dtype=np.float64)
-    frame_ruler(ax, len(array), 1, -0.35, len(positions) + 0.9)
+    frame_ruler(ax, len(values), 1, -0.35, len(positions) + 0.9)
     ax.set(xlabel="x (elements of the old map)")
-    top = len(positions) + 0.2
-    draw_areas(ax, array, 1, top)
-    looks = (AREAS, POINTS)
-    for row, (look, (name, places)) in enumerate(zip(looks, positions.items())):
-        y, x = top - 0.95 * (row + 1), np.asarray(places, dtype=np.float64) + 0.5
-        ax.plot([x[0], x[-1]], [y, y], color=look["color"], linestyle=look["linestyle"], lw=1.2)
-        mark = (MARKS[True], MARKS[False])[row]
-        ax.plot(x, [y] * len(x), mark, ms=6, color=look["color"], mec="white")
-        ax.text(0, y + 0.2, name, color=look["color"], va="bottom", fontsize=style.SMALL)
+    y = len(positions) + 0.2
+    draw_areas(ax, values, 1, y)
+    for aligned, (name, x) in zip((True, False), positions.items()):
+        y -= 0.95
+        line, mark = NAMES[aligned], {"marker": MARKS[aligned], "ms": 6, "mec": "white"}
+        ax.plot(np.asarray(x) + 0.5, np.full(len(x), y), lw=1.2, **line, **mark)
+        ax.text(0, y + 0.2, name, color=line["color"], va="bottom", fontsize=style.SMALL)
     return fig
 
 
 def span_picture(values: ArrayLike, stride: float, spans: dict[str, tuple[float, float]]) -> Figure:
     """Stretches of the image under a ruler of areas."""
     fig, ax = style.figure(width=7.6, height=2.4)
-    frame_ruler(ax, len(np.asarray(values)) * stride, stride, -0.3, len(spans) * 0.6 + 0.9)
-    top = len(spans) * 0.6 + 0.25
-    draw_areas(ax, values, stride, top)
+    frame_ruler(ax, len(values) * stride, stride, -0.3, len(spans) * 0.6 + 0.9)
+    draw_areas(ax, values, stride, len(spans) * 0.6 + 0.25)
     colours = (style.BLACK, style.BLUE, style.VERMILION)
     for row, (colour, (name, (low, high))) in enumerate(zip(colours, spans.items())):
-        y = top - 0.65 - 0.55 * row
+        y = len(spans) * 0.6 - 0.4 - 0.55 * row
+        middle, text = (low + high) / 2, {"textcoords": "offset points", "va": "center"}
         ax.plot([low, high], [y, y], color=colour, lw=5, solid_capstyle="butt")
-        ax.plot((low + high) / 2, y, "|", ms=14, color=colour, mew=1.5)
-        words = f"{name}: {low:g} to {high:g} px, middle {(low + high) / 2:g}"
-        ax.annotate(words, (high, y), (8, 0), textcoords="offset points", va="center", color=colour)
+        ax.plot(middle, y, "|", ms=14, color=colour, mew=1.5)
+        title = f"{name}: {low:g} to {high:g} px, middle {middle:g}"
+        ax.annotate(title, (high, y), (8, 0), color=colour, **text)
     return fig

@@ -92,17 +92,16 @@ def zoo_picture(features: Tensor, box: Tensor, scale: float) -> Figure:
 def pairs_picture(rois: Mapping[str, tuple[float, float]], size: int) -> Figure:
     """One axis of a RoI: samples of ratio 2, and how far the pairs of ratio 4 stand apart."""
     fig, axes = style.figure(len(rois), 1, width=7.6, height=0.95 * len(rois) + 0.7, sharex=True)
-    end = max(last for _, last in rois.values())
-    for ax, (name, (first, last)) in zip(np.atleast_1d(axes), rois.items()):
+    whole = np.arange(np.ceil(max(last for _, last in rois.values())) + 1)
+    for ax, (name, (first, last)) in zip(axes, rois.items()):
         step = (last - first) / (2 * size)
         samples = first + (np.arange(2 * size) + 0.5) * step
-        ax.plot([first, last], [0, 0], color=style.BLACK, linewidth=1.2, label="RoI")
         low, high = samples - step / 4, samples + step / 4
-        ax.hlines(np.zeros_like(low), low, high, color=style.ORANGE, linewidth=7, label="pairs")
         pairs = np.concatenate([low, high])
+        ax.plot([first, last], [0, 0], color=style.BLACK, linewidth=1.2, label="RoI")
+        ax.hlines(0 * low, low, high, color=style.ORANGE, linewidth=7, label="pairs")
         ax.plot(pairs, 0 * pairs, "|", color=style.BLACK, ms=9, label="samples, ratio 4")
         ax.plot(samples, 0 * samples, "o", color=style.BLUE, ms=6, label="samples, ratio 2")
-        whole = np.arange(np.ceil(end) + 1)
         caught = ((whole[:, None] > low) & (whole[:, None] < high)).any(1)
         for here, mark in ((~caught, "^"), (caught, "X")):
             ax.plot(whole[here], 0 * whole[here] - 0.7, mark, color=style.VERMILION, ms=6)
@@ -110,8 +109,7 @@ def pairs_picture(rois: Mapping[str, tuple[float, float]], size: int) -> Figure:
         ax.set_title(name, fontsize=style.NORMAL)
         ax.spines["left"].set_visible(False)
     ax.set(xticks=whole, xlabel="elements of the map (triangle: outside all pairs, X: within one)")
-    handles = ax.get_legend_handles_labels()[0]
-    fig.legend(handles=handles, loc="outside upper right", ncols=4)
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=4)
     return fig
 
 

@@ -32,14 +32,13 @@ def pyramid_picture(image: int = 192) -> Figure:
         write(ax, 3.0, y, "+", fontsize=13, bbox={"boxstyle": "circle", "fc": "white"})
         _arrow(ax, (3.2, y), (5.2 - reach, y), "3×3", at=3.7)
         _map(ax, 5.2, y, level, COLOURS[level], f"P{level}")
-        words = f"stride {2**level}\n{side} × {side}"
-        ax.text(6.45, y, words, va="center", fontsize=style.SMALL)
+        ax.text(6.45, y, f"stride {2**level}\n{side} × {side}", va="center", fontsize=style.SMALL)
         if level > 2:
             _arrow(ax, (3.0, y - 0.2), (3.0, y - 0.8), "×2")
             _arrow(ax, (0.6, y - 0.67), (0.6, y - 0.36))
     _arrow(ax, (0.6, -0.72), (0.6, -0.36))
-    for x, words in ((0.6, "the body: up"), (3.0, "down"), (5.2, "the pyramid")):
-        ax.text(x, 3.55, words, ha="center", color=style.GREY)
+    for x, title in ((0.6, "the body: up"), (3.0, "down"), (5.2, "the pyramid")):
+        ax.text(x, 3.55, title, ha="center", color=style.GREY)
     ax.text(0.75, -0.72, "image", va="center", fontsize=style.SMALL, color=style.GREY)
     return fig
 
@@ -60,16 +59,15 @@ def _map(ax: Axes, x: float, y: float, level: int, colour: str, name: str) -> No
 
 
 def _arrow(
-    ax: Axes, start: tuple[float, float], end: tuple[float, float], word: str = "", at: float = 0
+    ax: Axes, start: tuple[float, float], end: tuple[float, float], label: str = "", at: float = 0
 ) -> None:
-    """An arrow, with its word above it at x = `at` or, where it is upright, beside it."""
+    """An arrow, with its label above it at x = `at` or, where it is upright, beside it."""
     line = {"arrowstyle": "-|>", "mutation_scale": 9, "color": style.GREY, "lw": 1.2}
     ax.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **line))
     if start[0] == end[0]:
-        middle = (start[1] + end[1]) / 2
-        ax.text(start[0] + 0.1, middle, word, va="center", fontsize=style.SMALL)
+        ax.text(start[0] + 0.1, (start[1] + end[1]) / 2, label, va="center", fontsize=style.SMALL)
     else:
-        ax.text(at, start[1] + 0.07, word, ha="center", fontsize=style.SMALL)
+        ax.text(at, start[1] + 0.07, label, ha="center", fontsize=style.SMALL)
 
 
 def levels_picture(boxes: ArrayLike, levels: ArrayLike, width: int, height: int) -> Figure:
@@ -79,12 +77,11 @@ def levels_picture(boxes: ArrayLike, levels: ArrayLike, width: int, height: int)
     ax.spines[:].set_visible(True)
     for box, level in zip(np.asarray(boxes), np.asarray(levels)):
         draw_box(ax, box, COLOURS[int(level)], linewidth=1.2 + 0.5 * (int(level) - 2))
-        x1, y1, x2, y2 = box
-        wide, high = x2 - x1, y2 - y1
+        (x, y), (wide, high) = box[:2], box[2:] - box[:2]
         inside = wide >= 110 and high >= 60  # the name takes two lines of a large box
         name = f"P{level}{chr(10) if inside else '   '}{wide:.0f} × {high:.0f}"
-        place = {"ha": "left", "va": "top" if inside else "bottom", "fontsize": style.SMALL}
-        write(ax, x1 + 10 * inside, y1 + 12 * inside - 3, name, **place)
+        align = {"ha": "left", "va": "top" if inside else "bottom", "fontsize": style.SMALL}
+        write(ax, x + 10 * inside, y + 12 * inside - 3, name, **align)
     return fig
 
 
@@ -125,19 +122,17 @@ def rules_picture(sizes: ArrayLike, rules: Mapping[str, Sequence[int]]) -> Figur
 def overlap_picture(sizes: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figure:
     """How well RoIPool's window fits the box, against the box's size."""
     fig, ax = style.figure(width=7.0, height=3.3)
-    lines = (
-        {"color": style.VERMILION, "linestyle": (0, (2, 2)), "linewidth": 1.6},
-        {"color": style.ORANGE, "linestyle": (0, (5, 2)), "linewidth": 1.6},
-        {"color": style.BLUE, "linestyle": "-", "linewidth": 2.6},
-    )
+    colours, dashes = (style.VERMILION, style.ORANGE, style.BLUE), ((2, 2), (5, 2), (1, 0))
     index = len(sizes) * 2 // 5  # of the point that carries the name
-    for number, ((name, values), line) in enumerate(zip(curves.items(), lines)):
-        ax.plot(sizes, values, **line)
-        # The curves rise: the space above to the left is free, and that below to the right.
-        shift, ha, va = ((-4, 3), "right", "bottom") if number else ((5, -3), "left", "top")
-        point = (sizes[index], values[index])
-        text = {"textcoords": "offset points", "color": line["color"], "ha": ha, "va": va}
-        ax.annotate(name, point, shift, **text)
+    for (name, values), colour, dash in zip(curves.items(), colours, dashes):
+        width = 2.6 if colour == style.BLUE else 1.6
+        ax.plot(sizes, values, color=colour, dashes=dash, linewidth=width)
+        # The curves rise: the space below to the right is free, and that above to the left.
+        shift, ha, va = (
+            ((-4, 3), "right", "bottom") if colour != style.VERMILION else ((5, -3), "left", "top")
+        )
+        point, text = (sizes[index], values[index]), {"color": colour, "ha": ha, "va": va}
+        ax.annotate(name, point, shift, textcoords="offset points", **text)
     ax.set(ylim=(0, 1), ylabel="mean IoU")
     _size_axis(ax, sizes, [16, *TICKS], "side of the box (px)")
     return fig
