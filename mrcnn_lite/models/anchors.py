@@ -61,11 +61,10 @@ class AnchorGenerator(nn.Module):
             )
         key = (*(f.shape[-2:] for f in features), image_size, features[0].device)
         if key not in self._cache:
-            if len(self._cache) > 16:  # pictures of ever new sizes must not fill the memory
+            if len(self._cache) > 16:  # images of ever new sizes must not fill the memory
                 self._cache.clear()
-            self._cache[key] = torch.cat(
-                [self._level(f, s, image_size) for f, s in zip(features, self.sizes, strict=True)]
-            )
+            levels = map(self._level, features, self.sizes, [image_size] * len(features))
+            self._cache[key] = torch.cat([*levels])
         return self._cache[key]
 
     def kept(self) -> list[Tensor]:
@@ -81,6 +80,5 @@ class AnchorGenerator(nn.Module):
         xs = torch.arange(w, device=feature.device) * (image_size[1] // w)
         y, x = torch.meshgrid(ys, xs, indexing="ij")
         corners = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)  # [h * w, 1, 4]
-        return (corners + cell_anchors(sizes, self.aspect_ratios).to(feature.device)).reshape(
-            -1, 4
-        )  # [h * w * N, 4]
+        cell = cell_anchors(sizes, self.aspect_ratios).to(feature.device)  # [N, 4]
+        return (corners + cell).reshape(-1, 4)  # [h * w * N, 4]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from ..config import BoxConfig
@@ -13,14 +11,14 @@ from .backbone import make_norm
 class TwoMLPHead(nn.Module):
     """Two fully connected layers on the flattened RoI features."""
 
-    def __init__(self, in_features: int, channels: int) -> None:
+    def __init__(self, in_channels: int, config: BoxConfig) -> None:
         super().__init__()
-        self.fc6 = nn.Linear(in_features, channels)
-        self.fc7 = nn.Linear(channels, channels)
+        self.fc6 = nn.Linear(in_channels * config.pooled_size**2, config.head_channels)
+        self.fc7 = nn.Linear(config.head_channels, config.head_channels)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map Tensor[K, C, P, P] to Tensor[K, channels]."""
-        return self.fc7(self.fc6(features.flatten(1)).relu()).relu()  # [K, channels]
+        return self.fc7(self.fc6(x.flatten(1)).relu()).relu()  # [K, channels]
 
 
 class FastRCNNConvFCHead(nn.Sequential):
@@ -28,31 +26,22 @@ class FastRCNNConvFCHead(nn.Sequential):
 
     From scratch this head learns classes much sooner than two fully connected layers do
     ("4conv1fc" of Group Normalization, Wu and He 2018; also torchvision's `_v2` model).
-
-    Args:
-        in_channels: C of the RoI features.
-        pooled_size: P of the RoI features.
-        convs: output channels of each convolution.
-        channels: width of the fully connected layer.
-        norm: see `make_norm`.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        pooled_size: int,
-        convs: Sequence[int],
-        channels: int,
-        norm: str = "group",
-    ) -> None:
-        layers = []
-        for width in convs:
+    def __init__(self, in_channels: int, config: BoxConfig) -> None:
+        layers, norm = [], config.norm
+        for width in config.convs:
             conv = nn.Conv2d(in_channels, width, 3, padding=1, bias=norm == "none")
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
             layers.append(nn.Sequential(conv, make_norm(norm, width), nn.ReLU(inplace=True)))
             in_channels = width
-        linear = nn.Linear(in_channels * pooled_size**2, channels)
+        linear = nn.Linear(in_channels * config.pooled_size**2, config.head_channels)
         super().__init__(*layers, nn.Flatten(), linear, nn.ReLU(inplace=True))
+
+
+def make_box_head(in_channels: int, config: BoxConfig) -> TwoMLPHead | FastRCNNConvFCHead:
+    """Return the head that `config.convs` asks for; it gives Tensor[K, config.head_channels]."""
+    return (FastRCNNConvFCHead if config.convs else TwoMLPHead)(in_channels, config)
 
 
 class FastRCNNPredictor(nn.Module):
@@ -66,14 +55,4 @@ class FastRCNNPredictor(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map Tensor[K, channels] to class logits Tensor[K, C] and deltas Tensor[K, C, 4]."""
         deltas = self.bbox_pred(x)
-        deltas = deltas.reshape(len(x), deltas.shape[1] // 4, 4)  # [K, C, 4]
-        return self.cls_score(x), deltas
-
-
-def make_box_head(in_channels: int, config: BoxConfig) -> TwoMLPHead | FastRCNNConvFCHead:
-    """Return the head that `config.convs` asks for; it gives Tensor[K, config.head_channels]."""
-    if config.convs:
-        return FastRCNNConvFCHead(
-            in_channels, config.pooled_size, config.convs, config.head_channels, config.norm
-        )
-    return TwoMLPHead(in_channels * config.pooled_size**2, config.head_channels)
+        return self.cls_score(x), deltas.reshape(len(x), deltas.shape[1] // 4, 4)

@@ -4,9 +4,8 @@ A network of a thousand small operations keeps the host busier than the GPU. A C
 list of all kernels with their addresses, sent in one go. Its tensors therefore stay where they are:
 new values are copied into the same inputs, and each replay writes into the same results.
 
-On a CPU there is nothing to record, and the function is called on the same inputs: so all of this
-but the recording is tested without a GPU. The recording follows PyTorch's notes on CUDA graphs word
-for word; it has never run on a GPU.
+On a CPU the function is called on the same inputs: all of this but the recording, which follows
+PyTorch's notes word for word, is tested without a GPU. The recording has never run on one.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class GraphedCallable:
 
     Args:
         function: takes tensors; asks a GPU for no value, and no size depends on values.
-        inputs: values to record with; their sizes, types and layouts are those of all later ones.
+        inputs: values to record with; sizes, types and layouts are those of all later ones.
         model: whose buffers (running statistics) the calls before recording must not change.
         pool: memory that several recorded functions share (`torch.cuda.graph_pool_handle()`).
             Whoever shares it uses up the results of one before another is called.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .mask_rcnn import MaskRCNN
 from .transform import resize_boxes
@@ -35,29 +35,25 @@ def intermediate_outputs(model: MaskRCNN, image: Tensor) -> IntermediateOutputs:
     Returns:
         The stages; `detections` is what `model([image])` gives in evaluation mode.
     """
-    outputs: dict[nn.Module, Any] = {}
-
-    def keep(module: nn.Module, inputs: tuple, output: Any) -> None:
-        outputs[module] = inputs, output
-
-    heads, training = model.roi_heads, model.training
-    stages = (model.backbone, model.rpn, heads.mask_roi_pool, heads.mask_predictor)
-    hooks = [module.register_forward_hook(keep) for module in stages]
+    outputs: list[Any] = []
+    hooks = [
+        module.register_forward_hook(lambda _, inputs, output: outputs.append((inputs, output)))
+        for module in (
+            model.backbone,
+            model.rpn,
+            model.roi_heads.mask_roi_pool,
+            model.roi_heads.mask_predictor,
+        )
+    ]
+    training = model.training
     try:
         (detections,) = model.eval()([image])
     finally:
         model.train(training)
         for hook in hooks:
             hook.remove()
-    (_, features), (asked, (proposals, valid, _)), (_, pooled), (_, logits) = (
-        outputs[module] for module in stages
-    )
+    (_, features), (asked, (proposals, valid, _)), (_, pooled), (_, logits) = outputs
     resized = tuple(asked[2][0].tolist())  # (height, width) that the network saw
-    return IntermediateOutputs(
-        image,
-        [level[0] for level in features],
-        resize_boxes(proposals[0][valid[0]], resized, tuple(image.shape[-2:])),
-        pooled[: len(detections["boxes"])],
-        logits[: len(detections["boxes"])],
-        detections,
-    )
+    proposals = resize_boxes(proposals[0][valid[0]], resized, tuple(image.shape[-2:]))
+    levels, count = [level[0] for level in features], len(detections["boxes"])
+    return IntermediateOutputs(image, levels, proposals, pooled[:count], logits[:count], detections)

@@ -35,12 +35,8 @@ class Normaliser(nn.Module):
 def objectness_loss(
     logits: Tensor, positive: Tensor, valid: Tensor, count: Tensor | None = None
 ) -> Tensor:
-    """Binary cross entropy "object or not" over the sampled anchors (Faster R-CNN, equation 1);
-    ln 2 while all logits are 0.
-
-    Args:
-        logits: Tensor[B, N]. positive, valid: bool Tensor[B, N].
-    """
+    """Binary cross entropy "object or not" over the sampled anchors [B, N] (Faster R-CNN, equation
+    1); ln 2 while all logits are 0."""
     loss = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
     return _mean(loss, valid, valid, count)
 
@@ -48,14 +44,11 @@ def objectness_loss(
 def rpn_box_loss(
     deltas: Tensor, targets: Tensor, positive: Tensor, valid: Tensor, count: Tensor | None = None
 ) -> Tensor:
-    """Smooth L1 between predicted and target deltas of the positive anchors (Faster R-CNN,
-    equation 1).
+    """Smooth L1 between predicted and target deltas [B, N, 4] of the positive anchors [B, N]
+    (Faster R-CNN, equation 1).
 
     The sum runs over the positives, the division over all samples: an image with few objects
     weighs less.
-
-    Args:
-        deltas, targets: Tensor[B, N, 4]. positive, valid: bool Tensor[B, N].
     """
     loss = F.smooth_l1_loss(deltas, targets, beta=SMOOTH_L1_BETA, reduction="none")
     return _mean(loss.sum(dim=-1), positive, valid, count)
@@ -74,12 +67,8 @@ def rpn_losses(
 def class_loss(
     logits: Tensor, labels: Tensor, valid: Tensor, count: Tensor | None = None
 ) -> Tensor:
-    """Cross entropy over the classes and the background (L_cls); ln C while all logits are equal.
-
-    Args:
-        logits: Tensor[B, R, C]. labels: int64 Tensor[B, R], 0 is background. valid: bool Tensor[B,
-            R].
-    """
+    """Cross entropy of logits [B, R, C] with labels [B, R], 0 for the background (L_cls); ln C
+    while all logits are equal."""
     loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")  # [K]
     return _mean(loss, valid.flatten(), valid, count)
 
@@ -87,13 +76,8 @@ def class_loss(
 def box_loss(
     deltas: Tensor, targets: Tensor, labels: Tensor, valid: Tensor, count: Tensor | None = None
 ) -> Tensor:
-    """Smooth L1 on the deltas of the true class of the positive RoIs, divided by all samples
-    (L_box).
-
-    Args:
-        deltas: Tensor[B, R, C, 4], one correction per class. targets: Tensor[B, R, 4].
-        labels: int64 Tensor[B, R]. valid: bool Tensor[B, R].
-    """
+    """Smooth L1 on the deltas [B, R, C, 4] of the positive RoIs' true classes, divided by all
+    samples (L_box)."""
     column = labels[:, :, None, None].expand(-1, -1, 1, 4)
     of_class = deltas.gather(2, column).squeeze(2)  # [B, R, 4]
     return rpn_box_loss(of_class, targets, (labels > 0) & valid, valid, count)

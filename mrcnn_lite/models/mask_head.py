@@ -36,14 +36,13 @@ class MaskHead(nn.Sequential):
         layers: Sequence[int] = (256, 256, 256, 256),
         norm: Callable[[int], nn.Module] | None = None,
     ) -> None:
-        blocks = []
+        super().__init__()
         for width in layers:
             conv = nn.Conv2d(in_channels, width, 3, padding=1, bias=norm is None)
             normalise = [] if norm is None else [norm(width)]
-            blocks.append(nn.Sequential(conv, *normalise, nn.ReLU(inplace=True)))
+            self.append(nn.Sequential(conv, *normalise, nn.ReLU(inplace=True)))
             in_channels = width
-        super().__init__(*blocks)
-        for conv, *_ in blocks:
+        for conv, *_ in self:
             # fan_out keeps the size of the *gradients* from layer to layer (He et al., 2015).
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
             if conv.bias is not None:
@@ -65,7 +64,8 @@ def _rename_old_keys(
 
 
 class MaskRCNNPredictor(nn.Sequential):
-    """From features to one logit per class and cell, at twice the resolution (figure 4).
+    """From features to one logit per class and cell, at twice the resolution (figure 4):
+    Tensor[K, C, P, P] to Tensor[K, C, M, M] with M = 2 P.
 
     The deconvolution has kernel 2 and stride 2, so its windows never overlap: each input cell
     writes its own 2x2 block of outputs. It is therefore the same function as a 1x1 convolution
@@ -95,12 +95,8 @@ class MaskHeadC4(MaskRCNNPredictor):
     """The whole mask branch of the model without a pyramid (figure 4, left).
 
     Box and mask branch share RoIAlign and res5; from res5's 7x7 cells one deconvolution leads to
-    14x14 masks. "The mask is always 28x28" holds for the FPN model only.
-
-    Args:
-        num_classes: number of masks per RoI, background included; 1 for class-agnostic masks.
-        in_channels: channels of res5, 2048 for ResNet-50 and deeper.
-        dim_reduced: channels between deconvolution and logits, 256 in the paper.
+    14x14 masks. "The mask is always 28x28" holds for the FPN model only. Arguments as of
+    `MaskRCNNPredictor`; res5 has 2048 channels for ResNet-50 and deeper.
     """
 
     def __init__(self, num_classes: int, in_channels: int = 2048, dim_reduced: int = 256) -> None:

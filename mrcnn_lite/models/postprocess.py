@@ -24,11 +24,10 @@ def score_boxes(
     Args:
         class_logits: Tensor[R, C]. deltas: Tensor[R, C, 4], one correction per class.
         proposals: Tensor[R, 4]. image_size: Tensor[2], (height, width) to clip to.
-        config: thresholds.
 
     Returns:
-        boxes [R, C - 1, 4]; scores [R, C - 1]; which of them can be detections, bool [R, C - 1].
-        The background never is one.
+        boxes [R, C - 1, 4]; scores [R, C - 1]; which can be detections, bool [R, C - 1]. The
+        background never is one.
     """
     check_finite(deltas, "deltas of the boxes")
     scores = class_logits.softmax(dim=-1)[:, 1:]  # [R, C - 1]
@@ -41,12 +40,8 @@ def score_boxes(
 def select_detections(
     class_logits: Tensor, deltas: Tensor, proposals: Tensor, image_size: Tensor, config: BoxConfig
 ) -> Detection:
-    """Turn the box branch's output for one image into detections; arguments as in `score_boxes`.
-
-    Returns:
-        boxes Tensor[N, 4], labels int64 Tensor[N], scores Tensor[N], best first, N at most
-        `config.detections`.
-    """
+    """Turn the box branch's output for one image (see `score_boxes`) into detections: boxes, labels
+    and scores, best first, at most `config.detections`."""
     boxes, scores, likely = score_boxes(class_logits, deltas, proposals, image_size, config)
     rows, classes = likely.nonzero(as_tuple=True)  # [N]
     boxes, scores, labels = boxes[rows, classes], scores[rows, classes], classes + 1
@@ -65,13 +60,8 @@ def select_static(
 ) -> Detection:
     """`select_detections` with sizes that no value changes, for a GPU: no row is dropped.
 
-    Args:
-        class_logits, deltas, proposals, image_size, config: see `score_boxes`.
-        valid: bool Tensor[R], which proposals count.
-
-    Returns:
-        As `select_detections`, with N `config.detections`, or all boxes where these are fewer; and
-        "count" Tensor[], how many are detections: the first ones.
+    `valid` [R] says which proposals count; "count" in the result, which rows are detections: the
+    first ones of `config.detections`, or of all boxes where these are fewer.
     """
     boxes, scores, likely = score_boxes(class_logits, deltas, proposals, image_size, config)
     likely = likely & valid[:, None]  # [R, C - 1]
@@ -94,15 +84,10 @@ def drop_padding(detections: list[Detection]) -> list[Detection]:
 
 
 def select_masks(mask_logits: Tensor, labels: Tensor, competition: str) -> Tensor:
-    """Return the probabilities of the mask that the box branch's class asks for.
+    """Return the probabilities [N, M, M] of the mask that the box branch's class asks for.
 
-    Args:
-        mask_logits: Tensor[N, C, M, M], or Tensor[N, 1, M, M]: one channel, whatever the class.
-        labels: int64 Tensor[N].
-        competition: "sigmoid" judges the class's channel alone, "softmax" against the others.
-
-    Returns:
-        Tensor[N, M, M] in 0..1.
+    `mask_logits` are Tensor[N, C, M, M], or Tensor[N, 1, M, M]: one channel, whatever the class.
+    "sigmoid" judges the class's channel alone, "softmax" against the others.
     """
     rows = torch.arange(len(labels), device=labels.device)
     channel = torch.zeros_like(labels) if mask_logits.shape[1] == 1 else labels

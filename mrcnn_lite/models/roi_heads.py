@@ -39,10 +39,10 @@ class RoIFeatures(nn.Module):
         self.levels, self.pooled_size = levels, pooled_size
         self.sampling_ratio, self.aligned = sampling_ratio, aligned
 
-    def forward(self, features: Pyramid, boxes: list[Tensor], padded_size: Size) -> Tensor:
+    def forward(self, features: Pyramid, boxes: list[Tensor], size: Size) -> Tensor:
         """Return the features of all boxes, Tensor[R_b, 4] per image: Tensor[K, C, P, P]."""
         levels, settings = features[: self.levels], (self.sampling_ratio, self.aligned)
-        return multiscale_roi_align(levels, boxes, padded_size, self.pooled_size, *settings)
+        return multiscale_roi_align(levels, boxes, size, self.pooled_size, *settings)
 
 
 class RoIHeads(nn.Module):
@@ -64,13 +64,8 @@ class RoIHeads(nn.Module):
         self.mask_predictor = MaskRCNNPredictor(self.mask_head.out_channels, mask.hidden, kinds)
 
     def train_boxes(
-        self,
-        features: Pyramid,
-        proposals: Tensor,
-        valid: Tensor,
-        padded_size: Size,
-        targets: Targets,
-    ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor, Tensor]]:
+        self, features: Pyramid, proposals: Tensor, valid: Tensor, size: Size, targets: Targets
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
         """Losses of the box branch, and the sampled RoIs for the mask branch.
 
         Returns:
@@ -90,7 +85,7 @@ class RoIHeads(nn.Module):
         positive = (labels.gather(1, index) > 0) & chosen
         labels = torch.where(positive, targets.labels.gather(1, matched), 0)  # [B, R]
 
-        pooled = self.box_roi_pool(features, list(boxes), padded_size)  # [K, C, P, P]
+        pooled = self.box_roi_pool(features, list(boxes), size)  # [K, C, P, P]
         logits, deltas = self.predict_boxes(pooled)
         # Only positives have a box to reach; the unit box stands in elsewhere, because a
         # padded row without size has no logarithm.
@@ -110,11 +105,7 @@ class RoIHeads(nn.Module):
         return losses, (boxes, matched, labels)
 
     def train_masks(
-        self,
-        features: Pyramid,
-        rois: tuple[Tensor, Tensor, Tensor],
-        padded_size: Size,
-        targets: Targets,
+        self, features: Pyramid, rois: tuple[Tensor, ...], size: Size, targets: Targets
     ) -> dict[str, Tensor]:
         """Loss of the mask branch on the positive RoIs, at most `config.mask.rois` per image."""
         cfg = self.config.mask
@@ -123,9 +114,9 @@ class RoIHeads(nn.Module):
         first = torch.arange(len(boxes), device=boxes.device)[:, None] * targets.masks.shape[1]
         boxes, matched, labels = self.drop_invalid(labels > 0, boxes, first + matched, labels)
         matched, labels = torch.cat(matched), torch.cat(labels)  # [K], [K]
-        logits = self.predict_masks(features, boxes, padded_size, labels)
-        masks, size = targets.masks.flatten(0, 1), logits.shape[-1]
-        target = crop_masks(masks, torch.cat(boxes), matched, size, cfg.targets_aligned)
+        logits = self.predict_masks(features, boxes, size, labels)
+        masks, side = targets.masks.flatten(0, 1), logits.shape[-1]
+        target = crop_masks(masks, torch.cat(boxes), matched, side, cfg.targets_aligned)
         positive = labels > 0
         count = self.normaliser(positive)
         return {"loss_mask": mask_loss(logits, target, labels, positive, cfg.competition, count)}
@@ -140,19 +131,14 @@ class RoIHeads(nn.Module):
         return logits, deltas.reshape(*logits.shape, 4)  # [K, C], [K, C, 4]
 
     def predict_masks(
-        self, features: Pyramid, boxes: list[Tensor], padded_size: Size, labels: Tensor
+        self, features: Pyramid, boxes: list[Tensor], size: Size, labels: Tensor
     ) -> Tensor:
         """Mask logits Tensor[K, C, M, M]; a variant gives those of the `labels` [K] alone."""
-        pooled = self.mask_roi_pool(features, boxes, padded_size)  # [K, C, P, P]
+        pooled = self.mask_roi_pool(features, boxes, size)  # [K, C, P, P]
         return at_least_float32(self.mask_predictor(self.mask_head(pooled)))  # [K, C, M, M]
 
     def detect(
-        self,
-        features: Pyramid,
-        proposals: Tensor,
-        valid: Tensor,
-        padded_size: Size,
-        image_sizes: Tensor,
+        self, features: Pyramid, proposals: Tensor, valid: Tensor, size: Size, image_sizes: Tensor
     ) -> list[Detection]:
         """Box, then class, then the mask of that class inside that box: the order of inference
         (§3.1).
@@ -161,20 +147,20 @@ class RoIHeads(nn.Module):
             One dict per image: boxes [N, 4], labels [N], scores [N], mask_probabilities [N, M, M].
         """
         (proposals,) = self.drop_invalid(valid, proposals)
-        pooled = self.box_roi_pool(features, proposals, padded_size)  # [K, C, P, P]
+        pooled = self.box_roi_pool(features, proposals, size)  # [K, C, P, P]
         counts = [*map(len, proposals)]
         logits, deltas = (part.split(counts) for part in self.predict_boxes(pooled))
         images = zip(logits, deltas, proposals, image_sizes, strict=True)
         detections = [select_detections(*image, self.config.box) for image in images]
-        return self.add_masks(features, detections, padded_size)
+        return self.add_masks(features, detections, size)
 
     def add_masks(
-        self, features: Pyramid, detections: list[Detection], padded_size: Size
+        self, features: Pyramid, detections: list[Detection], size: Size
     ) -> list[Detection]:
         """Give every detection the mask of its class: mask_probabilities Tensor[N, M, M]."""
         boxes = [detection["boxes"] for detection in detections]
         labels = torch.cat([detection["labels"] for detection in detections])  # [K]
-        logits = self.predict_masks(features, boxes, padded_size, labels)
+        logits = self.predict_masks(features, boxes, size, labels)
         masks = select_masks(logits, labels, self.config.mask.competition)  # [K, M, M]
         masks = masks.split([*map(len, boxes)])  # [N, M, M] each
         for detection, of_image in zip(detections, masks, strict=True):

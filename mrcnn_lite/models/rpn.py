@@ -63,16 +63,12 @@ class RegionProposalNetwork(nn.Module):
         self.head = RPNHead(channels, self.anchor_generator.per_location(), config.convs)
 
     def forward(
-        self,
-        features: Pyramid,
-        padded_size: Size,
-        image_sizes: Tensor,
-        targets: Targets | None = None,
+        self, features: Pyramid, size: Size, image_sizes: Tensor, targets: Targets | None = None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Propose boxes.
 
         Args:
-            features: of the batch. padded_size: its (H, W).
+            features: of the batch. size: its (H, W), padding included.
             image_sizes: Tensor[B, 2], each image's own (H, W).
             targets: the objects (training) or None.
 
@@ -80,7 +76,7 @@ class RegionProposalNetwork(nn.Module):
             proposals Tensor[B, R, 4], best first; valid bool Tensor[B, R]; the losses (empty
             without targets).
         """
-        predicted = logits, deltas, anchors, _ = self.predict(features, padded_size)
+        predicted = logits, deltas, anchors, _ = self.predict(features, size)
         proposals, valid = self.propose(*predicted, image_sizes, targets is not None)
         if targets is None:
             return proposals, valid, {}
@@ -89,13 +85,11 @@ class RegionProposalNetwork(nn.Module):
         deltas = deltas.take_along_dim(index[..., None], dim=1)  # [B, samples, 4]
         return proposals, valid, rpn_losses(logits, deltas, *answers)
 
-    def predict(
-        self, features: Pyramid, padded_size: Size
-    ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    def predict(self, features: Pyramid, size: Size) -> tuple[Tensor, Tensor, Tensor, list[int]]:
         """Logits [B, A], deltas [B, A, 4] and boxes [A, 4] of all anchors; how many a level has."""
         objectness, deltas = self.head(features)
         per_level = [level.shape[1] for level in objectness]
-        anchors = self.anchor_generator(features, padded_size)  # [A, 4]
+        anchors = self.anchor_generator(features, size)  # [A, 4]
         return torch.cat(objectness, dim=1), torch.cat(deltas, dim=1), anchors, per_level
 
     @torch.no_grad()

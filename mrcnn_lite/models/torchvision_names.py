@@ -71,13 +71,13 @@ def maskrcnn_resnet50_fpn(
         TypeError: an unknown keyword.
         ValueError: weights that cannot be had, or that have another number of classes.
     """
-    untrained = weights is None and weights_backbone is None
-    config = resnet50_fpn().with_(backbone={"norm": "batch"} if untrained else {})
-    enum = "MaskRCNN_ResNet50_FPN_Weights"
+    config, enum = resnet50_fpn(), "MaskRCNN_ResNet50_FPN_Weights"
+    if weights is None and weights_backbone is None:
+        config = config.with_(backbone={"norm": "batch"})
     if weights is not None and not _is_path(weights) and _member(enum, weights).name == "COCO_V1":
         config = config.with_(backbone={"norm_eps": 0.0})
-    config = _configure(config, untrained, trainable_backbone_layers, settings)
-    return _build(config, enum, weights, weights_backbone, num_classes, progress)
+    sources = weights, weights_backbone, progress
+    return _build(config, enum, *sources, num_classes, trainable_backbone_layers, settings)
 
 
 def maskrcnn_resnet50_fpn_v2(
@@ -89,41 +89,11 @@ def maskrcnn_resnet50_fpn_v2(
     trainable_backbone_layers: int | None = None,
     **settings: Any,
 ) -> MaskRCNN:
-    """Return torchvision's improved network: another configuration of the same code.
-
-    Args:
-        weights, progress, num_classes, weights_backbone, trainable_backbone_layers, settings: see
-            `maskrcnn_resnet50_fpn`.
-
-    Raises:
-        TypeError, ValueError: see `maskrcnn_resnet50_fpn`.
-    """
-    untrained = weights is None and weights_backbone is None
-    config = _configure(resnet50_fpn_v2(), untrained, trainable_backbone_layers, settings)
-    enum = "MaskRCNN_ResNet50_FPN_V2_Weights"
-    return _build(config, enum, weights, weights_backbone, num_classes, progress)
-
-
-def _configure(
-    config: Config, untrained: bool, trainable: int | None, settings: dict[str, Any]
-) -> Config:
-    """Write torchvision's keywords into a config."""
-    if trainable is not None and trainable not in range(6):
-        raise ValueError(f"trainable_backbone_layers is {trainable}; give 0 to 5")
-    if untrained:  # frozen random stages would never learn
-        trainable = 5
-    if trainable is not None:
-        config = config.with_(backbone={"trainable_layers": trainable})
-    for keyword, value in settings.items():
-        if keyword not in KEYWORDS:
-            raise TypeError(f"unknown keyword {keyword!r}; known: {', '.join(sorted(KEYWORDS))}")
-        if value is None:  # torchvision's way to say "the default"
-            continue
-        section, field = KEYWORDS[keyword]
-        config = config.with_(
-            **{section: {field: tuple(value) if isinstance(value, list | tuple) else value}}
-        )
-    return config
+    """Return torchvision's improved network, another configuration of the same code; for arguments
+    and errors see `maskrcnn_resnet50_fpn`."""
+    config, enum = resnet50_fpn_v2(), "MaskRCNN_ResNet50_FPN_V2_Weights"
+    sources = weights, weights_backbone, progress
+    return _build(config, enum, *sources, num_classes, trainable_backbone_layers, settings)
 
 
 def _build(
@@ -131,10 +101,25 @@ def _build(
     enum: str,
     weights: Any,
     weights_backbone: Any,
-    num_classes: int | None,
     progress: bool,
+    num_classes: int | None,
+    trainable: int | None,
+    settings: dict[str, Any],
 ) -> MaskRCNN:
-    """Build the network and fill it."""
+    """Write torchvision's keywords into a config, build its network and fill it."""
+    if trainable is not None and trainable not in range(6):
+        raise ValueError(f"trainable_backbone_layers is {trainable}; give 0 to 5")
+    if weights is None and weights_backbone is None:  # frozen random stages would never learn
+        trainable = 5
+    if trainable is not None:
+        config = config.with_(backbone={"trainable_layers": trainable})
+    for keyword, value in settings.items():
+        if keyword not in KEYWORDS:
+            raise TypeError(f"unknown keyword {keyword!r}; known: {', '.join(sorted(KEYWORDS))}")
+        if value is not None:  # None is torchvision's way to say "the default"
+            section, field = KEYWORDS[keyword]
+            value = tuple(value) if isinstance(value, list) else value
+            config = config.with_(**{section: {field: value}})
     if weights is None:
         model = MaskRCNN(replace(config, num_classes=num_classes or config.num_classes))
         if weights_backbone is not None:
@@ -143,13 +128,13 @@ def _build(
             model.backbone.body.load_state_dict(state)
         return model
     state = _state(weights, enum, progress)
-    found = len(state["roi_heads.box_predictor.cls_score.bias"])
-    if num_classes not in (None, found):
+    stored = len(state["roi_heads.box_predictor.cls_score.bias"])
+    if num_classes not in (None, stored):
         raise ValueError(
-            f"num_classes is {num_classes}, but the weights have {found}; load them as they are, "
+            f"num_classes is {num_classes}, but the weights have {stored}; load them as they are, "
             "then replace roi_heads.box_predictor and roi_heads.mask_predictor"
         )
-    model = MaskRCNN(replace(config, num_classes=found))
+    model = MaskRCNN(replace(config, num_classes=stored))
     model.load_state_dict(state)
     return model
 

@@ -111,8 +111,7 @@ def resize_sample(
 def resize_boxes(boxes: Tensor, old: tuple[float, float], new: tuple[float, float]) -> Tensor:
     """Scale boxes [N, 4] from an image of size (H, W) `old` to one of size `new`.
 
-    The ratio is rounded to float32 whatever the boxes' precision: torchvision does so, and the
-    difference would be 1e-5 pixels.
+    The ratio is rounded to float32, as torchvision's is: the difference would be 1e-5 pixels.
     """
     ratio = torch.tensor(new, dtype=torch.float32) / torch.tensor(old, dtype=torch.float32)  # [2]
     ratio = ratio.flip(0).repeat(2).to(boxes.device, boxes.dtype, non_blocking=True)  # [4]
@@ -133,20 +132,18 @@ def largest_of_processes(size: Size) -> Size:
 def pad_targets(
     targets: list[dict[str, Tensor]], image_size: Size, like: Tensor, at_least: int = 1
 ) -> Targets:
-    """Stack the objects of a batch; G is the largest count.
+    """Stack the objects of a batch, with the dtype and on the device of its images `like`.
 
     Args:
         targets: one dict per image with boxes [G_b, 4], labels [G_b], masks [G_b, H_b, W_b].
         image_size: (H, W) of the padded batch.
-        like: the images; boxes take their dtype, everything their device.
-        at_least: smallest G; 1, so that no tensor is empty.
+        at_least: smallest G, the largest count; 1, so that no tensor is empty.
     """
-    count = max(at_least, *(len(t["boxes"]) for t in targets)) if targets else at_least
-    batch, device = len(targets), like.device
-    boxes = like.new_zeros(batch, count, 4)  # [B, G, 4]
-    labels = torch.zeros(batch, count, dtype=torch.int64, device=device)
-    masks = torch.zeros(batch, count, *image_size, dtype=torch.uint8, device=device)
-    valid = torch.zeros(batch, count, dtype=torch.bool, device=device)
+    shape = len(targets), max([at_least, *(len(t["boxes"]) for t in targets)])
+    boxes = like.new_zeros(*shape, 4)  # [B, G, 4]
+    labels = like.new_zeros(shape, dtype=torch.int64)
+    masks = like.new_zeros(*shape, *image_size, dtype=torch.uint8)
+    valid = like.new_zeros(shape, dtype=torch.bool)
     for row, target in enumerate(targets):
         objects, (height, width) = len(target["boxes"]), target["masks"].shape[-2:]
         boxes[row, :objects] = target["boxes"]
@@ -157,32 +154,22 @@ def pad_targets(
 
 
 def check_images(images: list[Tensor]) -> None:
-    """Refuse what is not a list of float RGB images.
-
-    Raises:
-        TypeError, ValueError: with the index in the list, what was found and what is asked for.
-    """
+    """Refuse what is not a list of float RGB images; the message names index, value and cure."""
     if not isinstance(images, list | tuple) or not images:
         raise TypeError("images must be a non-empty list of Tensor[3, H, W]")
     for index, image in enumerate(images):
         if not isinstance(image, Tensor) or not image.is_floating_point():
             found = image.dtype if isinstance(image, Tensor) else type(image).__name__
-            raise TypeError(
-                f"images[{index}] is {found}; give a float Tensor[3, H, W] in 0..1 "
-                "(uint8: divide by 255)"
-            )
+            asked = "give a float Tensor[3, H, W] in 0..1 (uint8: divide by 255)"
+            raise TypeError(f"images[{index}] is {found}; {asked}")
         if image.ndim != 3 or image.shape[0] != 3:
-            raise ValueError(
-                f"images[{index}] has shape {tuple(image.shape)}; "
-                "give [3, H, W], channels first, RGB"
-            )
-        # A sum that is finite has finite parts: one pass.
-        if image.device.type != "cpu" or image.sum().isfinite():
-            continue
-        if not image.isfinite().all():
-            raise ValueError(
-                f"images[{index}] holds NaN or infinite pixels; look at how it was read"
-            )
+            found, asked = tuple(image.shape), "give [3, H, W], channels first, RGB"
+            raise ValueError(f"images[{index}] has shape {found}; {asked}")
+        # Where the sum is finite all is: one pass. A GPU is not asked.
+        asked = image.device.type == "cpu" and not image.sum().isfinite()
+        if asked and not image.isfinite().all():
+            cure = "look at how it was read"
+            raise ValueError(f"images[{index}] holds NaN or infinite pixels; {cure}")
 
 
 def check_targets(
@@ -195,32 +182,25 @@ def check_targets(
         field and value.
     """
     if targets is None:
-        raise ValueError(
-            "targets is None; in training the model needs one dict per image (boxes, labels, masks)"
-        )
+        asked = "in training the model needs one dict per image (boxes, labels, masks)"
+        raise ValueError(f"targets is None; {asked}")
     if len(targets) != len(images):
-        raise ValueError(
-            f"{len(images)} images but {len(targets)} targets; give one dict per image"
-        )
+        counts = f"{len(images)} images but {len(targets)} targets"
+        raise ValueError(f"{counts}; give one dict per image")
     for index, (image, target) in enumerate(zip(images, targets, strict=True)):
-        if missing := {"boxes", "labels", "masks"} - set(target):
-            raise ValueError(
-                f"targets[{index}] lacks {sorted(missing)}; give boxes, labels and masks"
-            )
+        if missing := sorted({"boxes", "labels", "masks"} - set(target)):
+            raise ValueError(f"targets[{index}] lacks {missing}; give boxes, labels and masks")
         boxes, labels, masks = target["boxes"], target["labels"], target["masks"]
-        objects, size = len(boxes), tuple(image.shape[-2:])
-        for name, value, shape, right, asked in (
-            ("boxes", boxes, (objects, 4), boxes.is_floating_point(), "float [G, 4]"),
-            ("labels", labels, (objects,), labels.dtype == torch.int64, f"int64 [{objects}]"),
-        ):
-            if value.shape != shape or not right:
-                found = f"{value.dtype} {tuple(value.shape)}"
-                raise ValueError(f"targets[{index}]['{name}'] is {found}; give {asked}")
-        if masks.shape != (objects, *size):
-            raise ValueError(
-                f"targets[{index}]['masks'] is {tuple(masks.shape)}; "
-                f"the image asks for {(objects, *size)}"
-            )
+        count, expected = len(boxes), (len(boxes), *image.shape[-2:])
+        if boxes.shape != (count, 4) or not boxes.is_floating_point():
+            found = f"{boxes.dtype} {tuple(boxes.shape)}"
+            raise ValueError(f"targets[{index}]['boxes'] is {found}; give float [G, 4]")
+        if labels.shape != (count,) or labels.dtype != torch.int64:
+            found = f"{labels.dtype} {tuple(labels.shape)}"
+            raise ValueError(f"targets[{index}]['labels'] is {found}; give int64 [{count}]")
+        if masks.shape != expected:
+            found = f"{tuple(masks.shape)}; the image asks for {expected}"
+            raise ValueError(f"targets[{index}]['masks'] is {found}")
     _check_values(targets, num_classes)
 
 
@@ -228,11 +208,11 @@ def _check_values(targets: list[dict[str, Tensor]], num_classes: int) -> None:
     """All images at once; which one it was is asked only when something is wrong."""
     boxes, labels = (torch.cat([t[name] for t in targets]) for name in ("boxes", "labels"))
     degenerate = ~boxes.isfinite().all(dim=1) | (boxes[:, 2:] <= boxes[:, :2]).any(dim=1)  # [N]
-    unknown = (labels < 1) | (labels >= num_classes)  # [N]
-    if not (degenerate | unknown).any():
+    wrong = degenerate | (labels < 1) | (labels >= num_classes)  # [N]
+    if not wrong.any():
         return
-    number = int((degenerate | unknown).nonzero()[0])
     rows = [(index, row) for index, t in enumerate(targets) for row in range(len(t["boxes"]))]
+    number = int(wrong.nonzero()[0])
     index, row = rows[number]
     if degenerate[number]:
         raise ValueError(

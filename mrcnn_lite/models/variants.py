@@ -37,27 +37,21 @@ class SampledRPN(RegionProposalNetwork):
     """
 
     def forward(
-        self,
-        features: Pyramid,
-        padded_size: Size,
-        image_sizes: Tensor,
-        targets: Targets | None = None,
+        self, features: Pyramid, size: Size, image_sizes: Tensor, targets: Targets | None = None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """See `RegionProposalNetwork.forward`."""
         if targets is None or not sampling_pays(self.head, features, self.config.samples):
-            return super().forward(features, padded_size, image_sizes, targets)
+            return super().forward(features, size, image_sizes, targets)
         with torch.no_grad():
-            predicted = self.predict(features, padded_size)
+            predicted = self.predict(features, size)
         proposals, valid = self.propose(*predicted, image_sizes, True)
         index, *answers = self.sample(predicted[2], targets)
         return proposals, valid, rpn_losses(*head_at(self.head, features, index), *answers)
 
 
 def sampling_pays(head: RPNHead, features: Pyramid, count: int) -> bool:
-    """Say whether `head_at` for `count` anchors of each image gathers fewer pixels than there are.
-
-    It is made for one convolution: with two, an anchor sees 25 pixels.
-    """
+    """Say whether `head_at` for `count` anchors of each image gathers fewer pixels than there are;
+    it is made for one convolution: with two, an anchor sees 25 pixels."""
     pixels = sum(f.shape[-2:].numel() for f in features)
     return len(head.conv) == 1 and 9 * count < pixels
 
@@ -77,14 +71,9 @@ def head_at(head: RPNHead, features: Pyramid, index: Tensor) -> tuple[Tensor, Te
 
 
 def im2col_patches(features: Pyramid, cells: Tensor) -> Tensor:
-    """Gather the 3 x 3 pixels around some cells of a pyramid; pixels outside a map are zero.
+    """Gather the 3 x 3 pixels around some cells of a pyramid, pixel after pixel: [B, N, 9 * C].
 
-    Args:
-        features: of the batch.
-        cells: int64 Tensor[B, N], counted level after level and row by row.
-
-    Returns:
-        Tensor[B, N, 9 * C], pixel after pixel; differentiable in the features.
+    `cells` [B, N] are counted level after level and row by row; pixels outside a map are zero.
     """
     batch, channels = features[0].shape[:2]
     # One table of all pixels of an image. Its first row is the zero outside the maps.
@@ -130,13 +119,13 @@ class LeanRoIHeads(RoIHeads):
     """
 
     def predict_masks(
-        self, features: Pyramid, boxes: list[Tensor], padded_size: Size, labels: Tensor
+        self, features: Pyramid, boxes: list[Tensor], size: Size, labels: Tensor
     ) -> Tensor:
         """Mask logits Tensor[K, 1, M, M], or of all classes where others take part."""
         predictor, competition = self.mask_predictor, self.config.mask.competition
         if competition != "sigmoid" or not one_class_pays(predictor):
-            return super().predict_masks(features, boxes, padded_size, labels)
-        x = self.mask_head(self.mask_roi_pool(features, boxes, padded_size))  # [K, C, P, P]
+            return super().predict_masks(features, boxes, size, labels)
+        x = self.mask_head(self.mask_roi_pool(features, boxes, size))  # [K, C, P, P]
         return at_least_float32(logits_of_classes(predictor, x, labels))  # [K, 1, M, M]
 
     def drop_invalid(self, valid: Tensor, *values: Tensor) -> list[list[Tensor]]:
@@ -152,19 +141,14 @@ class LeanRoIHeads(RoIHeads):
         return super().detect(features, proposals, *images)
 
     def detect_static(
-        self,
-        features: Pyramid,
-        proposals: Tensor,
-        valid: Tensor,
-        padded_size: Size,
-        image_sizes: Tensor,
+        self, features: Pyramid, proposals: Tensor, valid: Tensor, size: Size, image_sizes: Tensor
     ) -> list[Detection]:
         """Do the work of `detect` with sizes that no value changes; see `select_static`."""
-        pooled = self.box_roi_pool(features, list(proposals), padded_size)  # [K, C, P, P]
+        pooled = self.box_roi_pool(features, list(proposals), size)  # [K, C, P, P]
         logits, deltas = (x.unflatten(0, valid.shape) for x in self.predict_boxes(pooled))
         images = zip(logits, deltas, proposals, image_sizes, valid, strict=True)
         detections = [select_static(*image, self.config.box) for image in images]
-        return self.add_masks(features, detections, padded_size)
+        return self.add_masks(features, detections, size)
 
 
 def wants_static_shapes(device: torch.device) -> bool:
@@ -184,13 +168,7 @@ def one_class_pays(predictor: nn.Module) -> bool:
 
 
 def logits_of_classes(predictor: MaskRCNNPredictor, x: Tensor, labels: Tensor) -> Tensor:
-    """Return one channel of the predictor's answer, Tensor[K, 1, M, M], for each RoI.
-
-    Args:
-        predictor: of the masks.
-        x: features, Tensor[K, C, P, P].
-        labels: int64 Tensor[K], the class of each RoI.
-    """
+    """Return the predictor's answer for one class of each RoI: [K, C, P, P] to [K, 1, M, M]."""
     x = predictor.relu(predictor.conv5_mask(x))  # [K, C, M, M]
     last, (height, width) = predictor.mask_fcn_logits, x.shape[-2:]
     cells = x.permute(0, 2, 3, 1).flatten(1, 2)  # [K, M * M, C]

@@ -23,10 +23,9 @@ def save_weights(
     """Write weights, config and class names; the old file stays until the new one is complete.
 
     Args:
-        model: its config is stored; its parameters too, unless `state` is given.
+        model: its config is stored; its parameters too, unless `state` has other values for them.
         path: a `.safetensors` file.
         class_names: one name per class, index 0 is "background".
-        state: other values for the parameters, for example their running average.
     """
     from safetensors.torch import save
 

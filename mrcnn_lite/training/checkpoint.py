@@ -25,15 +25,8 @@ DIGEST_LENGTH = hashlib.sha256().digest_size
 
 
 def save_checkpoint(folder: str | Path, state: dict[str, Any]) -> None:
-    """Write `last.checkpoint`; the one before it is kept as `previous.checkpoint`.
-
-    Args:
-        folder: of the run.
-        state: tensors and plain values.
-
-    Raises:
-        OSError: the disk is full or may not be written; the files that were there are untouched.
-    """
+    """Write tensors and plain values into a run's folder as `last.checkpoint`; the one before it is
+    kept as `previous.checkpoint`. Errors as of `files.write_whole`."""
     folder = Path(folder)
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -50,9 +43,6 @@ def load_checkpoint(
     Args:
         folder: of the run.
         tell: called with a sentence when the last one is damaged; default: print it on stderr.
-
-    Returns:
-        What was saved.
 
     Raises:
         FileNotFoundError: there is none; the message says what to do.

@@ -69,18 +69,12 @@ def gather(value: Any) -> list[Any]:
 
 
 def image_priorities(seed: int, step: int, first: int) -> Priorities:
-    """Sampling priorities that belong to an image's index in the batch.
+    """Sampling priorities that belong to an image's index in the batch, of which `first` is this
+    call's first.
 
     They depend neither on the process that draws them nor on the padding of its images: an image
-    has the same numbers among few candidates as at the head of many.
-
-    Args:
-        seed: of the run.
-        step: of the run.
-        first: index in the whole batch of this call's first image.
-
-    Returns:
-        See `Priorities`; the draws of one step are told apart by their order.
+    has the same numbers among few candidates as at the head of many. The draws of one step are
+    told apart by their order.
     """
     draw = 0
 
@@ -105,8 +99,7 @@ def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None
 
     Raises:
         DeadProcess: a process was killed.
-        torch.multiprocessing.ProcessRaisedException: a process failed; its traceback is in the
-        message.
+        ProcessRaisedException: a process failed; its traceback is in the message.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         with _group("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])):
@@ -134,11 +127,8 @@ def _worker(
 
 
 def leave(status: int) -> None:
-    """End a process that shared the work, without tidying up.
-
-    gloo's threads may outlive the interpreter's tidying up and abort the process after its work is
-    done (pytorch/pytorch #190489).
-    """
+    """End a process that shared the work, without tidying up: gloo's threads may outlive it and
+    abort the process after its work is done (pytorch/pytorch #190489)."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import Config, ImageConfig
+from ..config import ImageConfig
 from ..models import MaskRCNN
 from ..models.cuda_graph import GraphedCallable
 from ..models.matching import Priorities
@@ -31,11 +31,7 @@ FEWEST_OBJECTS = 16  # objects are padded to this, or to a larger power of two
 
 
 class PaddingByOrientation:
-    """Padding to the few sizes that any image of a training can need; see `batch_images`.
-
-    Args:
-        config: how images are resized.
-    """
+    """Padding to the few sizes that any image of a training can need; see `batch_images`."""
 
     def __init__(self, config: ImageConfig) -> None:
         self.short, self.long = config.min_size, config.max_size
@@ -75,31 +71,20 @@ class StaticPriorities:
 class FastRun(TrainingRun):
     """A `TrainingRun` whose losses and gradients come from a recorded step.
 
-    Its checkpoints are those of a `TrainingRun`: either may go on with the other's.
-
-    Args:
-        config, class_names, seed, device: see `TrainingRun`.
-
-    Raises:
-        ValueError: several processes, or a batch in parts.
+    Its checkpoints are those of a `TrainingRun`: either may go on with the other's. Several
+    processes, or a batch in parts, are a ValueError.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        class_names: list[str],
-        seed: int = 0,
-        device: str | torch.device = "cpu",
-    ) -> None:
-        if world_size() > 1 or config.training.accumulate > 1:
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        if world_size() > 1 or self.config.training.accumulate > 1:
             raise ValueError(
                 "the fast step takes the whole batch in one process; train without --fast, or "
                 "with --workers 1 and without --accumulate"
             )
-        super().__init__(config, class_names, seed, device)
         self._steps: dict[tuple[int, ...], tuple[StaticPriorities, GraphedCallable]] = {}
         self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
-        self._padding = PaddingByOrientation(config.image)
+        self._padding = PaddingByOrientation(self.config.image)
 
     def gradients(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """See `TrainingRun.gradients`; batches of one size share their step."""
@@ -144,13 +129,10 @@ class FastRun(TrainingRun):
 
 
 def compile_parts(model: MaskRCNN, **options: Any) -> None:
-    """Let `torch.compile` fuse what lies between the operations that are kernels already.
+    """Let `torch.compile` fuse what lies between the operations that are kernels already: backbone
+    and the heads' convolutions, at their first use. Names of weights and results stay.
 
-    Names of weights and results stay; compiling takes minutes on a CPU.
-
-    Args:
-        model: its backbone and the convolutions of its heads are compiled at their first use.
-        options: of `torch.compile`, such as `backend`.
+    Compiling takes minutes on a CPU; `options` are those of `torch.compile`, such as `backend`.
     """
     heads = model.roi_heads
     for part in (model.backbone, model.rpn.head, heads.box_head, heads.mask_head):

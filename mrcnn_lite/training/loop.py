@@ -125,7 +125,7 @@ def validation_losses(
     model: MaskRCNN, dataset: Sequence, batch_size: int = 4, limit: int | None = None
 ) -> dict[str, float]:
     """Average the five losses over held-out images, in evaluation mode: when they rise, the
-    network is learning by heart.
+    network is learning by heart. Their sum is "loss".
 
     The samplers draw the same numbers in every call, so that two calls differ by the weights alone.
 
@@ -134,9 +134,6 @@ def validation_losses(
         dataset: sequence of (image, target).
         batch_size: images at a time.
         limit: use only the first ones; None for all.
-
-    Returns:
-        The mean of each loss over the images, and their sum as "loss".
     """
     count = len(dataset) if limit is None else min(limit, len(dataset))
     if count == 0:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
@@ -28,11 +28,7 @@ _END = object()
 
 
 class ToDevice:
-    """A transform that sends a sample to a device, from where later transforms go on.
-
-    Args:
-        device: "cpu" leaves the sample as it is.
-    """
+    """A transform that sends a sample to a GPU, from where later transforms go on."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -59,10 +55,7 @@ def prefetch(
         ahead: how many batches may lie ready.
 
     Yields:
-        The same batches in the same order.
-
-    Raises:
-        Exception: what the iterator raised, at the place of the batch that it could not give.
+        The same batches in the same order; what the iterator raised, in its turn.
     """
     gpu = device is not None and device.type == "cuda"
     stream = torch.cuda.Stream(device) if gpu else None
@@ -98,18 +91,15 @@ def _fill(
     while not stop.is_set() and batch is not _END:
         error = arrived = None
         try:
-            with torch.cuda.stream(stream) if stream is not None else nullcontext():
+            with nullcontext() if stream is None else torch.cuda.stream(stream):
                 batch = next(batches, _END)
-                if stream is not None:
-                    arrived = stream.record_event()
+                arrived = None if stream is None else stream.record_event()
         except BaseException as found:  # whatever it is, the caller must hear of it
             batch, error = _END, found
         while not stop.is_set():
-            try:
+            with suppress(queue.Full):
                 ready.put((batch, error, arrived), timeout=PATIENCE)
                 break
-            except queue.Full:
-                continue
 
 
 def _hand_over(batch: Batch, arrived: torch.cuda.Event) -> None:

@@ -70,16 +70,11 @@ def fit_config(config: Config, dataset: Shapes | CocoDataset) -> Config:
 
 
 def images_per_process(config: Config) -> int:
-    """Return how many of a step's images each process takes.
-
-    Raises:
-        ValueError: the batch cannot be shared evenly.
-    """
-    if config.training.batch_size % world_size():
-        raise ValueError(
-            f"batch_size {config.training.batch_size} does not divide by {world_size()} processes"
-        )
-    return config.training.batch_size // world_size()
+    """Return how many of a step's images each process takes; an uneven share is a ValueError."""
+    images, processes = config.training.batch_size, world_size()
+    if images % processes:
+        raise ValueError(f"batch_size {images} does not divide by {processes} processes")
+    return images // processes
 
 
 def training_batches(

@@ -34,13 +34,10 @@ class TrainingRun:
     what one would.
 
     Args:
-        config: the network and its training.
+        config: the network and its training; an unknown precision is a ValueError.
         class_names: one per class, index 0 is "background".
         seed: of the whole run.
         device: where the network lives; batches may come from the CPU.
-
-    Raises:
-        ValueError: an unknown precision.
     """
 
     def __init__(
@@ -50,20 +47,16 @@ class TrainingRun:
         seed: int = 0,
         device: str | torch.device = "cpu",
     ) -> None:
-        if config.training.precision not in PRECISIONS:
-            raise ValueError(
-                f"config.training.precision is {config.training.precision!r}; "
-                f"choose one of {', '.join(PRECISIONS)}"
-            )
+        if (precision := config.training.precision) not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise ValueError(f"config.training.precision is {precision!r}; choose one of {known}")
         torch.manual_seed(seed)  # the initial weights, equal in all processes
         self.config, self.class_names, self.seed = config, class_names, seed
         self.device = torch.device(device)
         layout = torch.channels_last if config.image.channels_last else torch.contiguous_format
         self.model = MaskRCNN(config).to(self.device, memory_format=layout).train()
         self.optimizer = make_optimizer(self.model, config.training)
-        self.average = {
-            name: value.detach().clone() for name, value in self.model.state_dict().items()
-        }
+        self.average = {n: value.clone() for n, value in self.model.state_dict().items()}
         self.steps, self.seconds = 0, 0.0
 
     def step(self, batch: Batch, progress: float) -> dict[str, float]:
@@ -74,7 +67,7 @@ class TrainingRun:
             progress: share of the run that is done, 0..1.
 
         Returns:
-            The five losses and their sum, averaged over the processes.
+            The five losses, their sum and the learning rate, averaged over the processes.
 
         Raises:
             ValueError: targets that would train nonsense.
@@ -101,8 +94,6 @@ class TrainingRun:
 
     def gradients(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """Leave the clipped gradients of a checked batch in the parameters.
-
-        `rate` is the learning rate, for the message of an error.
 
         Returns:
             The five losses, their sum "loss", and "gradients", their length before clipping:
@@ -185,11 +176,8 @@ class TrainingRun:
         torch._foreach_lerp_(means, values, 1 - decay)
 
     def save(self, folder: str | Path) -> None:
-        """Write `last.checkpoint` (to go on) and `last.safetensors` (averaged weights, for use).
-
-        Raises:
-            OSError: the disk is full or may not be written; what was there is untouched.
-        """
+        """Write `last.checkpoint` (to go on) and `last.safetensors` (averaged weights, for use);
+        errors as of `files.write_whole`."""
         names = ("class_names", "seed", "steps", "seconds", "average")
         state = {name: getattr(self, name) for name in names} | {
             "config": self.config.to_dict(),
@@ -260,13 +248,9 @@ def _flat(config: Config) -> dict[str, Any]:
 def learning_rate(step: int, progress: float, config: TrainingConfig) -> float:
     """Return the learning rate of a step: a warm-up, a plateau, and a cosine down to zero.
 
-    The warm-up counts steps, because it protects the first few updates; the decay follows the
-    progress of the run, so that a run of 300 seconds ends at zero on a slow machine as on a fast
-    one.
-
-    Args:
-        step: steps done. progress: share of the run that is done, 0..1.
-        config: learning_rate, warmup_steps, decay_fraction.
+    The warm-up counts the steps done, because it protects the first few updates; the decay follows
+    the progress of the run, 0..1, so that a run of 300 seconds ends at zero on a slow machine as on
+    a fast one.
     """
     warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
     # 1 on the plateau, 0 at the end.
@@ -275,11 +259,7 @@ def learning_rate(step: int, progress: float, config: TrainingConfig) -> float:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> optim.Optimizer:
-    """Return AdamW or SGD; norms and biases (vectors) carry no weight decay.
-
-    Raises:
-        ValueError: `config.optimizer` is neither "adamw" nor "sgd".
-    """
+    """Return AdamW or SGD; norms and biases (vectors) carry no weight decay."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},

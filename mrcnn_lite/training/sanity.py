@@ -20,15 +20,8 @@ MASK = (0.5, 15.0)
 
 
 def check_first_losses(report: dict[str, float], config: Config) -> list[str]:
-    """Compare the losses of a fresh network's first step with their expected values.
-
-    Args:
-        report: the losses by name.
-        config: of the network.
-
-    Returns:
-        One sentence for each odd value; empty for a healthy start.
-    """
+    """Compare the losses of a fresh network's first step with their expected values: one sentence
+    for each odd value, none for a healthy start."""
     found = []
     if odd := _odd(report, "loss_objectness", math.log(2), "ln 2", OBJECTNESS):
         found.append(f"{odd}: the RPN is not fresh, or the pictures are not in 0..1")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mrcnn_lite.config import lite, resnet50_fpn
+from mrcnn_lite.config import BoxConfig, lite, resnet50_fpn
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.models import MaskRCNN
 from mrcnn_lite.models.box_head import FastRCNNConvFCHead
@@ -22,6 +22,7 @@ CONFIGS = {
     ),
 }
 SHAPES = Shapes(None, seed=1)
+BOX = BoxConfig(pooled_size=3, convs=(16, 24), head_channels=10, norm="group")
 
 
 @pytest.fixture(params=CONFIGS)
@@ -76,8 +77,8 @@ def test_detections_are_equal(pair):
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_box_head_by_itself(layout):
     torch.manual_seed(0)
-    plain = FastRCNNConvFCHead(16, 3, (16, 24), 10).double()
-    variant = ChannelsLastHead(16, 3, (16, 24), 10).double()
+    plain = FastRCNNConvFCHead(16, BOX).double()
+    variant = ChannelsLastHead(16, BOX).double()
     variant.load_state_dict(plain.state_dict())
     x = torch.randn(5, 16, 3, 3, dtype=torch.float64).to(memory_format=layout).requires_grad_()
     weights = torch.randn(5, 10, dtype=torch.float64)
@@ -93,6 +94,6 @@ def test_a_module_that_a_user_derived_stays_as_it_is():
     class Own(FastRCNNConvFCHead):
         pass
 
-    model = torch.nn.ModuleList([Own(16, 3, (16,), 10), FastRCNNConvFCHead(16, 3, (16,), 10)])
+    model = torch.nn.ModuleList([Own(16, BOX), FastRCNNConvFCHead(16, BOX)])
     use_variants(model)
     assert [type(module) for module in model] == [Own, ChannelsLastHead]
