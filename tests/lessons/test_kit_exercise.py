@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mrcnn_lite.lessons.kit import check, hint
-from mrcnn_lite.lessons.kit.exercise import combine, find
+from mrcnn_lite.lessons.kit.exercise import FunctionGrader, combine, every, find
 from tools.exercise_sources import chapter_of
 
 
@@ -79,3 +79,12 @@ def test_combine_keeps_contradictions_apart():
     slips = (("a", {"x": 1}), ("b", {"x": 2}), ("c", {"y": 3}))
     words = [mistake.message for mistake in combine(dict, slips, most=2)]
     assert words == ["a", "b", "c", "a\n   and: c", "b\n   and: c"]
+
+
+def test_a_known_mistake_is_an_answer():
+    """A switch that the variant does not have raises, and any error would be taken for it."""
+    for name, exercise in every().items():
+        if isinstance(exercise.grade, FunctionGrader):
+            for mistake in exercise.known:
+                made = (exercise.grade.outcome(mistake.function, c) for c in exercise.grade.cases())
+                assert any(not isinstance(answer, TypeError) for answer in made), (name, mistake)

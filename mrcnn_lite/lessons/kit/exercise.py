@@ -55,15 +55,10 @@ class Exercise:
 def combine(
     variant: Callable[..., Any], switches: Collection[tuple[str, dict[str, Any]]], most: int = 3
 ) -> tuple[Mistake, ...]:
-    """Mistakes alone and together, for people rarely make only one.
+    """Mistakes alone and up to `most` together, for people rarely make only one.
 
-    Args:
-        variant: the operator with a keyword for each thing that can go wrong.
-        switches: (message, keywords of `variant`), one per thing that can go wrong.
-        most: how many may come together.
-
-    Returns:
-        Single mistakes first, then pairs, and so on; none that sets one keyword twice.
+    `switches` are a message and what it changes of the variant's keywords, one per thing that can
+    go wrong. Single mistakes come first; none sets one keyword twice.
     """
     mistakes = []
     for count in range(1, most + 1):
@@ -88,17 +83,7 @@ def every() -> dict[str, Exercise]:
 
 
 def find(name: str) -> Exercise:
-    """The exercise of that name.
-
-    Args:
-        name: such as "03-bilinear".
-
-    Returns:
-        The exercise.
-
-    Raises:
-        ValueError: if there is none of that name.
-    """
+    """The exercise of that name, such as "03-bilinear"; ValueError if there is none."""
     known = every()
     if name not in known:
         raise ValueError(f"no exercise named {name!r}; there are {list(known)}")
@@ -140,19 +125,6 @@ def same(a: Any, b: Any) -> bool:
     return torch.allclose(left, right, rtol=TOLERANCE, atol=TOLERANCE)
 
 
-def _fresh(case: Sequence[Any]) -> list[Any]:
-    """The inputs as copies: a function that writes into them must not spoil the next run."""
-    return [value.clone() if isinstance(value, Tensor) else value for value in case]
-
-
-def _outcome(function: Callable[..., Any], case: Sequence[Any]) -> Any:
-    """What the function returns, or the exception it raises."""
-    try:
-        return function(*_fresh(case))
-    except Exception as error:  # the learner's code may raise anything
-        return error
-
-
 def _describe_value(answer: Any, right: Any, *case: Any) -> str:
     """In what way one answer is not the right one."""
     if isinstance(answer, Exception):
@@ -164,10 +136,10 @@ def _describe_value(answer: Any, right: Any, *case: Any) -> str:
     if numbers.shape != right.shape:
         return f"the result has shape {list(numbers.shape)}, it should have {list(right.shape)}"
     gap = (numbers - right).abs()
-    place = int(torch.nan_to_num(gap, nan=torch.inf).flatten().argmax())
-    where = [int(index) for index in torch.unravel_index(torch.tensor(place), right.shape)]
-    at = f" at index {where}" if where else ""
-    yours, expected = float(numbers.flatten()[place]), float(right.flatten()[place])
+    worst = torch.nan_to_num(gap, nan=torch.inf).flatten().argmax()
+    index = [int(i) for i in torch.unravel_index(worst, right.shape)]
+    at = f" at index {index}" if index else ""
+    yours, expected = float(numbers.flatten()[worst]), float(right.flatten()[worst])
     return f"largest error{at}: yours {yours:.4f}, right {expected:.4f}"
 
 
@@ -192,14 +164,25 @@ class FunctionGrader:
         cases = list(self.cases())
         answers = []
         for case in cases:
-            answers.append(_outcome(self._observed(function), case))
+            answers.append(self.outcome(function, case))
             if is_stub(answers[-1]):
                 return not_yet("the function")
-        truths = [self._observed(self.right)(*_fresh(case)) for case in cases]
+        truths = [self.outcome(self.right, case) for case in cases]
         wrong = [i for i in range(len(cases)) if not self.same(answers[i], truths[i])]
         if not wrong:
             return Verdict(True, f"Passed: {self.praise.format(n=len(cases))}")
         return Verdict(False, self._explain(cases, answers, truths, wrong))
+
+    def outcome(self, function: Callable[..., Any], case: Sequence[Any]) -> Any:
+        """What a function gives in one case, or the exception it raises.
+
+        It gets copies: a function that writes into its inputs must not spoil the next run.
+        """
+        observed = functools.partial(self.observe, function) if self.observe else function
+        try:
+            return observed(*(it.clone() if isinstance(it, Tensor) else it for it in case))
+        except Exception as error:  # the learner's code may raise anything
+            return error
 
     def _explain(self, cases: list, answers: list, truths: list, wrong: list[int]) -> str:
         """The known mistake that gives exactly these answers, else the first case that fails."""
@@ -216,12 +199,9 @@ class FunctionGrader:
                 return f"Not right yet: {score}\nLikely: {mistake.message}\n{example}"
         return f"Not right yet: {score}\n{example}"
 
-    def _observed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return functools.partial(self.observe, function) if self.observe else function
-
     def _alike(self, mistake: Mistake, case: Sequence[Any], answer: Any) -> bool:
         """Whether this mistake gives this answer; an error is like any other error."""
-        made = _outcome(self._observed(mistake.function), case)
+        made = self.outcome(mistake.function, case)
         if isinstance(answer, Exception) or isinstance(made, Exception):
             return isinstance(answer, Exception) and isinstance(made, Exception)
         return self.same(made, answer)

@@ -34,7 +34,7 @@ POOL_RIGHT: dict[str, Any] = {
     "empty": 0.0,
     "reduce": torch.max,
     "order": (0, 1, 2, 3),
-    "scale": lambda scale: scale,
+    "scaled": lambda scale: scale,
 }
 
 
@@ -57,7 +57,7 @@ def _variant(
 ) -> Tensor:
     """RoIPool with some of `POOL_RIGHT` changed."""
     how = POOL_RIGHT | switches
-    corners = [how["round"](number * how["scale"](scale)) for number in box]
+    corners = [how["round"](number * how["scaled"](scale)) for number in box]
     x1, y1, x2, y2 = (corners[i] for i in how["order"])
     out = torch.empty(size, size)  # [P, P]
     for i, rows in enumerate(_ranges(how, y1, y2, size, features.shape[0])):
@@ -94,7 +94,7 @@ POOL_MISTAKES = {
         "least": -999
     },
     "the corners are in image px; multiply them by the scale before rounding.": {
-        "scale": lambda scale: 1
+        "scaled": lambda scale: 1
     },
 }
 

@@ -100,7 +100,7 @@ ALIGN_RIGHT: dict[str, Any] = {
     "count": lambda ratio: ratio,
     "reduce": torch.mean,
     "turn": False,
-    "scale": lambda scale: scale,
+    "scaled": lambda scale: scale,
 }
 
 
@@ -115,7 +115,7 @@ def _align_variant(
 ) -> Tensor:
     """RoIAlign with some of `ALIGN_RIGHT` changed."""
     how = ALIGN_RIGHT | switches
-    corners = how["round"](boxes * how["scale"](scale) - how["half"](aligned))  # [R, 4]
+    corners = how["round"](boxes * how["scaled"](scale) - how["half"](aligned))  # [R, 4]
     extent = corners[:, 2:] - corners[:, :2] + how["inclusive"]  # [R, 2]
     extent = extent.clamp(min=how["least"](aligned))
     part = how["at"](size * how["count"](ratio)).view(size, -1)  # [P, S]
@@ -135,7 +135,7 @@ ALIGN_MISTAKES = {
     "the half cell goes the wrong way: with aligned=True it is taken off.": {
         "half": lambda aligned: -0.5 if aligned else 0.0
     },
-    "the corners are image px; multiply them by the scale.": {"scale": lambda _: 1},
+    "the corners are image px; multiply them by the scale.": {"scaled": lambda _: 1},
     "the corners are rounded. RoIAlign rounds nothing.": {"round": torch.round},
     "the RoI is one cell too long: RoIAlign has no end - start + 1.": {"inclusive": 1.0},
     "with aligned=False a RoI is at least one cell long; a tiny box is enlarged.": {

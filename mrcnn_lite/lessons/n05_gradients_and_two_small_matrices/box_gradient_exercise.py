@@ -20,7 +20,7 @@ def _right_box(features: Tensor, box: Tensor, scale: float) -> Tensor:
 
 # What people get wrong, each as one switch; these are the right values.
 BOX_RIGHT: dict[str, Any] = {
-    "scale": lambda scale: scale,
+    "scaled": lambda scale: scale,
     "half": 0.5,
     "swap": False,
     "signs": 1.0,
@@ -40,12 +40,12 @@ def _box_variant(features: Tensor, box: Tensor, scale: float, **switches: Any) -
     along_x = (1 - v) * (f2 - f1) + v * (f4 - f3)
     along_y = (1 - u) * (f3 - f1) + u * (f4 - f2)
     near = torch.stack([along_y, along_x] if how["swap"] else [along_x, along_y])  # [2]
-    return torch.cat([near * how["signs"], near]) * how["half"] * how["scale"](scale)  # [4]
+    return torch.cat([near * how["signs"], near]) * how["half"] * how["scaled"](scale)  # [4]
 
 
 BOX_MISTAKES = {
     "the chain ends at the map: a pixel of the box is `scale` elements, so multiply by scale.": {
-        "scale": lambda scale: 1
+        "scaled": lambda scale: 1
     },
     "the sample is the middle of the box, (x1 + x2) / 2: an edge moves it by half its own way.": {
         "half": 1.0
