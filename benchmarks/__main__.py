@@ -63,8 +63,8 @@ def kept(name: str, options: argparse.Namespace) -> list[Row]:
     elif not options.dry and not torch.cuda.is_available():
         return without_numbers(module, why)
     else:
-        with runner(options.dry, QUICK_S if options.quick else FULL_S) as place:
-            rows, known = measure(module, place), facts(place)
+        with runner(options.dry, QUICK_S if options.quick else FULL_S) as here:
+            rows, known = measure(module, here), facts(here)
         rows = rehearsed(rows) if options.dry else rows
     if options.store:
         store(path, known, rows)

@@ -4,7 +4,7 @@
 
 Suppression: two images, five levels of 2000 boxes each, as in a region proposal network; the peer
 calls `batched_nms` for each image, ours solves all ten problems without waiting for the GPU.
-Matching: two images, 20 objects each, all anchors of a picture of 800 x 1344. Both must give
+Matching: two images, 20 objects each, all anchors of an image of 800 x 1344. Both must give
 exactly what the tensor form gives on the CPU; then what a user waits is timed.
 """
 

@@ -57,13 +57,13 @@ def test_single_elements_views_and_room():
     assert counts.Work(1, 2, 3) + counts.Work(1, 1, 1) * 2 == counts.Work(3, 4, 5)
 
 
-def test_the_way_back_is_counted_too():
+def test_the_backward_pass_is_counted_too():
     conv, x = nn.Conv2d(8, 16, 3, padding=1, bias=False, device="meta"), meta(1, 8, 6, 6)
     x.requires_grad_()
     out = conv(x)
     work = counts.count_work(lambda: out.backward(torch.empty_like(out)))
-    forth = 2 * 9 * 8 * 16 * 36
-    assert work.flops - 2 * forth < forth / 100
+    forward = 2 * 9 * 8 * 16 * 36
+    assert work.flops - 2 * forward < forward / 100
 
 
 def test_stages_agree_with_counts_by_hand():

@@ -25,11 +25,10 @@ KINDS = {
 
 @dataclass(frozen=True)
 class StepProfile:
-    """Shares of a step's time, 0..1.
+    """Shares of a step's time: by stage, which add up to 1, and by kind of operation.
 
-    Attributes:
-        stages: by stage; "other forward" is matching, sampling, losses; the shares add up to 1.
-        kinds: by kind of operation, forward and backward together; the rest is not listed.
+    "Other forward" is matching, sampling, losses; kinds are forward and backward together, and
+    what is none of them is not listed.
     """
 
     stages: dict[str, float]

@@ -27,7 +27,7 @@ GIGA, TERA = 1e9, 1e12
 FREE = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "detach")
 SIZE = (800, 1344)
 SMALL = 64  # side of the image that is counted; everything is proportional to its area
-CHANNELS, TAPS = 256, 4 * 2**2  # of a RoI's output number at ratio 2
+CHANNELS, READS = 256, 4 * 2**2  # of a RoI's output number at ratio 2
 NAMES = ("body", "FPN", "RPN head", "box RoIAlign", "box head", "mask RoIAlign", "mask head",
          "weights' update")  # fmt: skip
 
@@ -135,18 +135,12 @@ class Stage:
 
 
 def _forward_backward(call: Callable, leaves: list[Tensor]) -> tuple[Work, Work]:
-    """The work of a module's way forth, and of its way back to weights and inputs."""
+    """The work of a module's forward pass, and of its backward pass to weights and inputs."""
     made: list[Tensor] = []
-    forth = count_work(lambda: made.extend(_flat(call(*leaves))))
-    made = [tensor for tensor in made if tensor.requires_grad]  # frozen stages have no way back
+    forward = count_work(lambda: made.extend(tree_leaves(call(*leaves))))
+    made = [tensor for tensor in made if tensor.requires_grad]  # frozen stages have no backward
     grads = [torch.empty_like(tensor) for tensor in made]
-    return forth, count_work(lambda: torch.autograd.backward(made, grads))
-
-
-def _flat(out: object) -> list[Tensor]:
-    if isinstance(out, Tensor):
-        return [out]
-    return [tensor for part in out for tensor in _flat(part)]
+    return forward, count_work(lambda: torch.autograd.backward(made, grads))
 
 
 @lru_cache(maxsize=1)
@@ -205,7 +199,7 @@ def _pooling(rois: int, images: int, size: tuple[int, int], bins: int) -> tuple[
     every = images * _pyramid(size) * CHANNELS
     read = min(_touched(rois, bins) * CHANNELS * images, every)
     out = images * rois * bins**2 * CHANNELS
-    flops = out * 2.0 * TAPS
+    flops = out * 2.0 * READS
     return Work(flops, read + out, read + out), Work(flops, every + out, every + out)
 
 
