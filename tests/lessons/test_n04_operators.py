@@ -203,11 +203,11 @@ def test_pictures():
     features = article_map()
     curves = {"ratio 1": [0.5, 0.1], "ratio 2": [0.2, 0.05]}
     pictures = [
-        draw.zoo_picture(features[0], BOX, 1 / 32),
-        draw.pairs_picture({"a": (0.3, 3.9), "b": (0.4, 4.0)}, 2),
-        draw.convergence_picture([1, 2], curves),
-        draw.length_picture([1, 2], {"a": curves, "b": curves}),
-        draw.border_picture(range(0, 200, 8), dict.fromkeys("abc", np.eye(25)), 192),
+        draw.zoo_figure(features[0], BOX, 1 / 32),
+        draw.pairs_figure({"a": (0.3, 3.9), "b": (0.4, 4.0)}, 2),
+        draw.convergence_figure([1, 2], curves),
+        draw.length_figure([1, 2], {"a": curves, "b": curves}),
+        draw.border_figure(range(0, 200, 8), dict.fromkeys("abc", np.eye(25)), 192),
     ]
     for picture in pictures:
         assert isinstance(picture, Figure)

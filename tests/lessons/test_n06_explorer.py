@@ -124,14 +124,14 @@ def words_of(fig) -> list[str]:
 
 
 def test_the_pyramid_names_its_maps():
-    words = words_of(draw.pyramid_picture(192))
+    words = words_of(draw.pyramid_figure(192))
     assert {"C2", "C5", "P2", "P5", "stride 8\n24 × 24"} <= set(words)
     assert words.count("1×1") == words.count("3×3") == 4 and words.count("×2") == 3
 
 
 def test_boxes_carry_level_and_size():
     boxes = torch.tensor([[10.0, 10, 124, 124], [200, 60, 240, 100]])
-    fig = draw.levels_picture(boxes, torch.tensor([3, 2]), 300, 200)
+    fig = draw.levels_figure(boxes, torch.tensor([3, 2]), 300, 200)
     assert words_of(fig) == ["P3\n114 × 114", "P2   40 × 40"]
     assert style.figure_png(fig).startswith(PNG)
 
@@ -139,7 +139,7 @@ def test_boxes_carry_level_and_size():
 def test_the_hatched_parts_are_where_the_rules_differ():
     sizes = torch.tensor(SIZES, dtype=torch.float32)
     rules = {rule: levels_of(sizes, rule) for rule in ("floor", "round")}
-    fig = draw.rules_picture(sizes, rules)
+    fig = draw.rules_figure(sizes, rules)
     spans = [patch for patch in fig.axes[0].patches if patch.get_hatch()]
     ends = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in spans]
     half = 2**-0.5
@@ -150,6 +150,6 @@ def test_the_hatched_parts_are_where_the_rules_differ():
 
 def test_each_curve_is_named():
     curves = {"one": [0.1, 0.2, 0.3], "two": [0.2, 0.3, 0.4], "three": [0.5, 0.6, 0.7]}
-    fig = draw.overlap_picture([16, 112, 896], curves)
+    fig = draw.overlap_figure([16, 112, 896], curves)
     assert words_of(fig) == list(curves)
     assert len(fig.axes[0].lines) == 3

@@ -184,11 +184,11 @@ def test_pictures():
     boxes, scores = CROWD
     targets = torch.zeros(4, 28, 28)
     figures = [
-        draw.anchors_picture(IMAGE, levels, (4, 8, 16, 32)),
-        draw.matching_picture(IMAGE, objects, anchors, labels),
-        draw.coder_picture(anchors[0], objects[0]),
-        draw.suppression_picture(IMAGE, boxes, scores, [0, 5]),
-        draw.owners_picture(IMAGE, boxes[:4], [0, 1, 2, 3], targets, ["a", "b", "c", "d"]),
+        draw.anchors_figure(IMAGE, levels, (4, 8, 16, 32)),
+        draw.matching_figure(IMAGE, objects, anchors, labels),
+        draw.coder_figure(anchors[0], objects[0]),
+        draw.suppression_figure(IMAGE, boxes, scores, [0, 5]),
+        draw.owners_figure(IMAGE, boxes[:4], [0, 1, 2, 3], targets, ["a", "b", "c", "d"]),
     ]
     titles = [[ax.get_title(loc="left") for ax in fig.axes] for fig in figures]
     assert titles[0][0] == "P2: stride 4"

@@ -42,9 +42,7 @@ def draw_pipeline(
     outputs: IntermediateOutputs, class_names: Sequence[str], row: int = 0, letters: bool = False
 ) -> Figure:
     """The stages of Figure 1 from left to right, each with what it computed."""
-    fig = style.figure(width=WIDTH, height=HEIGHT)[0]
-    fig.clf()
-    fig.set_layout_engine("none")
+    fig = style.blank(WIDTH, HEIGHT)
     pixels = outputs.image.permute(1, 2, 0).numpy()
     _caption(fig, (0.0775, 0.17), "image", " × ".join(map(str, outputs.image.shape)), "white")
     _image(fig, (0.0, 0.34, 0.155), pixels)

@@ -130,20 +130,17 @@ class _Board:
                 artists[aligned].set_visible(aligned in shown)
 
 
-def reading_picture(x: int) -> Figure:
+def reading_figure(x: int) -> Figure:
     """A ramp, read at one position under both models: the explorer as a still."""
     return explore_ruler(x=x).state.board.canvas.figure
 
 
 def explore_ruler(**settings: int | str) -> Explorer:
-    """The ruler: one position of the image, read under both models.
+    """The ruler, read at one position under both models.
 
     Args:
         **settings: where to start: x (image px), stride (32, 16, 8 or 4), curve ("ramp", "wave" or
             "edge"), model ("both", "areas (aligned=True)" or "points (aligned=False)").
-
-    Returns:
-        An explorer that can be displayed, and moved with `set`.
     """
     controls = [
         slider("x", "position x (px)", 0, IMAGE),

@@ -78,7 +78,7 @@ def draw_points_1d(ax: Axes, values: ArrayLike, stride: float, y: float) -> None
         write(ax, i * stride, y + 0.16, str(i), va="bottom")
 
 
-def ruler_picture(values: ArrayLike, stride: float) -> Figure:
+def ruler_figure(values: ArrayLike, stride: float) -> Figure:
     """Both models of a pixel on one ruler."""
     fig, ax = style.figure(width=7.6, height=2.6)
     frame_ruler(ax, len(values) * stride, stride, -0.35, 2.0)
@@ -90,7 +90,7 @@ def ruler_picture(values: ArrayLike, stride: float) -> Figure:
     return fig
 
 
-def offset_picture(box: ArrayLike, strides: list[int], image: float) -> Figure:
+def offset_figure(box: ArrayLike, strides: list[int], image: float) -> Figure:
     """A box, and the box that is read in its place when half an element is forgotten."""
     fig, axes = style.figure(1, len(strides), width=8.0, height=2.5, sharey=True)
     corner = np.asarray(box, dtype=np.float64)
@@ -108,7 +108,7 @@ def offset_picture(box: ArrayLike, strides: list[int], image: float) -> Figure:
     return fig
 
 
-def check_picture(features: ArrayLike, box: ArrayLike, tables: list[ArrayLike]) -> Figure:
+def check_figure(features: ArrayLike, box: ArrayLike, tables: list[ArrayLike]) -> Figure:
     """A map of areas, a box on it, what is read with and without the half, and both outputs."""
     fig, (left, *right) = style.figure(1, 3, width=8.0, height=3.6, width_ratios=(1.5, 1, 1))
     draw_cells(left, features, numbers=False)
@@ -130,7 +130,7 @@ def check_picture(features: ArrayLike, box: ArrayLike, tables: list[ArrayLike]) 
     return fig
 
 
-def resize_picture(values: ArrayLike, positions: dict[str, ArrayLike]) -> Figure:
+def resize_figure(values: ArrayLike, positions: dict[str, ArrayLike]) -> Figure:
     """Where a resize reads: the old elements as areas, the new ones as marks under them."""
     fig, ax = style.figure(width=7.6, height=2.5)
     frame_ruler(ax, len(values), 1, -0.35, len(positions) + 0.9)
@@ -145,7 +145,7 @@ def resize_picture(values: ArrayLike, positions: dict[str, ArrayLike]) -> Figure
     return fig
 
 
-def span_picture(values: ArrayLike, stride: float, spans: dict[str, tuple[float, float]]) -> Figure:
+def span_figure(values: ArrayLike, stride: float, spans: dict[str, tuple[float, float]]) -> Figure:
     """Stretches of the image under a ruler of areas."""
     fig, ax = style.figure(width=7.6, height=2.4)
     frame_ruler(ax, len(values) * stride, stride, -0.3, len(spans) * 0.6 + 0.9)

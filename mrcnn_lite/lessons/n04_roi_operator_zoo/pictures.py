@@ -74,7 +74,7 @@ class SamplingArtists:
             points.set_markersize(8 / crowd * (1 - 0.17 * index))
 
 
-def zoo_picture(features: Tensor, box: Tensor, scale: float) -> Figure:
+def zoo_figure(features: Tensor, box: Tensor, scale: float) -> Figure:
     """Ten small maps: where each operator of the zoo reads with ratio 2, and its four numbers."""
     fig, axes = style.figure(2, len(ZOO) // 2, width=8.0, height=4.2)
     for ax, operator in zip(axes.flat, ZOO.values()):
@@ -89,7 +89,7 @@ def zoo_picture(features: Tensor, box: Tensor, scale: float) -> Figure:
     return fig
 
 
-def pairs_picture(rois: Mapping[str, tuple[float, float]], size: int) -> Figure:
+def pairs_figure(rois: Mapping[str, tuple[float, float]], size: int) -> Figure:
     """One axis of a RoI: samples of ratio 2, and how far the pairs of ratio 4 stand apart."""
     fig, axes = style.figure(len(rois), 1, width=7.6, height=0.95 * len(rois) + 0.7, sharex=True)
     whole = np.arange(np.ceil(max(last for _, last in rois.values())) + 1)
@@ -122,7 +122,7 @@ def _curves(ax: Axes, at: Sequence[float], curves: Mapping[str, ArrayLike], labe
     ax.minorticks_off()
 
 
-def convergence_picture(ratios: Sequence[int], curves: Mapping[str, ArrayLike]) -> Figure:
+def convergence_figure(ratios: Sequence[int], curves: Mapping[str, ArrayLike]) -> Figure:
     """How the distance from the exact mean shrinks with the sampling ratio."""
     fig, ax = style.figure(width=5.6, height=3.2)
     _curves(ax, ratios, curves, "sampling ratio (per axis)")
@@ -131,7 +131,7 @@ def convergence_picture(ratios: Sequence[int], curves: Mapping[str, ArrayLike]) 
     return fig
 
 
-def length_picture(
+def length_figure(
     lengths: Sequence[float], panels: Mapping[str, Mapping[str, ArrayLike]]
 ) -> Figure:
     """The error over the length of a bin, a curve per sampling ratio, a panel per map."""
@@ -144,7 +144,7 @@ def length_picture(
     return fig
 
 
-def border_picture(centres: Sequence[float], panels: Mapping[str, ArrayLike], image: int) -> Figure:
+def border_figure(centres: Sequence[float], panels: Mapping[str, ArrayLike], image: int) -> Figure:
     """What a small box reads from a map of ones, for every place of its centre."""
     fig, axes = style.figure(1, len(panels), width=8.0, height=3.0, sharey=True)
     half = float(centres[1] - centres[0]) / 2

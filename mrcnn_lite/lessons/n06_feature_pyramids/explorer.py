@@ -145,14 +145,7 @@ class _Board:
 
 
 def explore_pyramid(**settings: float) -> Explorer:
-    """The explorer of boxes and levels.
-
-    Args:
-        **settings: where to start: width, height, left, top (px), rule.
-
-    Returns:
-        An explorer that can be displayed, and moved with `set`.
-    """
+    """The explorer of boxes and levels; it starts at width, height, left, top (px), and rule."""
     controls = [
         slider("width", "width (px)", 16, 900),
         slider("height", "height (px)", 16, 900),

@@ -19,7 +19,7 @@ MAP_HEIGHT = 0.62
 TICKS = (28, 56, 112, 224, 448, 896)  # px
 
 
-def pyramid_picture(image: int = 192) -> Figure:
+def pyramid_figure(image: int = 192) -> Figure:
     """The network of maps: up through the body, sideways, down by adding, and out."""
     fig, ax = style.figure(width=7.6, height=3.9)
     ax.set(xlim=(-1.3, 7.6), ylim=(-0.85, 3.8), aspect="equal")
@@ -70,7 +70,7 @@ def _arrow(
         ax.text(at, start[1] + 0.07, label, ha="center", fontsize=style.SMALL)
 
 
-def levels_picture(boxes: ArrayLike, levels: ArrayLike, width: int, height: int) -> Figure:
+def levels_figure(boxes: ArrayLike, levels: ArrayLike, width: int, height: int) -> Figure:
     """Boxes in an image, each in the colour and with the name of its level."""
     fig, ax = style.figure(width=7.0, height=4.4)
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xlabel="x (px)", ylabel="y (px)")
@@ -107,7 +107,7 @@ def _runs(values: np.ndarray) -> itertools.pairwise:
     return itertools.pairwise([0, *(np.flatnonzero(np.diff(values)) + 1), len(values)])
 
 
-def rules_picture(sizes: ArrayLike, rules: Mapping[str, Sequence[int]]) -> Figure:
+def rules_figure(sizes: ArrayLike, rules: Mapping[str, Sequence[int]]) -> Figure:
     """Two rules for the level, and where they disagree."""
     fig, ax = style.figure(width=7.6, height=2.3)
     draw_rules(ax, sizes, rules)
@@ -119,7 +119,7 @@ def rules_picture(sizes: ArrayLike, rules: Mapping[str, Sequence[int]]) -> Figur
     return fig
 
 
-def overlap_picture(sizes: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figure:
+def overlap_figure(sizes: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figure:
     """How well RoIPool's window fits the box, against the box's size."""
     fig, ax = style.figure(width=7.0, height=3.3)
     colours, dashes = (style.VERMILION, style.ORANGE, style.BLUE), ((2, 2), (5, 2), (1, 0))

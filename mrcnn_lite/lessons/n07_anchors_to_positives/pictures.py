@@ -40,7 +40,7 @@ def draw_boxes(ax: Axes, boxes: Tensor, colour: str, **line: float | str) -> Lin
     return ax.add_collection(lines)
 
 
-def anchors_picture(image: Tensor, levels: Sequence[Tensor], strides: Sequence[int]) -> Figure:
+def anchors_figure(image: Tensor, levels: Sequence[Tensor], strides: Sequence[int]) -> Figure:
     """One panel per pyramid level: the grid, and all anchors of one cell."""
     fig, axes = style.figure(1, len(levels), width=8.0, height=2.35)
     height, width = image.shape[-2:]
@@ -58,7 +58,7 @@ def anchors_picture(image: Tensor, levels: Sequence[Tensor], strides: Sequence[i
     return fig
 
 
-def matching_picture(image: Tensor, objects: Tensor, anchors: Tensor, labels: Tensor) -> Figure:
+def matching_figure(image: Tensor, objects: Tensor, anchors: Tensor, labels: Tensor) -> Figure:
     """Positive, ignored and background anchors in three panels."""
     fig, axes = style.figure(1, 3, width=8.0, height=3.0)
     kinds = (
@@ -74,7 +74,7 @@ def matching_picture(image: Tensor, objects: Tensor, anchors: Tensor, labels: Te
     return fig
 
 
-def coder_picture(anchor: Tensor, box: Tensor) -> Figure:
+def coder_figure(anchor: Tensor, box: Tensor) -> Figure:
     """A box to start from, a box to reach, and the arrow from centre to centre."""
     fig, ax = style.figure(width=4.6, height=3.2)
     pair = (("anchor", anchor, style.BLUE, "-"), ("object", box, style.VERMILION, "--"))
@@ -93,9 +93,7 @@ def coder_picture(anchor: Tensor, box: Tensor) -> Figure:
     return fig
 
 
-def suppression_picture(
-    image: Tensor, boxes: Tensor, scores: Tensor, kept: Sequence[int]
-) -> Figure:
+def suppression_figure(image: Tensor, boxes: Tensor, scores: Tensor, kept: Sequence[int]) -> Figure:
     """All boxes, and those that are left; the line is thicker the better the score."""
     fig, axes = style.figure(1, 2, width=7.0, height=3.6)
     rows = (range(len(boxes)), kept)
@@ -111,7 +109,7 @@ def suppression_picture(
     return fig
 
 
-def owners_picture(
+def owners_figure(
     image: Tensor, boxes: Tensor, owners: Sequence[int], targets: Tensor, titles: Sequence[str]
 ) -> Figure:
     """RoIs in the colour of the object that each learns from, and the mask target of each."""
