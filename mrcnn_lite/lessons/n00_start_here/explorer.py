@@ -25,7 +25,7 @@ class Branches:
         self.threshold = 0.5
         fig, axes = style.figure(1, 2, width=8.0, height=4.7, width_ratios=(1.75, 1))
         self.canvas = Canvas(fig)
-        self.detections = DetectionImage(self.canvas, axes[0], *self.scene.image.shape[1:])
+        self.view = DetectionImage(self.canvas, axes[0], *self.scene.image.shape[1:])
         self.bars = ScoreBars(self.canvas, axes[1], MOST)
 
     @property
@@ -34,26 +34,26 @@ class Branches:
         return self.scenes[self.image - 1]
 
     def render(self) -> tuple[bytes, str]:
-        """The image with what the branches say, and the same in words."""
-        found = self.scene.detections
-        drawn = found if self.masks else {**found, "masks": torch.zeros_like(found["masks"])}
-        self.detections.draw(
+        """The image with what the branches say, and the same as text."""
+        result = self.scene.detections
+        masks = result["masks"] if self.masks else torch.zeros_like(result["masks"])
+        self.view.draw(
             self.scene.image,
-            drawn,
+            {**result, "masks": masks},
             self.class_names,
             self.scene.proposals if self.proposals else None,
             show_boxes=self.boxes,
             show_labels=self.classes,
             score_threshold=self.threshold,
         )
-        scores = found["scores"][:MOST].tolist()
-        names = [self.class_names[label] for label in found["labels"][:MOST].tolist()]
+        scores = result["scores"][:MOST].tolist()
+        names = [self.class_names[label] for label in result["labels"][:MOST].tolist()]
         labels = [f"{n} {s:.2f}" if self.classes else "?" for n, s in zip(names, scores)]
         self.bars.draw(scores, labels, self.threshold)
         return self.canvas.png(), self.describe()
 
     def describe(self) -> str:
-        """The state in words and numbers."""
+        """The state as text."""
         scores = self.scene.detections["scores"]
         shown = int((scores >= self.threshold).sum())
         lines = [
@@ -67,14 +67,14 @@ class Branches:
 
     def detection(self, row: int) -> str:
         """What the branches that are on say about one detection."""
-        found, parts = self.scene.detections, []
+        result, parts = self.scene.detections, []
         if self.classes:
-            name = self.class_names[int(found["labels"][row])]
-            parts.append(f"{name:9} {found['scores'][row]:.2f}")
+            name = self.class_names[int(result["labels"][row])]
+            parts.append(f"{name:9} {result['scores'][row]:.2f}")
         if self.boxes:
-            parts.append(f"box ({', '.join(f'{v:.0f}' for v in found['boxes'][row].tolist())})")
+            parts.append(f"box ({', '.join(f'{v:.0f}' for v in result['boxes'][row].tolist())})")
         if self.masks:
-            parts.append(f"{int((found['masks'][row] >= 0.5).sum())} pixels")
+            parts.append(f"{int((result['masks'][row] >= 0.5).sum())} pixels")
         return "  ".join(parts) or "an object, and nothing is known about it"
 
     def network(self) -> str:
@@ -83,7 +83,7 @@ class Branches:
             return "Mask R-CNN" if self.masks else "Faster R-CNN"
         if self.boxes or self.classes or self.masks:
             return "a part of Mask R-CNN"
-        return "the first stage alone (RPN)" if self.proposals else "nobody speaks"
+        return "the first stage alone (RPN)" if self.proposals else "no branch is on"
 
 
 def explore_branches(

@@ -83,10 +83,10 @@ def _pyramid(fig: Figure, features: Sequence[Tensor]) -> None:
 
 
 def _answers(fig: Figure, outputs: IntermediateOutputs, names: Sequence[str], row: int) -> str:
-    """The box and the mask of one detection; returns its class and score in words."""
-    found, pixels = outputs.detections, outputs.image.permute(1, 2, 0).numpy()  # [H, W, 3]
-    label, score = int(found["labels"][row]), float(found["scores"][row])
-    x1, y1, x2, y2 = box = found["boxes"][row].tolist()
+    """The box and the mask of one detection; returns its class and score."""
+    detections, pixels = outputs.detections, outputs.image.permute(1, 2, 0).numpy()  # [H, W, 3]
+    label, score = int(detections["labels"][row]), float(detections["scores"][row])
+    x1, y1, x2, y2 = box = detections["boxes"][row].tolist()
     side = int(max(x2 - x1, y2 - y1)) + 2 * MARGIN  # a square window around the box
     left, top = int((x1 + x2 - side) / 2), int((y1 + y2 - side) / 2)
     rows, columns = (np.arange(start, start + side) for start in (top, left))

@@ -1,4 +1,4 @@
-"""The exercises of notebook 02: a map read at a place of the image, boxes of three conventions."""
+"""The exercises of notebook 02: a map read at any position, boxes of three conventions."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from torch import Tensor
 from ...ops import bilinear
 from ..kit.exercise import Exercise, FunctionGrader, combine
 
-INSIDE, EDGES = 60, 60  # places with two neighbours, places near the ends of the map
+INSIDE, EDGES = 60, 60  # positions with two neighbours, positions near the ends of the map
 FORMS = ("coco", "inclusive", "voc")
 SETS = 8  # sets of boxes for each form
 
@@ -91,8 +91,8 @@ SAMPLE_MISTAKES = {
 }
 
 
-def _places() -> Iterator[tuple[Any, ...]]:
-    """Random maps and places: first between two elements, then near both ends of the image."""
+def _positions() -> Iterator[tuple[Any, ...]]:
+    """Random maps and positions: first between two elements, then near both ends of the image."""
     generator = torch.Generator().manual_seed(202)
 
     def draw(low: float, high: float) -> float:
@@ -101,7 +101,7 @@ def _places() -> Iterator[tuple[Any, ...]]:
     for k in range(INSIDE + EDGES):
         stride, count = (4, 8, 16, 32)[int(draw(0, 4))], int(draw(4, 9))
         values = torch.randn(count, generator=generator)  # [w]
-        if k % 10 == 0 and k < INSIDE:  # undivided, these places exist on the map
+        if k % 10 == 0 and k < INSIDE:  # undivided, these positions exist on the map
             stride, values = 4, torch.randn(24, generator=generator)  # [w]
             element = draw(1.6, 5)
         elif k < INSIDE:
@@ -171,12 +171,12 @@ EXERCISES = (
         "02-sample",
         FunctionGrader(
             right=_right_sample,
-            cases=_places,
+            cases=_positions,
             describe=lambda values, x, stride, aligned: (
                 f"{len(values)} elements, x = {x} px, stride {stride}, aligned={aligned}"
             ),
             mistakes=combine(_sample_variant, SAMPLE_MISTAKES.items(), most=2),
-            praise="{n} places agree, under both models, the ends of the map included.",
+            praise="{n} positions agree, under both models, the ends of the map included.",
             tiers=(INSIDE,),
         ),
         (

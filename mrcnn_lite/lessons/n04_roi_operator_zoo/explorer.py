@@ -147,5 +147,5 @@ def explore_roi_zoo(features: Tensor | None = None, **settings: float | str) -> 
         slider("smoothness", "smoothness of the map", 0.0, 2.0, 0.25),
         slider("shift", "box moved by (px)", 0, 64),
     ]
-    alt = "A map in colours, a RoI, what an operator looks at in each bin, its output, the truth."
+    alt = "A map in colours, a RoI, what an operator reads in each bin, its output, the truth."
     return Explorer(RoIZooState(features), controls, alt, width=760).set(**settings)

@@ -145,7 +145,7 @@ def length_figure(
 
 
 def border_figure(centres: Sequence[float], panels: Mapping[str, ArrayLike], image: int) -> Figure:
-    """What a small box reads from a map of ones, for every place of its centre."""
+    """What a small box reads from a map of ones, for every position of its centre."""
     fig, axes = style.figure(1, len(panels), width=8.0, height=3.0, sharey=True)
     half = float(centres[1] - centres[0]) / 2
     first, last = float(centres[0]) - half, float(centres[-1]) + half

@@ -103,8 +103,8 @@ def suppression_figure(image: Tensor, boxes: Tensor, scores: Tensor, kept: Seque
             draw_box(ax, boxes[row], style.BLUE, linewidth=0.6 + 2 * float(scores[row]))
             if name == "after":
                 x, y = boxes[row, 0].item(), boxes[row, 1].item()
-                place = {"ha": "left", "va": "bottom", "fontsize": style.SMALL}
-                write(ax, x, y - 1, f"{row}: {scores[row]:.2f}", **place)
+                align = {"ha": "left", "va": "bottom", "fontsize": style.SMALL}
+                write(ax, x, y - 1, f"{row}: {scores[row]:.2f}", **align)
         ax.set_title(f"{name}: {len(chosen)} boxes", fontsize=style.NORMAL)
     return fig
 
