@@ -5,7 +5,9 @@ import time
 
 import torch
 
+from benchmarks import cpu
 from benchmarks import roi_align as benchmark
+from benchmarks.table import Different
 from benchmarks.timing import compare, provenance
 
 
@@ -38,3 +40,23 @@ def test_roi_align_benchmark_at_a_small_size(monkeypatch, tmp_path, capsys):
     report = json.loads(path.read_text(encoding="utf-8"))
     assert max(report["results"][0]["difference"]) <= benchmark.TOLERANCE
     assert set(report["results"][0]["NCHW"]) == {"forward", "forward+backward"}
+
+
+def test_answers_that_differ_are_told_and_nothing_is_written(monkeypatch, tmp_path, capsys):
+    path, given = tmp_path / "result.json", []
+
+    def measure(seconds, quick):
+        given.append((seconds, quick))
+        if quick:
+            raise Different("the answers differ")
+        return {"found": 1}
+
+    for flags, status in (([], 0), (["--quick"], 1)):
+        path.unlink(missing_ok=True)
+        monkeypatch.setattr("sys.argv", ["name", "--seconds", "3", *flags, "--json", str(path)])
+        assert (
+            cpu.command("What it does.", measure, seconds=(1.0, "for all"), quick=False) == status
+        )
+        assert path.exists() == (status == 0)
+        assert ("the answers differ" in capsys.readouterr().out) == bool(status)
+    assert given == [(3.0, False), (3.0, True)]
