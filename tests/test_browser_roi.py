@@ -105,7 +105,9 @@ def test_dragged(explorer):
 
 
 def test_every_control(explorer):
-    for label, name in (("aligned", "aligned"), ("which cells", "gradient"), ("arrows", "arrows")):
+    switches = {"aligned": "aligned", "which cells": "gradient", "arrows": "arrows"}
+    switches |= {"overlap": "overlap", "chosen bin only": "chosen_only", "slide:": "slide"}
+    for label, name in switches.items():
         explorer.get_by_label(label).check()
         settle(explorer)
         assert explorer.evaluate(ASK, f"print(roi.{name})").strip() == "True"
@@ -124,6 +126,34 @@ def test_every_control(explorer):
     explorer.locator(".roi-explorer td button").nth(4).click()
     settle(explorer)
     assert explorer.evaluate(ASK, "print(roi.bin)") == "5\n"
+
+
+CURVES = "() => [...document.querySelectorAll('.chart path')].map(path => path.getAttribute('d'))"
+
+
+def test_a_slide_stays_along_x_and_changes_with_y(explorer):
+    explorer.get_by_label("slide:").check()
+    settle(explorer)
+    before = explorer.evaluate(CURVES)
+    body = handle(explorer, 0)
+    body.focus()
+    body.press("ArrowRight")
+    settle(explorer)
+    assert explorer.evaluate(CURVES) == before, "where the RoI is changed, not the curves"
+    body.press("ArrowDown")
+    settle(explorer)
+    assert explorer.evaluate(CURVES) != before
+
+
+def test_a_finer_stride_and_one_operator(explorer):
+    explorer.evaluate(ASK, "roi.view = 'pool'; roi.overlap = True")
+    explorer.get_by_label("stride").select_option("8")
+    settle(explorer)
+    assert explorer.evaluate(ASK, "print(roi.stride, roi.box[0])") == "8.0 10.0\n"
+    status = explorer.locator(".roi-explorer [role=status]").inner_text()
+    assert "Window 128 × 128 px, IoU with the RoI 0.7932." in status
+    assert not explorer.get_by_label("sampling ratio").is_visible()
+    assert not explorer.locator(".roi-explorer section[aria-label=RoIAlign]").is_visible()
 
 
 def test_moved_from_python(explorer):

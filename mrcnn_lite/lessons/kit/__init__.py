@@ -51,5 +51,5 @@ def hint(name: str, number: int = 1) -> None:
         ValueError: if there is no exercise of that name.
     """
     hints = find(name).hints
-    place = min(max(number, 1), len(hints))
-    say(f"Hint {place} of {len(hints)}: {hints[place - 1]}")
+    number = min(max(number, 1), len(hints))
+    say(f"Hint {number} of {len(hints)}: {hints[number - 1]}")

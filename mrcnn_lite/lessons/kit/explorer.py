@@ -1,7 +1,7 @@
 """The thin layer between an explorer's state and the page.
 
 An explorer is a plain class: its attributes are what the reader can move, and `render()` gives the
-picture and the numbers for them. `Explorer` puts labelled controls, the picture and the numbers
+figure and the numbers for them. `Explorer` puts labelled controls, the figure and the numbers
 on the page, and draws anew whenever an attribute changes. There is no other logic here, so that
 everything worth testing can be tested without a browser.
 
@@ -17,7 +17,6 @@ everything worth testing can be tested without a browser.
 import base64
 import html
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,14 +26,14 @@ from .style import few_colours
 
 LABEL_WIDTH = "150px"
 CONTROL_WIDTH = "390px"
-NUMBERS = "line-height:1.35;margin:0"  # the style of the lines below the picture
+NUMBERS = "line-height:1.35;margin:0"  # the style of the lines below the figure
 
 
 class State(Protocol):
     """What an explorer needs: attributes to set, and a way to draw them."""
 
     def render(self) -> tuple[bytes, str]:
-        """The picture (PNG) and the numbers (plain text, its first line the most important)."""
+        """The figure (PNG) and the numbers (plain text, its first line the most important)."""
         ...
 
 
@@ -65,7 +64,7 @@ def choice(name: str, label: str, options: Sequence[Any]) -> Control:
 
 
 class Explorer:
-    """Controls, a picture and its numbers, shown as one output that is also a still picture."""
+    """Controls, a figure and its numbers, shown as one output that is also a still figure."""
 
     def __init__(self, state: State, controls: Sequence[Control], alt: str, width: int = 760):
         """Build the page from a state; nothing is shown until the explorer is displayed."""
@@ -75,8 +74,11 @@ class Explorer:
         self.controls = {control.name: self._build(control) for control in controls}
         self.image = ipw.Image(format="png", layout={"width": f"{width}px", "max_width": "100%"})
         self.numbers = ipw.HTML()
-        self.box = ipw.VBox([self._control_area(), self.image, self.numbers])
-        self._held = False
+        columns = f"repeat(auto-fit, minmax({CONTROL_WIDTH}, max-content))"  # as the page allows
+        layout = {"grid_template_columns": columns}
+        controls_area = ipw.GridBox(list(self.controls.values()), layout=layout)
+        self.box = ipw.VBox([controls_area, self.image, self.numbers])
+        self._held = False  # while several controls are moved at once
         self._redraw()
 
     def _build(self, control: Control) -> ipw.ValueWidget:
@@ -90,18 +92,13 @@ class Explorer:
         widget.observe(lambda change: self._moved(control.name, change["new"]), names="value")
         return widget
 
-    def _control_area(self) -> ipw.Widget:
-        """The controls in one or two columns, as the page's width allows."""
-        columns = f"repeat(auto-fit, minmax({CONTROL_WIDTH}, max-content))"
-        return ipw.GridBox(list(self.controls.values()), layout={"grid_template_columns": columns})
-
     def _moved(self, name: str, value: Any) -> None:
         setattr(self.state, name, value)
         if not self._held:
             self._redraw()
 
     def _redraw(self) -> None:
-        """Ask the state for its picture; the browser sends no second change before this is done."""
+        """Ask the state for its figure; the browser sends no second change before this is done."""
         self.png, self.text = self.state.render()
         self.image.value = self.png
         # A screen reader says the first line at every step; the others wait until they are read.
@@ -111,28 +108,22 @@ class Explorer:
             f'<pre style="{NUMBERS}">{others}</pre>'
         )
 
-    @contextmanager
-    def _one_redraw(self):
-        """Several changes, one picture."""
-        self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
-            self._redraw()
-
     def set(self, **values: Any) -> "Explorer":
         """Move controls from Python, as the reader would with the mouse."""
         unknown = sorted(set(values) - set(self.controls))
         if unknown:
             raise ValueError(f"no control named {unknown[0]!r}; there are {sorted(self.controls)}")
-        with self._one_redraw():
+        self._held = True  # several changes, one figure
+        try:
             for name, value in values.items():
                 self.controls[name].value = value
+        finally:
+            self._held = False
+            self._redraw()
         return self
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
-        """The live view where it can live, else the picture, else the numbers."""
+        """The live view where it can live, else the figure, else the numbers."""
         bundle = self.box._repr_mimebundle_() or {}
         bundle["image/png"] = base64.b64encode(few_colours(self.png)).decode("ascii")
         bundle["text/plain"] = f"{self.alt}\n{self.text}"

@@ -33,7 +33,7 @@ class Prediction:
         self.name = name
         self.question = question
         self.options = tuple(str(option) for option in options)
-        self.control = self._choice() if self.options else self._field()
+        self.control = self._control()
         self.note = ipw.HTML()  # is on the page before it speaks, or nobody would hear it
         # The question is read out before the control, and is the control's tooltip too.
         self.control.tooltip = question
@@ -46,25 +46,14 @@ class Prediction:
         self._note("Kept from before")
         self.control.observe(self._answered, names="value")
 
-    def _choice(self) -> ipw.RadioButtons:
-        """One button per option, none pressed: Tab goes from one to the next, Space chooses."""
-        return ipw.RadioButtons(
-            options=self.options,
-            index=None,
-            description=LABEL,
-            style={"description_width": "initial"},
-            layout={"width": "max-content", "max_width": "100%"},
-        )
-
-    def _field(self) -> ipw.Text:
-        """A line to write on; the enter key or leaving the line keeps it."""
-        return ipw.Text(
-            description=LABEL,
-            placeholder="write it, then press Enter",
-            continuous_update=False,
-            style={"description_width": "initial"},
-            layout={"width": "390px"},
-        )
+    def _control(self) -> ipw.RadioButtons | ipw.Text:
+        """One button per option, none pressed; without options a line to write on."""
+        label = {"description": LABEL, "style": {"description_width": "initial"}}
+        if self.options:
+            layout = {"width": "max-content", "max_width": "100%"}
+            return ipw.RadioButtons(options=self.options, index=None, layout=layout, **label)
+        asks = {"placeholder": "write it, then press Enter", "continuous_update": False}
+        return ipw.Text(layout={"width": "390px"}, **asks, **label)
 
     @property
     def answer(self) -> str | None:
@@ -80,8 +69,8 @@ class Prediction:
 
     def _note(self, how: str) -> None:
         """Say it below the control, and to a screen reader."""
-        words = f"{how}: {self.answer}" if self.answer else "No prediction yet"
-        self.note.value = f'<p role="status" style="margin:0">{html.escape(words)}</p>'
+        text = f"{how}: {self.answer}" if self.answer else "No prediction yet"
+        self.note.value = f'<p role="status" style="margin:0">{html.escape(text)}</p>'
 
     def __repr__(self) -> str:
         """The question in words, for every page without live widgets."""

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from matplotlib.collections import LineCollection
 from torch import Tensor
 
 from ...ops import roi_align, roi_pool
@@ -11,7 +10,7 @@ from ..kit.canvas import Canvas, LiveTable
 from ..kit.explorer import Explorer, slider, toggle
 from ..kit.grid import draw_box, draw_points, move_box, rows_of
 from ..kit.roi import Samples, article_map, draw_bins, move_bins, samples_of, windows_of
-from .pictures import CORNERS, Cell, cell_of, draw_weights, move_weights
+from .pictures import Cell, cell_of, draw_sample, draw_weights, move_sample, move_weights
 
 STRIDE = 32
 LARGEST = 4  # outputs per axis
@@ -56,30 +55,30 @@ class RoIAlignState:
         """The sample whose weights are shown."""
         x, y = samples.points()
         per_bin = max(len(x) // self.size**2, 1)
-        place = (self.bin - 1) % self.size**2
+        bin = (self.bin - 1) % self.size**2
         point = (self.point - 1) % per_bin
         if not len(x):
-            return place, point, samples.box[0], samples.box[1]
-        index = place * per_bin + point
-        return place, point, float(x[index]), float(y[index])
+            return bin, point, samples.box[0], samples.box[1]
+        index = bin * per_bin + point
+        return bin, point, float(x[index]), float(y[index])
 
     def render(self) -> tuple[bytes, str]:
-        """The picture and the numbers."""
+        """The figure and the numbers."""
         samples, outputs = self.samples(), self.outputs()
-        place, _, x, y = self.chosen(samples)
+        bin, _, x, y = self.chosen(samples)
         cell = cell_of(self.features, x, y)
         if self._board is None:
             self._board = _Board(self.features[0, 0].numpy())
         board = self._board
-        board.move(samples, place, (x, y), cell)
+        board.move(samples, (x, y), cell)
         board.show_window(self.box if self.pool_window else None, self.size)
-        board.align.write(outputs[0], place)
-        board.pool.write(outputs[1], place)
+        board.align.write(outputs[0], bin)
+        board.pool.write(outputs[1], bin)
         return board.canvas.png(), self.describe(samples, outputs, cell)
 
     def describe(self, samples: Samples, outputs: tuple[Tensor, Tensor], cell: Cell) -> str:
-        """What the picture says, in words and numbers."""
-        place, point, x, y = self.chosen(samples)
+        """What the figure says, in words and numbers."""
+        bin, point, x, y = self.chosen(samples)
         rows, columns = samples.y.shape[1], samples.x.shape[1]
         ratio = self.sampling_ratio if self.sampling_ratio > 0 else "adaptive"
         box = ", ".join(f"{number:.4f}" for number in samples.box)
@@ -90,9 +89,9 @@ class RoIAlignState:
         ]
         lines = [
             f"RoIAlign {self.size} x {self.size}, sampling_ratio {ratio}, aligned={self.aligned}: "
-            f"bin {place + 1} is {outputs[0].flatten()[place]:.4f}",
+            f"bin {bin + 1} is {outputs[0].flatten()[bin]:.4f}",
             f"RoI on the map: ({box}), {rows} x {columns} samples per bin",
-            f"bin {place + 1} of {self.size**2}, sample {point + 1} of {rows * columns}: "
+            f"bin {bin + 1} of {self.size**2}, sample {point + 1} of {rows * columns}: "
             f"x = {x:.4f}, y = {y:.4f}",
             *terms,
             f"  sum = {cell.value:.4f}" + ("" if cell.inside else "  (outside the map: 0)"),
@@ -102,48 +101,37 @@ class RoIAlignState:
 
 
 class _Board:
-    """The picture: the points of the map are background, everything else moves."""
+    """The figure: the points of the map are background, everything else moves."""
 
     def __init__(self, array: np.ndarray):
         self.array = array
         plan = [["map", "weights", "weights"], ["map", "align", "pool"]]
         ratios = {"width_ratios": (2.5, 1, 1), "height_ratios": (1.5, 1)}
         fig, axes = style.mosaic(plan, width=8.0, height=4.5, **ratios)
-        left = axes["map"]
+        left, (height, width) = axes["map"], array.shape
         draw_points(left, array)
-        height, width = array.shape
         left.set(xlim=(-0.75, width + 0.9), ylim=(height + 0.9, -0.75))  # room to leave the map
-        patches, labels = draw_weights(axes["weights"], cell_of(array, 0.5, 0.5))
+        weights = draw_weights(axes["weights"], cell_of(array, 0.5, 0.5))
         axes["weights"].set_title("weights of the chosen sample", fontsize=style.NORMAL)
-        add = self._begin(fig)
-        self.patches = self.canvas.add_all(patches)
-        self.labels = self.canvas.add_all(labels)
-        self.window = add(draw_box(left, (0, 0, 1, 1), style.VERMILION, "RoIPool's window"))
+        fig.draw_without_rendering()  # settles the layout, so that the tables know their width
+        self.canvas = Canvas(fig)
+        add_all = self.canvas.add_all
+        self.weights = [add_all(artists) for artists in weights]
+        window = draw_box(left, (0, 0, 1, 1), style.VERMILION, "RoIPool's window")
+        self.window = self.canvas.add(window)
         self.window.set_linestyle((0, (4, 2)))
-        self.bins = self.canvas.add_all(draw_bins(left, samples_of((0, 0, 1, 1), 1, 1, 1, False)))
-        rays = LineCollection([], colors=CORNERS, linewidths=2, zorder=4)
-        self.rays = add(left.add_collection(rays))
-        self.corners = add(left.scatter([0] * 4, [0] * 4, s=52, c=CORNERS, ec="black", zorder=5))
-        self.chosen = add(left.plot([], [], "o", ms=9, mfc="none", mec="black", mew=2)[0])
+        self.bins = add_all(draw_bins(left, samples_of((0, 0, 1, 1), 1, 1, 1, False)))
+        self.sample = add_all(draw_sample(left))
         below = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.1), "ncols": 3}
         left.legend(handles=[self.bins[1], self.window, self.bins[2]], **below)
         self.align = LiveTable(self.canvas, axes["align"], "RoIAlign", LARGEST)
         self.pool = LiveTable(self.canvas, axes["pool"], "RoIPool", LARGEST)
 
-    def _begin(self, fig):
-        fig.draw_without_rendering()  # settles the layout, so that the tables know their width
-        self.canvas = Canvas(fig)
-        return self.canvas.add
-
-    def move(self, samples: Samples, place: int, at: tuple[float, float], cell: Cell) -> None:
+    def move(self, samples: Samples, at: tuple[float, float], cell: Cell) -> None:
         """Move the box, its bins, the samples and the chosen cell."""
         move_bins(self.bins, samples)
-        self.chosen.set_data([at[0]], [at[1]])
-        corners = [(column, row) for row in cell.rows for column in cell.columns]
-        self.rays.set_segments([[at, corner] for corner in corners] if cell.inside else [])
-        self.corners.set_offsets(corners)
-        self.corners.set_visible(cell.inside)
-        move_weights(self.patches, self.labels, cell)
+        move_sample(self.sample, cell, *at)
+        move_weights(*self.weights, cell)
 
     def show_window(self, box: list[float] | None, size: int) -> None:
         """RoIPool's cells around their points: cell i reaches from i - 0.5 to i + 0.5."""

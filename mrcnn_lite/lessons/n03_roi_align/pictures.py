@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
@@ -52,13 +53,24 @@ def cell_of(features: ArrayLike, x: float, y: float) -> Cell:
     return Cell(rows, columns, float(u), float(v), values, bool(inside_y & inside_x))
 
 
-def draw_arrows(ax: Axes, cell: Cell, x: float, y: float) -> None:
-    """Arrows from a sample to the four corners of its cell."""
-    places = [(column, row) for row in cell.rows for column in cell.columns]
-    for place, colour in zip(places, CORNERS):
-        arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2, "shrinkB": 4, "shrinkA": 3}
-        ax.annotate("", place, (x, y), arrowprops=arrow, zorder=4)
-        ax.plot(*place, "o", ms=8, color=colour, mec=style.BLACK, zorder=5)
+def draw_sample(ax: Axes) -> list[Artist]:
+    """One sample tied to the four corners of its cell, for `move_sample`."""
+    rays = LineCollection([], colors=CORNERS, linewidths=2, zorder=4)
+    return [
+        ax.add_collection(rays),
+        ax.scatter([0] * 4, [0] * 4, s=52, c=CORNERS, ec="black", zorder=5),
+        ax.plot([], [], "o", ms=9, mfc="none", mec="black", mew=2, zorder=6)[0],
+    ]
+
+
+def move_sample(artists: list[Artist], cell: Cell, x: float, y: float) -> None:
+    """Show another sample; one that counts as 0 is tied to nothing."""
+    rays, corners, ring = artists
+    points = [(column, row) for row in cell.rows for column in cell.columns]
+    rays.set_segments([[(x, y), point] for point in points] if cell.inside else [])
+    corners.set_offsets(points)
+    corners.set_visible(cell.inside)
+    ring.set_data([x], [y])
 
 
 def draw_weights(ax: Axes, cell: Cell) -> tuple[list[Rectangle], list[Artist]]:
@@ -80,10 +92,10 @@ def draw_weights(ax: Axes, cell: Cell) -> tuple[list[Rectangle], list[Artist]]:
 def move_weights(patches: list[Rectangle], labels: list[Artist], cell: Cell) -> None:
     """Show another sample's weights."""
     u, v = cell.u, cell.v
-    places = ((u, v, 1 - u, 1 - v), (0, v, u, 1 - v), (u, 0, 1 - u, v), (0, 0, u, v))
+    areas = ((u, v, 1 - u, 1 - v), (0, v, u, 1 - v), (u, 0, 1 - u, v), (0, 0, u, v))
     names = [(row, column) for row in cell.rows for column in cell.columns]
-    for patch, place in zip(patches, places):
-        patch.set_bounds(*place)
+    for patch, area in zip(patches, areas):
+        patch.set_bounds(*area)
         patch.set_visible(cell.inside)
     for label, name, weight, value in zip(labels, names, cell.weights, cell.values):
         label.set_text(f"f{name} = {value:.4f}\nweight {weight:.4f}")
@@ -96,7 +108,7 @@ def align_picture(features: ArrayLike, samples: Samples, outputs: ArrayLike) -> 
     draw_points(left, features)
     draw_bins(left, samples)
     x, y = float(samples.x[0, 0]), float(samples.y[0, 0])
-    draw_arrows(left, cell_of(features, x, y), x, y)
+    move_sample(draw_sample(left), cell_of(features, x, y), x, y)
     draw_table(right, outputs, "output")
     left.legend(loc="upper left", bbox_to_anchor=(0.0, -0.12), ncols=2)
     return fig
