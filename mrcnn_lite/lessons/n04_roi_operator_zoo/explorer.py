@@ -49,50 +49,31 @@ class RoIZooState:
         self.shift = 0
         self._board = _Board(*self.features.shape[-2:])
 
-    def map(self) -> Tensor:
-        """The map as it is blurred now, Tensor[1, h, w]."""
-        return smoothed(self.features, self.smoothness)[0]  # [C, h, w]
-
-    def arguments(self) -> tuple[Tensor, int, float, int, bool]:
-        """Box, size, scale, ratio and aligned, as an operator takes them."""
-        box = torch.tensor(PROPOSAL) + float(self.shift)  # [4]
-        return box, 2, 1 / STRIDE, self.ratio, self.aligned
-
-    def outputs(self) -> tuple[Tensor, Tensor]:
-        """The operator's numbers and the exact means, two Tensor[P, P]."""
-        features, arguments = self.map(), self.arguments()
-        both = [ZOO[name](features, *arguments)[0] for name in (self.operator, "exact mean")]
-        return both[0], both[1]
-
     def render(self) -> tuple[bytes, str]:
-        """The figure and the numbers."""
-        operator, features = ZOO[self.operator], self.map()
-        sampling = sampling_of(operator, *self.arguments(), tuple(features.shape[-2:]))
-        outputs = self.outputs()
+        """The figure and the numbers: the operator's output beside the exact mean."""
+        operator, features = ZOO[self.operator], smoothed(self.features, self.smoothness)[0]
+        box = torch.tensor(PROPOSAL) + float(self.shift)  # [4]
+        where = (box, 2, 1 / STRIDE, self.ratio, self.aligned)
+        sampling = sampling_of(operator, *where, tuple(features.shape[-2:]))
+        outputs = [ZOO[name](features, *where)[0] for name in (self.operator, "exact mean")]
         self._board.move(features, sampling, outputs)
         return self._board.canvas.png(), self.describe(operator, sampling, outputs)
 
-    def describe(
-        self, operator: Operator, sampling: Sampling, outputs: tuple[Tensor, Tensor]
-    ) -> str:
+    def describe(self, operator: Operator, sampling: Sampling, outputs: list[Tensor]) -> str:
         """What the figure says, in words and numbers."""
         far = float((outputs[0] - outputs[1]).abs().max())
         roi = ", ".join(f"{number:.4f}" for number in sampling.roi)
         what = "ends of the bins" if sampling.areas else "points"
         rows = " | ".join(" ".join(f"{y:.4f}" for y in part) for part in sampling.y)
-        return "\n".join(
-            [
-                f"{operator.name}: at most {far:.4f} away from the exact mean",
-                f"ratio {self.ratio or 'adaptive'}, aligned={self.aligned}, smoothness "
-                f"{self.smoothness:g}, box moved by {self.shift} px; found in {operator.source}",
-                f"RoI on the map: ({roi})",
-                f"{what} along y: {rows}",
-                "output:",
-                rows_of(outputs[0]),
-                "exact mean:",
-                rows_of(outputs[1]),
-            ]
-        )
+        lines = [
+            f"{operator.name}: at most {far:.4f} away from the exact mean",
+            f"ratio {self.ratio or 'adaptive'}, aligned={self.aligned}, smoothness "
+            f"{self.smoothness:g}, box moved by {self.shift} px; found in {operator.source}",
+            f"RoI on the map: ({roi})",
+            f"{what} along y: {rows}",
+            *("output:", rows_of(outputs[0]), "exact mean:", rows_of(outputs[1])),
+        ]
+        return "\n".join(lines)
 
 
 class _Board:
@@ -119,7 +100,7 @@ class _Board:
         titles = {"output": "output", "exact": "exact mean", "difference": "output - exact mean"}
         self.tables = [LiveTable(self.canvas, axes[key], titles[key], 2) for key in titles]
 
-    def move(self, features: Tensor, sampling: Sampling, outputs: tuple[Tensor, Tensor]) -> None:
+    def move(self, features: Tensor, sampling: Sampling, outputs: list[Tensor]) -> None:
         """Show a map, where the operator reads it, and what comes out."""
         # The map between its elements, by the same bilinear rule that the operators use.
         fine = F.interpolate(features[None], scale_factor=DOTS, mode="bilinear")[0, 0]  # [N, N]

@@ -50,10 +50,6 @@ class PyramidState:
         """The root of the box's area, px."""
         return math.sqrt(self.width * self.height)
 
-    def level(self) -> int:
-        """The level that the chosen rule gives to the box."""
-        return int(levels_of(torch.tensor([self.size]), self.rule))
-
     def rounding(self) -> tuple[Tensor, list[float], list[float]]:
         """RoIPool's window on each level, its IoU with the box, how far a corner moves."""
         stride = torch.tensor(STRIDES)[:, None]  # [L, 1]
@@ -64,7 +60,8 @@ class PyramidState:
 
     def render(self) -> tuple[bytes, str]:
         """The box on its level's grid, the rules, and the rounding's cost on every level."""
-        level, (windows, iou, shift) = self.level(), self.rounding()
+        level = int(levels_of(torch.tensor([self.size]), self.rule))
+        windows, iou, shift = self.rounding()
         self._board.move(self, level, windows[LEVELS.index(level)], iou)
         return self._board.canvas.png(), self.describe(level, iou, shift)
 
@@ -77,18 +74,17 @@ class PyramidState:
             + ("  <- its level" if s == stride else "")
             for s, overlap, far in zip(STRIDES, iou, shift)
         ]
-        return "\n".join(
-            [
-                f"box {self.width} x {self.height} px, root of the area {self.size:.1f} px: "
-                f"P{level}, stride {stride}",
-                f"4 + log2({self.size:.1f} / 224) = {exact:.4f}, then {self.rule}, then 2 to 5",
-                f"on P{level} the box is {across:.2f} x {down:.2f} elements; "
-                f"a bin of 7 x 7 has {across / 7:.2f} x {down / 7:.2f}, "
-                f"of 14 x 14 {across / 14:.2f} x {down / 14:.2f}",
-                "if RoIPool rounded it:",
-                *costs,
-            ]
-        )
+        lines = [
+            f"box {self.width} x {self.height} px, root of the area {self.size:.1f} px: "
+            f"P{level}, stride {stride}",
+            f"4 + log2({self.size:.1f} / 224) = {exact:.4f}, then {self.rule}, then 2 to 5",
+            f"on P{level} the box is {across:.2f} x {down:.2f} elements; "
+            f"a bin of 7 x 7 has {across / 7:.2f} x {down / 7:.2f}, "
+            f"of 14 x 14 {across / 14:.2f} x {down / 14:.2f}",
+            "if RoIPool rounded it:",
+            *costs,
+        ]
+        return "\n".join(lines)
 
 
 class _Board:

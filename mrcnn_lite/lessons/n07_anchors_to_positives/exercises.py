@@ -196,8 +196,6 @@ def _images() -> Iterator[tuple[Any, ...]]:
         yield objects, anchors, *HIGH_LOW[k % len(HIGH_LOW)]
 
 
-# --- Both ---------------------------------------------------------------------------------------
-
 EXERCISES = (
     Exercise(
         "07-nms",
