@@ -28,8 +28,8 @@ SETTINGS = {  # name: what differs from the explorer's defaults
         "gradient": True,
         "arrows": True,
         "overlap": True,
-        "slide": True,
     },
+    "lesson 05": {"gradient": True, "arrows": True, "slide": True},
     "lesson 01, stride 4": {"view": "pool", "overlap": True, "stride": 4, "size": 7},
 }
 

@@ -20,26 +20,25 @@ function poolWindows(first, last, bins, n) {
   ]);
 }
 
+/** The index of the largest element of a window; -1 where it is empty. */
+function largest(map, [top, bottom], [left, right]) {
+  let best = -1;
+  for (let y = top; y < bottom; y++) {
+    for (let x = left; x < right; x++) {
+      const at = y * map.w + x;
+      if (best < 0 || map.values[at] > map.values[best]) best = at;
+    }
+  }
+  return best;
+}
+
 /** RoIPool: { values, argmax, rows, columns, window }; argmax is -1 where a bin is empty. */
 export function roiPool(map, box, size, scale) {
   const [x1, y1, x2, y2] = box.map((corner) => roundHalfAway(corner * scale));
   const rows = poolWindows(y1, y2, size, map.h);
   const columns = poolWindows(x1, x2, size, map.w);
-  const values = [];
-  const argmax = [];
-  for (const [top, bottom] of rows) {
-    for (const [left, right] of columns) {
-      let best = -1;
-      for (let y = top; y < bottom; y++) {
-        for (let x = left; x < right; x++) {
-          const at = y * map.w + x;
-          if (best < 0 || map.values[at] > map.values[best]) best = at;
-        }
-      }
-      argmax.push(best);
-      values.push(best < 0 ? 0 : map.values[best]);
-    }
-  }
+  const argmax = rows.flatMap((row) => columns.map((column) => largest(map, row, column)));
+  const values = argmax.map((at) => (at < 0 ? 0 : map.values[at]));
   // Both ends of the rounded RoI are included, hence + 1.
   return { values, argmax, rows, columns, window: [x1, y1, x2 + 1, y2 + 1] };
 }
@@ -153,12 +152,15 @@ export function slide(map, box, size, scale, ratio, aligned, bin, shifts) {
   const [row, column] = [Math.floor(bin / size), bin % size];
   const y = sampleAxis(box[1], box[3], size, scale, ratio, aligned);
   const rows = [axisMatrices(y, size, scale, map.h).weight[row]];
+  const round = (corner) => roundHalfAway(corner * scale);
+  const windowRows = poolWindows(round(box[1]), round(box[3]), size, map.h)[row];
   return shifts.map((by) => {
-    const moved = [box[0] + by, box[1], box[2] + by, box[3]];
-    const x = sampleAxis(moved[0], moved[2], size, scale, ratio, aligned);
+    const [x1, x2] = [box[0] + by, box[2] + by];
+    const at = largest(map, windowRows, poolWindows(round(x1), round(x2), size, map.w)[column]);
+    const x = sampleAxis(x1, x2, size, scale, ratio, aligned);
     const { weight, from, to } = axisMatrices(x, size, scale, map.w);
     const [align, left, right] = sandwich(rows, map, [weight[column], from[column], to[column]]);
-    return { pool: roiPool(map, moved, size, scale).values[bin], align, slope: left + right };
+    return { pool: at < 0 ? 0 : map.values[at], align, slope: left + right };
   });
 }
 
