@@ -56,14 +56,14 @@ def test_other_wrong_answers_get_words(function, words):
 
 
 def test_every_control_changes_picture_and_numbers():
-    check_controls(explore_film, {"moment": 1, "picture": 2, "masks": False, "proposals": True})
-    states = [{"picture": 1 + k % 3, "proposals": k % 2 == 0} for k in range(15)]
+    check_controls(explore_film, {"moment": 1, "image": 2, "masks": False, "proposals": True})
+    states = [{"image": 1 + k % 3, "proposals": k % 2 == 0} for k in range(15)]
     check_quick(explore_film, states)
 
 
 def test_machine_dependent_lines_of_the_film_are_marked():
     first, *others = explore_film().set(proposals=True).text.splitlines()
-    assert first == "after step 100 of 100, picture 1"
+    assert first == "after step 100 of 100, image 1"
     assert all(line.startswith("measured: ") for line in others)
 
 

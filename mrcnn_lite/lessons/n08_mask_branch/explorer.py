@@ -9,7 +9,7 @@ from ..kit import style
 from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider
 from ..kit.style import FASTER, LOGITS, MASK
-from .pictures import Block, block_size
+from .pictures import Block
 
 POOLED = 14  # RoIAlign's output size for masks
 CHANNELS = 256  # channels of every pyramid level
@@ -118,9 +118,7 @@ class _Board:
     def _make_blocks(self, ax) -> None:
         self.blocks = [Block(ax, colour) for colour in (FASTER, MASK, MASK, MASK, LOGITS)]
         for block in self.blocks:
-            self.canvas.add_all(block.faces)
-        settings = {"ha": "center", "va": "top", "fontsize": style.SMALL, "linespacing": 1.25}
-        self.labels = [self.canvas.add(ax.text(0, 0, "", **settings)) for _ in self.blocks]
+            self.canvas.add_all(block.artists)
         settings = {"ha": "center", "va": "center", "fontsize": 15, "color": style.GREY}
         self.arrows = [self.canvas.add(ax.text(0, 0.05, "→", **settings)) for _ in self.blocks]
 
@@ -151,22 +149,17 @@ class _Board:
         return self.canvas.png()
 
     def _draw_blocks(self, groups: Sequence[Sequence[Layer]]) -> None:
-        names = ("RoIAlign", "", "deconv", "deconv", "1×1 conv")
+        names = ("RoIAlign", f"{len(groups[0])} × conv 3×3", "deconv", "deconv", "1×1 conv")
         shapes = [(POOLED, CHANNELS)]
         shapes += [(group[-1].cells, group[-1].channels) if group else None for group in groups]
-        count, x = len(groups[0]), 0.0
-        parts = zip(self.blocks, self.labels, self.arrows, names, shapes, strict=True)
-        for block, label, arrow, name, shape in parts:
-            for artist in (*block.faces, label, arrow):
+        x = 0.0
+        for block, arrow, name, shape in zip(self.blocks, self.arrows, names, shapes, strict=True):
+            for artist in (*block.artists, arrow):
                 artist.set_visible(shape is not None)
-            if shape is None:
-                continue
-            end = block.place(x, 0, *shape)
-            side, _ = block_size(*shape)
-            label.set_text(f"{name or f'{count} × conv 3×3'}\n{shape[0]}×{shape[0]}×{shape[1]}")
-            label.set_position((x + side / 2 + 0.1, -side / 2 - 0.08))
-            arrow.set_x(end + GAP / 2)
-            x = end + GAP
+            if shape is not None:
+                end = block.place(x, 0, name, *shape)
+                arrow.set_x(end + GAP / 2)
+                x = end + GAP
         arrow.set_visible(False)  # nothing follows the logits
 
 

@@ -20,21 +20,27 @@ class Block:
     def __init__(self, ax: Axes, colour: str):
         """Put an empty block on the axes; `place` gives it a shape."""
         shades = (colour, _darker(colour, 0.93), _darker(colour, 0.84))
-        self.faces = [
+        faces = [
             ax.add_patch(Polygon([[0, 0]] * 4, fc=shade, ec=style.GREY, lw=0.8, zorder=2))
             for shade in shades
         ]
+        self.artists = [*faces, _label(ax, 0, 0, "")]
 
-    def place(self, x: float, y: float, cells: int, channels: int) -> float:
-        """Draw the map with its face's left edge at x and its face's centre at height y."""
-        side, thick = block_size(cells, channels)
+    def place(self, x: float, y: float, name: str, cells: int, channels: int | str) -> float:
+        """Draw the map with its face's left edge at x and its face's centre at height y.
+
+        Returns the right end. A number of channels that is only a letter is drawn as 90.
+        """
+        side, thick = block_size(cells, 90 if isinstance(channels, str) else channels)
         low, high, rise = y - side / 2, y + side / 2, thick * SLANT
         right = x + side
         front = [(x, low), (right, low), (right, high), (x, high)]
         top = [(x, high), (right, high), (right + thick, high + rise), (x + thick, high + rise)]
         flank = [(right, low), (right + thick, low + rise), (right + thick, high + rise)]
-        for face, corners in zip(self.faces, (front, top, [*flank, (right, high)]), strict=True):
+        *faces, label = self.artists
+        for face, corners in zip(faces, (front, top, [*flank, (right, high)]), strict=True):
             face.set_xy(corners)
+        label.set(x=x + side / 2 + 0.1, y=low - 0.08, text=f"{name}\n{cells}×{cells}×{channels}")
         return right + thick
 
 
@@ -43,15 +49,13 @@ def block_size(cells: int, channels: int) -> tuple[float, float]:
     return 0.2 + 0.028 * cells, 0.04 * log2(channels + 1)
 
 
-def draw_mask_branch(mask_channels: str = "C") -> Figure:
+def draw_mask_branch() -> Figure:
     """The mask branch of the FPN model, from pooled features to logits."""
     fig, ax = style.figure(width=7.6, height=1.75)
     _bare(ax, (-0.25, 10.0), (-1.05, 0.85))
-    convs = [(MASK, 14, 256, f"conv {i}\n14×14×256") for i in (1, 2, 3, 4)]
-    start = (FASTER, 14, 256, "RoIAlign\n14×14×256")
-    deconv = (MASK, 28, 256, "deconv\n28×28×256")
-    logits = (LOGITS, 28, 90, f"1×1 conv\n28×28×{mask_channels}")
-    _chain(ax, 0.0, 0.0, [start, *convs, deconv, logits], gap=0.4)
+    convs = [(MASK, f"conv {i}", 14, 256) for i in (1, 2, 3, 4)]
+    ends = (MASK, "deconv", 28, 256), (LOGITS, "1×1 conv", 28, "C")
+    _chain(ax, 0.0, 0.0, [(FASTER, "RoIAlign", 14, 256), *convs, *ends], gap=0.4)
     return fig
 
 
@@ -66,51 +70,41 @@ def draw_two_heads() -> Figure:
 def _draw_c4(ax: Axes) -> None:
     _bare(ax, (-0.3, 8.6), (-2.5, 0.9))
     ax.set_title("Without a pyramid (C4): box and mask branch share RoIAlign and res5")
-    end = _chain(ax, 0.0, 0.0, [(FASTER, 7, 1024, "RoIAlign\n7×7×1024"),
-                                (FASTER, 7, 2048, "res5\n7×7×2048")])  # fmt: skip
+    end = _chain(ax, 0.0, 0.0, [(FASTER, "RoIAlign", 7, 1024), (FASTER, "res5", 7, 2048)])
     _arrow(ax, (end + 0.08, 0.1), (3.92, 0.1))
     _vector(ax, 4.0, 0.0, "average\n2048")
     _outputs(ax, 4.2, 0.0)
     _arrow(ax, (end + 0.08, -0.05), (3.52, -1.35))
-    _chain(ax, 3.6, -1.5, [(MASK, 14, 256, "deconv\n14×14×256"),
-                            (LOGITS, 14, 90, "1×1 conv\n14×14×C")])  # fmt: skip
-    legend = (
-        (0.75, FASTER, "Faster R-CNN"),
-        (0.35, MASK, "mask branch"),
-        (-0.05, LOGITS, "logits"),
-    )
-    for y, colour, label in legend:
+    _chain(ax, 3.6, -1.5, [(MASK, "deconv", 14, 256), (LOGITS, "1×1 conv", 14, "C")])
+    legend = ((FASTER, "Faster R-CNN"), (MASK, "mask branch"), (LOGITS, "logits"))
+    for y, (colour, name) in zip((0.75, 0.35, -0.05), legend, strict=True):
         ax.add_patch(Rectangle((6.6, y - 0.1), 0.3, 0.2, fc=colour, ec=style.GREY, lw=0.8))
-        ax.text(7.02, y, label, va="center", fontsize=style.SMALL)
+        ax.text(7.02, y, name, va="center", fontsize=style.SMALL)
 
 
 def _draw_fpn(ax: Axes) -> None:
     _bare(ax, (-0.3, 8.6), (-2.5, 0.9))
     ax.set_title("With a pyramid (FPN): class and box share one RoIAlign, the mask has its own")
-    end = _chain(ax, 0.0, 0.0, [(FASTER, 7, 256, "RoIAlign\n7×7×256")])
+    end = _chain(ax, 0.0, 0.0, [(FASTER, "RoIAlign", 7, 256)])
     _arrow(ax, (end + 0.08, 0.1), (2.02, 0.1))
     _vector(ax, 2.1, 0.0, "fc\n1024")
     _arrow(ax, (2.28, 0.1), (3.92, 0.1))
     _vector(ax, 4.0, 0.0, "fc\n1024")
     _outputs(ax, 4.2, 0.0)
-    _chain(ax, 0.0, -1.6, [(MASK, 14, 256, "RoIAlign\n14×14×256"),
-                           (MASK, 14, 256, "4 × conv\n14×14×256"),
-                           (MASK, 28, 256, "deconv\n28×28×256"),
-                           (LOGITS, 28, 90, "1×1 conv\n28×28×C")])  # fmt: skip
+    convs = (MASK, "RoIAlign", 14, 256), (MASK, "4 × conv", 14, 256)
+    _chain(ax, 0.0, -1.6, [*convs, (MASK, "deconv", 28, 256), (LOGITS, "1×1 conv", 28, "C")])
 
 
 def _chain(ax: Axes, x: float, y: float, blocks: Sequence[tuple], gap: float = 0.85) -> float:
-    """Blocks from left to right with arrows between, each (colour, cells, channels, label).
+    """Blocks from left to right with arrows between, each (colour, name, cells, channels).
 
     Returns the x of the right end.
     """
     end = x
-    for i, (colour, cells, channels, label) in enumerate(blocks):
+    for i, (colour, *shape) in enumerate(blocks):
         if i:
             _arrow(ax, (end + 0.06, y + 0.05), (x - 0.06, y + 0.05))
-        side, _ = block_size(cells, channels)
-        end = Block(ax, colour).place(x, y, cells, channels)
-        _label(ax, x + side / 2 + 0.1, y - side / 2 - 0.08, label)
+        end = Block(ax, colour).place(x, y, *shape)
         x = end + gap
     return end
 

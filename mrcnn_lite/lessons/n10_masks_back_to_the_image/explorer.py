@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from matplotlib.colors import ListedColormap
 from torch import Tensor
 
 from ... import ops
@@ -20,8 +21,8 @@ TARGETS = {
     "aligned": (True, False),
     "aligned, ≥ 0.5": (True, True),
 }
-KINDS = ("background", "both", "extra", "missing")
-COLOURS = {"background": "#FFFFFF", "both": "#B9DDF1", "extra": "#F6C667", "missing": "#DDA3C3"}
+# Kinds of pixels: in neither mask, in both, in the pasted one only, in the true one only.
+KINDS = {"neither": "#FFFFFF", "both": "#B9DDF1", "extra": "#F6C667", "missing": "#DDA3C3"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Pasted:
         """Pixels in both over pixels in either; 1 when both are empty."""
         both, either = (self.pixels & self.truth).sum(), (self.pixels | self.truth).sum()
         return (both / either).item() if either else 1.0
+
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """Index into KINDS for every pixel, [H, W]."""
+        pixels, truth = self.pixels.numpy(), self.truth.numpy()
+        return np.select([pixels & truth, pixels, truth], [1, 2, 3], 0)
 
 
 def truncated_box(box: Tensor, mask_size: int) -> tuple[int, int, int, int]:
@@ -88,7 +95,7 @@ class MaskPaste:
 
     def _numbers(self, pasted: Pasted, window: tuple | None) -> str:
         corners = ", ".join(f"{value:.1f}" for value in self.box.tolist())
-        counts = dict(zip(KINDS, np.bincount(_kinds(pasted).ravel(), minlength=4), strict=True))
+        counts = dict(zip(KINDS, np.bincount(pasted.kinds.ravel(), minlength=4), strict=True))
         rounding = "nothing is rounded" if window is None else f"pasted into {list(window)}"
         return "\n".join(
             [
@@ -101,12 +108,6 @@ class MaskPaste:
         )
 
 
-def _kinds(pasted: Pasted) -> np.ndarray:
-    """Index into KINDS for every pixel, [H, W]."""
-    pixels, truth = pasted.pixels.numpy(), pasted.truth.numpy()
-    return np.select([pixels & truth, pixels, truth], [1, 2, 3], 0)
-
-
 class _Board:
     """The mask, the pasted probabilities, and the pixels compared with the truth."""
 
@@ -116,6 +117,7 @@ class _Board:
         self.mask = self._image((0.01, 0.4, 0.2, 0.434), "the mask", 1)
         self.probability = self._image((0.245, 0.1, 0.365, 0.793), "pasted: probabilities", SIDE)
         self.compared = self._image((0.625, 0.1, 0.365, 0.793), "after the threshold", SIDE)
+        self.compared.set(cmap=ListedColormap([*KINDS.values()]), clim=(0, len(KINDS) - 1))
         right = self.compared.axes
         cross = {"linestyle": "", "color": style.BLACK, "markersize": 5}
         self.extra = self.canvas.add(right.plot([], [], marker="+", **cross)[0])
@@ -152,13 +154,11 @@ class _Board:
 
     def draw(self, box: Tensor, window: tuple | None, pasted: Pasted) -> bytes:
         """Draw one paste."""
-        kinds = _kinds(pasted)
-        palette = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS.values()])
-        self.mask.set_data(pasted.mask.numpy())
-        self.probability.set_data(pasted.probability.numpy())
-        self.compared.set_data(palette[kinds].astype(np.uint8))
+        self.mask.set_data(pasted.mask)
+        self.probability.set_data(pasted.probability)
+        self.compared.set_data(pasted.kinds)
         for line, kind in ((self.extra, 2), (self.missing, 3)):
-            rows, columns = np.nonzero(kinds == kind)
+            rows, columns = np.nonzero(pasted.kinds == kind)
             line.set_data(columns + 0.5, rows + 0.5)
         for patch in self.boxes:
             move_box(patch, box)

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
-from torch import Tensor
+from matplotlib.axes import Axes
 
 from ...datasets import Shapes
 from ...models.intermediate import IntermediateOutputs
@@ -17,7 +17,6 @@ from ..kit.detections import DetectionImage, stand_in
 from ..kit.explorer import Explorer, slider, toggle
 from .pictures import FILM_SCORE, MOST_PROPOSALS, LossBoard
 
-SHOWN = FILM_SCORE  # score from which on a detection is drawn
 STYLES = ((style.GREEN, "o-"), (style.BLUE, "s--"), (style.VERMILION, "^:"))
 PAUSE = 2.0  # seconds between two figures: they should cost the training next to nothing
 
@@ -46,7 +45,7 @@ class LiveLosses:
         """Send the present figure to the page."""
         self._drawn = time.monotonic()
         self.board.update(self.history)
-        self.image.value = self.board.png()
+        self.image.value = self.board.canvas.png()
         now = f", loss {self.history[-1]['loss']:.2f}" if self.history else ""
         self.line.value = f"<pre>step {len(self.history)} of {self.steps}{now}</pre>"
 
@@ -67,72 +66,58 @@ class Moment:
 
 
 class Film:
-    """The moments of a run, one picture of them in view."""
+    """The moments of a run, one image of them in view, and the figures as curves over the steps."""
 
     def __init__(self, moments: Sequence[Moment], class_names: Sequence[str]):
         """Start at the last moment."""
         self.moments, self.class_names = list(moments), list(class_names)
-        self.moment, self.picture = len(self.moments), 1
+        self.moment, self.image = len(self.moments), 1
         self.masks, self.proposals = True, False
-        self._board: _Board | None = None
+        fig, (left, right) = style.figure(1, 2, width=8.0, height=4.4, width_ratios=(1.3, 1))
+        self._draw_curves(right)
+        self.canvas = Canvas(fig)
+        self.detections = DetectionImage(self.canvas, left, *moments[0].scenes[0].image.shape[1:])
+        self.mark = self.canvas.add(right.axvline(0, color=style.BLACK, lw=1.4))
+
+    def _draw_curves(self, ax: Axes) -> None:
+        steps = [moment.step for moment in self.moments]
+        for name, (colour, line) in zip(self.moments[0].figures, STYLES):
+            values = [moment.figures[name] for moment in self.moments]
+            ax.plot(steps, values, line, color=colour, ms=5, label=name)
+        ax.set(ylim=(-0.02, 1.02), xlabel="step")
+        ax.legend(loc="upper left", bbox_to_anchor=(0, 1.16))
 
     def render(self) -> tuple[bytes, str]:
         """The image at this moment, and how far the network has come."""
-        if self._board is None:
-            self._board = _Board(self.moments)
         now = self.moments[self.moment - 1]
-        scene = now.scenes[self.picture - 1]
-        png = self._board.draw(now, scene, self.class_names, (self.masks, self.proposals))
-        return png, self.describe(now, scene)
+        scene = now.scenes[self.image - 1]
+        self.detections.draw(
+            scene.image,
+            scene.detections,
+            self.class_names,
+            scene.proposals[:MOST_PROPOSALS] if self.proposals else None,
+            score_threshold=FILM_SCORE if self.masks else np.inf,
+        )
+        self.mark.set_xdata([now.step, now.step])
+        return self.canvas.png(), self.describe(now, scene)
 
     def describe(self, now: Moment, scene: IntermediateOutputs) -> str:
-        """The state in words and numbers."""
+        """The state in text and numbers."""
         found = scene.detections
-        rows = (found["scores"] >= SHOWN).nonzero().flatten().tolist()
-        names = [self.class_names[int(found["labels"][row])] for row in rows]
-        said = [f"{name} {found['scores'][row]:.2f}" for name, row in zip(names, rows)]
+        rows = (found["scores"] >= FILM_SCORE).nonzero().flatten().tolist()
+        objects = [
+            f"{self.class_names[int(found['labels'][row])]} {found['scores'][row]:.2f}"
+            for row in rows
+        ]
         figures = [f"{name} {value:.2f}" for name, value in now.figures.items()]
         return "\n".join(
             [
-                f"after step {now.step} of {self.moments[-1].step}, picture {self.picture}",
+                f"after step {now.step} of {self.moments[-1].step}, image {self.image}",
                 f"measured: {', '.join(figures)}",
-                f"measured: {', '.join(said) if self.masks and said else 'no object'}",
+                f"measured: {', '.join(objects) if self.masks and objects else 'no object'}",
                 f"measured: {len(scene.proposals)} proposals" if self.proposals else "",
             ]
         ).strip()
-
-
-class _Board:
-    """Left the image, right the figures as curves over the steps."""
-
-    def __init__(self, moments: Sequence[Moment]):
-        _, height, width = moments[0].scenes[0].image.shape
-        fig, axes = style.figure(1, 2, width=8.0, height=4.4, width_ratios=(1.3, 1))
-        steps = [moment.step for moment in moments]
-        for name, (colour, line) in zip(moments[0].figures, STYLES):
-            values = [moment.figures[name] for moment in moments]
-            axes[1].plot(steps, values, line, color=colour, ms=5, label=name)
-        axes[1].set(ylim=(-0.02, 1.02), xlabel="step")
-        axes[1].legend(loc="upper left", bbox_to_anchor=(0, 1.16))
-        self.canvas = Canvas(fig)
-        self.picture = DetectionImage(self.canvas, axes[0], height, width)
-        self.mark = self.canvas.add(axes[1].axvline(0, color=style.BLACK, lw=1.4))
-
-    def draw(
-        self,
-        now: Moment,
-        scene: IntermediateOutputs,
-        names: Sequence[str],
-        parts: tuple[bool, bool],
-    ) -> bytes:
-        """Draw one moment: masks and proposals where `parts` asks for them."""
-        masks, proposals = parts
-        shown: Tensor | None = scene.proposals[:MOST_PROPOSALS] if proposals else None
-        threshold = SHOWN if masks else np.inf
-        options = {"show_boxes": True, "score_threshold": threshold}
-        self.picture.draw(scene.image, scene.detections, names, shown, **options)
-        self.mark.set_xdata([now.step, now.step])
-        return self.canvas.png()
 
 
 def explore_film(
@@ -149,7 +134,7 @@ def explore_film(
         Film(moments, class_names),
         [
             slider("moment", "moment", 1, len(moments)),
-            slider("picture", "picture", 1, len(moments[0].scenes)),
+            slider("image", "image", 1, len(moments[0].scenes)),
             toggle("masks", "detections"),
             toggle("proposals", "best proposals"),
         ],

@@ -1,4 +1,4 @@
-"""Training in pictures: the five losses over the steps, and the same images at several moments."""
+"""Training in figures: the five losses over the steps, and the same images at several moments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOWEST, HIGHEST = 0.008, 4.0  # of the losses' logarithmic axis
 SMOOTHING = 0.9  # of the running mean that is drawn
 CLASS_COLOURS = (style.BLUE, style.VERMILION, style.BLACK, style.GREEN, style.PURPLE)
 FILM_SCORE = 0.4  # weaker detections are not drawn in the film strip
-MOST_PROPOSALS = 20  # drawn in a small picture
+MOST_PROPOSALS = 20  # drawn in a small image
 
 
 def smooth(values: Sequence[float], keep: float = SMOOTHING) -> np.ndarray:
@@ -65,10 +65,6 @@ class LossBoard:
             line.set_data(steps, smooth([report[name] for report in history]))
         self.rate.set_data(steps, [report["learning_rate"] for report in history])
 
-    def png(self) -> bytes:
-        """The picture as it stands now, for a page that is live."""
-        return self.canvas.png()
-
 
 def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
     """The five losses and the learning rate of a whole run."""
@@ -84,15 +80,15 @@ def draw_film(columns: Sequence[Sequence[Any]], titles: Sequence[str], names: Se
     size = {"width": width, "height": rows * side + (0.25 if proposals else 0.7)}
     fig, axes = style.figure(rows, len(columns), squeeze=False, **size)
     fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
-    for place, (column, title) in enumerate(zip(columns, titles, strict=True)):
-        axes[0, place].set_title(title, fontsize=style.NORMAL)
-        for ax, inside in zip(axes[:, place], column, strict=True):
-            _draw_pale(ax, inside.image)
+    for strip, column, title in zip(axes.T, columns, titles, strict=True):
+        strip[0].set_title(title, fontsize=style.NORMAL)
+        for ax, outputs in zip(strip, column, strict=True):
+            _draw_pale(ax, outputs.image)
             if proposals:
-                lines = corners_of(inside.proposals[:MOST_PROPOSALS])
+                lines = corners_of(outputs.proposals[:MOST_PROPOSALS])
                 ax.add_collection(LineCollection(lines, colors=style.BLUE, linewidths=0.8))
             else:
-                _draw_outlines(ax, inside.detections)
+                _draw_outlines(ax, outputs.detections)
     if not proposals:
         lines = [Line2D([], [], label=name, **_line_of(k)) for k, name in enumerate(names) if k]
         fig.legend(
@@ -108,9 +104,9 @@ def _line_of(label: int) -> dict[str, Any]:
 
 
 def _draw_pale(ax: Axes, image: Tensor) -> None:
-    """A small picture without its noise and paler, so that thin lines stand out on it."""
+    """A small image without its noise and paler, so that thin lines stand out on it."""
     bottom, right = image.shape[1:]
-    for _ in range(2):  # noise would make the picture restless, and its file large
+    for _ in range(2):  # noise would make the figure restless, and its file large
         image = F.avg_pool2d(image, 3, 1, 1, count_include_pad=False)  # [3, H, W]
     pixels = (0.5 + 0.5 * image).permute(1, 2, 0).numpy()  # [H, W, 3]
     ax.imshow(pixels, extent=(0, right, bottom, 0), interpolation="antialiased")
@@ -125,7 +121,7 @@ def _draw_outlines(ax: Axes, found: dict[str, Tensor]) -> None:
         if score < FILM_SCORE or not (mask >= 0.5).any():
             continue
         line = _line_of(int(label))
-        values = F.pad(mask[0], (1, 1, 1, 1)).numpy()  # closes outlines at the picture's edge
+        values = F.pad(mask[0], (1, 1, 1, 1)).numpy()  # closes outlines at the image's edge
         x, y = (np.arange(length) - 0.5 for length in values.shape[::-1])  # pixels' centres
         contour = ax.contour(x, y, values, [0.5], colors=line["color"], linewidths=1.7)
         contour.set(linestyle=line["linestyle"], path_effects=rim)
