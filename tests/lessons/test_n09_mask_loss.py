@@ -81,11 +81,11 @@ def test_every_control_changes_picture_and_numbers():
 def test_mask_target_agrees_with_ops_and_loss():
     state = MaskTarget()
     state.sharpness = 0.0
-    lesson = state.lesson()
-    assert lesson.loss == pytest.approx(math.log(2), abs=1e-6)
+    result = state.compare()
+    assert result.loss == pytest.approx(math.log(2), abs=1e-6)
     expected = ops.crop_masks(state.scene.masks, state.box[None], torch.tensor([0]), 28, False)[0]
-    torch.testing.assert_close(lesson.target, expected)
-    assert lesson.iou == pytest.approx(
+    torch.testing.assert_close(result.target, expected)
+    assert result.iou == pytest.approx(
         ops.box_iou(state.box[None], state.scene.boxes[:1]).item(), abs=1e-6
     )
 
@@ -93,19 +93,19 @@ def test_mask_target_agrees_with_ops_and_loss():
 def test_no_positive_no_loss_no_gradient():
     state = MaskTarget()
     state.left, state.width = 80, 20
-    lesson = state.lesson()
-    assert lesson.iou < 0.5
-    assert lesson.loss == 0
-    assert lesson.gradient.abs().sum() == 0
+    result = state.compare()
+    assert result.iou < 0.5
+    assert result.loss == 0
+    assert result.gradient.abs().sum() == 0
     assert "never reaches" in state.render()[1]
 
 
 def test_only_softmax_spreads_the_gradient():
     state = MaskTarget()
-    touched = state.lesson().gradient.abs().sum(dim=(1, 2)) > 0  # [C]
+    touched = state.compare().gradient.abs().sum(dim=(1, 2)) > 0  # [C]
     assert touched.tolist() == [False, False, True, False]
     state.competition = "softmax"
-    assert (state.lesson().gradient.abs().sum(dim=(1, 2)) > 0).all()
+    assert (state.compare().gradient.abs().sum(dim=(1, 2)) > 0).all()
 
 
 def test_floor_by_hand():

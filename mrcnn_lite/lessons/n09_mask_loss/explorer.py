@@ -20,7 +20,7 @@ ROUNDING = 1e-4  # a cell this near to 0 or 1 is meant to be 0 or 1
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Comparison:
     """What training would compute for one proposal."""
 
     iou: float  # with the cat's box
@@ -60,7 +60,7 @@ class MaskTarget:
         corners = (self.left, self.top, self.left + self.width, self.top + self.height)
         return torch.tensor(corners, dtype=torch.float32)
 
-    def lesson(self) -> Lesson:
+    def compare(self) -> Comparison:
         """Match, cut the target, compare, differentiate: the steps of training, in order."""
         box = self.box[None]  # [1, 4]
         iou = ops.box_iou(box, self.scene.boxes[:1]).item()
@@ -75,7 +75,7 @@ class MaskTarget:
         squash = torch.sigmoid if self.competition == "sigmoid" else lambda x: x.softmax(dim=1)
         probability = squash(logits.detach())[0, CAT]  # [M, M]
         floor = target_floor(target)
-        return Lesson(iou, target[0], probability, loss.item(), floor, gradient[0])
+        return Comparison(iou, target[0], probability, loss.item(), floor, gradient[0])
 
     @cached_property
     def _board(self) -> "_Board":
@@ -83,34 +83,34 @@ class MaskTarget:
 
     def render(self) -> tuple[bytes, str]:
         """The proposal on the image, its target, the prediction, and who receives gradient."""
-        lesson = self.lesson()
-        return self._board.draw(self.box, lesson, self.competition), self._numbers(lesson)
+        result = self.compare()
+        return self._board.draw(self.box, result, self.competition), self._numbers(result)
 
-    def _numbers(self, lesson: Lesson) -> str:
+    def _numbers(self, result: Comparison) -> str:
         size = self.mask_size
-        fractional = fractions(lesson.target).float().mean().item()
+        fractional = fractions(result.target).float().mean().item()
         corners = ", ".join(f"{value:.0f}" for value in self.box.tolist())
-        positive = lesson.iou >= FOREGROUND_IOU
+        positive = result.iou >= FOREGROUND_IOU
         verdict = "a positive" if positive else "no positive: it never reaches the mask branch"
         shares = ", ".join(
-            f"{name} {share:.0%}" for name, share in zip(CLASS_NAMES, _shares(lesson), strict=True)
+            f"{name} {share:.0%}" for name, share in zip(CLASS_NAMES, _shares(result), strict=True)
         )
         return "\n".join(
             [
-                f"loss {lesson.loss:.4f} ({self.competition})",
-                f"proposal  [{corners}], IoU with the cat's box {lesson.iou:.4f}: {verdict}",
-                f"target    {size}×{size}, mean {lesson.target.mean():.4f}, "
+                f"loss {result.loss:.4f} ({self.competition})",
+                f"proposal  [{corners}], IoU with the cat's box {result.iou:.4f}: {verdict}",
+                f"target    {size}×{size}, mean {result.target.mean():.4f}, "
                 f"{fractional:.1%} of the cells are fractions",
-                f"floor     {lesson.floor:.4f} for the sigmoid on this target; "
+                f"floor     {result.floor:.4f} for the sigmoid on this target; "
                 f"ln 2 = {math.log(2):.4f}",
                 f"gradient  {shares if positive else 'none, the loss is exactly 0'}",
             ]
         )
 
 
-def _shares(lesson: Lesson) -> list[float]:
+def _shares(result: Comparison) -> list[float]:
     """How the gradient is shared out among the channels."""
-    sums = lesson.gradient.abs().sum(dim=(1, 2))  # [C]
+    sums = result.gradient.abs().sum(dim=(1, 2))  # [C]
     return (sums / sums.sum().clamp(min=1e-12)).tolist()
 
 
@@ -150,16 +150,16 @@ class _Board:
         image = self.canvas.add(ax.imshow(torch.zeros(2, 2), vmin=0, vmax=1, extent=(0, 1, 1, 0)))
         return image, self.canvas.add(ax.text(0, -0.05, "", va="bottom", fontsize=size))
 
-    def draw(self, box: Tensor, lesson: Lesson, competition: str) -> bytes:
+    def draw(self, box: Tensor, result: Comparison, competition: str) -> bytes:
         """Draw what training would compute."""
         move_box(self.box, box)
-        _set(self.target, lesson.target, "target")
-        _set(self.probability, lesson.probability, f"{competition} of channel cat")
+        _set(self.target, result.target, "target")
+        _set(self.probability, result.probability, f"{competition} of channel cat")
         # A cell's gradient is at most 1 / M^2, because the loss is a mean over the cells.
-        cells = lesson.target.numel()
-        shares = _shares(lesson)
+        cells = result.target.numel()
+        shares = _shares(result)
         for i, panel in enumerate(self.channels):
-            _set(panel, lesson.gradient[i].abs() * cells, f"{CLASS_NAMES[i]}\n{shares[i]:.0%}")
+            _set(panel, result.gradient[i].abs() * cells, f"{CLASS_NAMES[i]}\n{shares[i]:.0%}")
         return self.canvas.png()
 
 
