@@ -26,18 +26,6 @@ import sitecustomize  # noqa: E402, F401
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: one thread each, kernels too
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Triton decides while it is imported whether kernels are interpreted, and torchvision imports it:
-# without a GPU the decision must fall here, before any test file is read.
-if importlib.util.find_spec("triton"):
-    import torch
-
-    if not torch.cuda.is_available():
-        os.environ["TRITON_INTERPRET"] = "1"
-        import triton  # noqa: F401
-
-        del os.environ["TRITON_INTERPRET"]  # not for the processes that tests start
-
-
 # Begun first, so that two processes which share the files end together.
 LONGEST_FIRST = (
     "12_training.ipynb",
@@ -57,9 +45,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Kernels listen on socket files: a free port, looked for by two at once, is found by both."""
-    if os.name == "nt" or not config.getoption("--nbval", default=False):
-        return
+    """Prepare each process that runs tests; one that only hands them out needs nothing."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", default=None):
+        interpret_kernels()
+        if config.getoption("--nbval", default=False) and os.name != "nt":
+            start_kernels_on_socket_files(config)
+
+
+def interpret_kernels() -> None:
+    """Triton decides while it is imported whether kernels are interpreted, and torchvision imports
+    it: without a GPU the decision must fall here, before any test file is read."""
+    if importlib.util.find_spec("triton"):
+        import torch
+
+        if not torch.cuda.is_available():
+            os.environ["TRITON_INTERPRET"] = "1"
+            import triton  # noqa: F401
+
+            del os.environ["TRITON_INTERPRET"]  # not for the processes that tests start
+
+
+def start_kernels_on_socket_files(config: pytest.Config) -> None:
+    """A free port, looked for by two processes at once, is now and then found by both."""
     import nbval.kernel
     from jupyter_client.manager import KernelManager
 
