@@ -161,9 +161,10 @@ def measure(seconds: float, images: int) -> Report:
     batch = [list(part) for part in zip(*(shapes[i] for i in range(images)), strict=True)]
 
     ours, theirs = lite_pair(equal)
-    mine, other = both_losses(ours.to(memory_format=torch.channels_last), theirs, *batch)
-    print("step 1      " + "  ".join(f"{name} {float(value):.6f}" for name, value in mine.items()))
-    worst = max(float(abs(mine[name] - other[name]) / abs(other[name])) for name in other)
+    both = both_losses(ours.to(memory_format=torch.channels_last), theirs, *batch)
+    mine, other = ({name: value.item() for name, value in found.items()} for found in both)
+    print("step 1      " + "  ".join(f"{name} {value:.6f}" for name, value in mine.items()))
+    worst = max(abs(mine[name] - other[name]) / abs(other[name]) for name in other)
     print(f"torchvision's differ by at most {worst:.1e} of their value")
     if not worst <= TOLERANCE:
         raise Different("the losses differ: times would mean nothing")
