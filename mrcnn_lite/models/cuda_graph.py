@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..ops.constants import kept_constants
-from .mask_rcnn import MaskRCNN
 
 WARM_UP = 3  # calls before recording: PyTorch's number; kernels are compiled in the first
 
@@ -28,7 +27,8 @@ class GraphedCallable:
     Args:
         function: takes tensors; asks a GPU for no value, and no size depends on values.
         inputs: values to record with; sizes, types and layouts are those of all later ones.
-        model: whose buffers (running statistics) the calls before recording must not change.
+        model: a MaskRCNN, whose buffers (running statistics) the calls before recording must not
+            change.
         pool: memory that several recorded functions share (`torch.cuda.graph_pool_handle()`).
             Whoever shares it uses up the results of one before another is called.
     """
@@ -37,7 +37,7 @@ class GraphedCallable:
         self,
         function: Callable[..., Any],
         inputs: Sequence[Tensor],
-        model: MaskRCNN,
+        model: nn.Module,
         pool: Any = None,
     ) -> None:
         self.function, self.model = function, model

@@ -32,6 +32,11 @@ class Normaliser(nn.Module):
         return torch.where(count > 0, count, 1)
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return at least float32: eight bits of bf16 hold no coordinate and no small loss."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def objectness_loss(
     logits: Tensor, positive: Tensor, valid: Tensor, count: Tensor | None = None
 ) -> Tensor:
@@ -55,9 +60,15 @@ def rpn_box_loss(
 
 
 def rpn_losses(
-    logits: Tensor, deltas: Tensor, targets: Tensor, positive: Tensor, valid: Tensor, count: Tensor
+    logits: Tensor,
+    deltas: Tensor,
+    targets: Tensor,
+    positive: Tensor,
+    valid: Tensor,
+    normaliser: Normaliser,
 ) -> dict[str, Tensor]:
     """Both losses of the RPN by name; see `objectness_loss` and `rpn_box_loss`."""
+    count = normaliser(valid)
     return {
         "loss_objectness": objectness_loss(logits, positive, valid, count),
         "loss_rpn_box_reg": rpn_box_loss(deltas, targets, positive, valid, count),

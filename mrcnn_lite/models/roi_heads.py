@@ -15,11 +15,10 @@ from ..ops.multiscale import multiscale_roi_align
 from .backbone import make_norm
 from .box_head import FastRCNNPredictor, make_box_head
 from .fpn import Pyramid
-from .losses import Normaliser, box_loss, class_loss, mask_loss
+from .losses import Normaliser, at_least_float32, box_loss, class_loss, mask_loss
 from .mask_head import MaskHead, MaskRCNNPredictor
 from .matching import BalancedSampler, match
 from .postprocess import Detection, select_detections, select_masks
-from .rpn import at_least_float32
 from .transform import Size, Targets
 
 UNIT_BOX = (0.0, 0.0, 1.0, 1.0)
@@ -96,7 +95,8 @@ class RoIHeads(nn.Module):
             torch.where(is_positive, boxes, stand_in),
             cfg.code_weights,
         )  # [B, R, 4]
-        logits, deltas = (x.unflatten(0, labels.shape) for x in (logits, deltas))  # [B, R, C, ...]
+        logits = logits.unflatten(0, labels.shape)  # [B, R, C]
+        deltas = deltas.unflatten(0, labels.shape)  # [B, R, C, 4]
         count = self.normaliser(chosen)
         losses = {
             "loss_classifier": class_loss(logits, labels, chosen, count),

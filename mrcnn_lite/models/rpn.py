@@ -18,11 +18,6 @@ from .transform import Size, Targets
 INITIAL_STD = 0.01  # FR §3.1.3: new layers start from N(0, 0.01)
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """Return at least float32: eight bits of bf16 hold no coordinate and no small loss."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 class RPNHead(nn.Module):
     """A 3 x 3 convolution (or more), then every anchor's objectness and deltas by 1 x 1
     convolutions."""
@@ -43,12 +38,13 @@ class RPNHead(nn.Module):
     def forward(self, features: Pyramid) -> tuple[list[Tensor], list[Tensor]]:
         """Return per level, in anchor order, objectness logits [B, A_l] and deltas [B, A_l, 4]."""
         objectness, deltas = [], []
+        wide = torch.promote_types(features[0].dtype, torch.float32)  # bf16 holds no coordinate
         for feature in features:
             x = self.conv(feature)  # [B, C, h, w]
-            logits = at_least_float32(self.cls_logits(x))
+            logits, delta = self.cls_logits(x).to(wide), self.bbox_pred(x).to(wide)
             objectness.append(logits.permute(0, 2, 3, 1).flatten(1))  # [B, A]
             # An anchor's 4 numbers are neighbours among the channels: the reshape keeps them.
-            delta = at_least_float32(self.bbox_pred(x)).permute(0, 2, 3, 1)  # [B, h, w, 4 * N]
+            delta = delta.permute(0, 2, 3, 1)  # [B, h, w, 4 * N]
             deltas.append(delta.reshape(len(delta), -1, 4))  # [B, A, 4]
         return objectness, deltas
 
@@ -83,7 +79,7 @@ class RegionProposalNetwork(nn.Module):
         index, *answers = self.sample(anchors, targets)
         logits = logits.gather(1, index)  # [B, samples]
         deltas = deltas.take_along_dim(index[..., None], dim=1)  # [B, samples, 4]
-        return proposals, valid, rpn_losses(logits, deltas, *answers)
+        return proposals, valid, rpn_losses(logits, deltas, *answers, self.normaliser)
 
     def predict(self, features: Pyramid, size: Size) -> tuple[Tensor, Tensor, Tensor, list[int]]:
         """Logits [B, A], deltas [B, A, 4] and boxes [A, 4] of all anchors; how many a level has."""
@@ -137,7 +133,7 @@ class RegionProposalNetwork(nn.Module):
 
         Returns:
             index [B, samples]; target deltas [B, samples, 4]; positive and valid, bool
-            [B, samples]; how many are valid in the whole batch.
+            [B, samples].
         """
         cfg = self.config
         objects, limits = (targets.boxes, targets.valid), (cfg.foreground_iou, cfg.background_iou)
@@ -149,5 +145,4 @@ class RegionProposalNetwork(nn.Module):
         # Only positives have a box to reach; the others stand in for themselves, because a
         # padded row without size has no logarithm.
         gt_boxes = torch.where(positive[..., None], gt_boxes, anchors[index])
-        target = encode_boxes(gt_boxes, anchors[index])  # [B, samples, 4]
-        return index, target, positive, valid, self.normaliser(valid)
+        return index, encode_boxes(gt_boxes, anchors[index]), positive, valid

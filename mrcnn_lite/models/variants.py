@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from .box_head import FastRCNNConvFCHead
 from .fpn import Pyramid
-from .losses import rpn_losses
+from .losses import at_least_float32, rpn_losses
 from .mask_head import MaskRCNNPredictor
 from .postprocess import Detection, drop_padding, select_static
 from .roi_heads import RoIHeads
-from .rpn import RegionProposalNetwork, RPNHead, at_least_float32
+from .rpn import RegionProposalNetwork, RPNHead
 from .transform import Size, Targets
 
 MANY_CLASSES = 32  # measured on a CPU: one mask instead of 91 saves time, instead of 21 none
@@ -46,7 +46,8 @@ class SampledRPN(RegionProposalNetwork):
             predicted = self.predict(features, size)
         proposals, valid = self.propose(*predicted, image_sizes, True)
         index, *answers = self.sample(predicted[2], targets)
-        return proposals, valid, rpn_losses(*head_at(self.head, features, index), *answers)
+        sampled = head_at(self.head, features, index)
+        return proposals, valid, rpn_losses(*sampled, *answers, self.normaliser)
 
 
 def sampling_pays(head: RPNHead, features: Pyramid, count: int) -> bool:
@@ -130,9 +131,8 @@ class LeanRoIHeads(RoIHeads):
 
     def drop_invalid(self, valid: Tensor, *values: Tensor) -> list[list[Tensor]]:
         """See `RoIHeads.drop_invalid`; with static shapes all rows stay."""
-        if wants_static_shapes(valid.device):
-            return [list(rows) for rows in values]
-        return super().drop_invalid(valid, *values)
+        kept = [slice(None)] * len(valid) if wants_static_shapes(valid.device) else valid
+        return [[row[rows] for row, rows in zip(v, kept, strict=True)] for v in values]
 
     def detect(self, features: Pyramid, proposals: Tensor, *images: Tensor | Size) -> list:
         """See `RoIHeads.detect`."""

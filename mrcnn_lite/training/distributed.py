@@ -23,9 +23,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
-
-from ..models.matching import Priorities
+from torch import Tensor, nn
 
 # A process that does not answer for this long is taken for dead.
 PATIENCE = timedelta(minutes=5)
@@ -68,9 +66,9 @@ def gather(value: Any) -> list[Any]:
     return values
 
 
-def image_priorities(seed: int, step: int, first: int) -> Priorities:
-    """Sampling priorities that belong to an image's index in the batch, of which `first` is this
-    call's first.
+def image_priorities(seed: int, step: int, first: int) -> Callable[..., Tensor]:
+    """Sampling priorities (see `models.matching`) that belong to an image's index in the batch, of
+    which `first` is this call's first.
 
     They depend neither on the process that draws them nor on the padding of its images: an image
     has the same numbers among few candidates as at the head of many. The draws of one step are
@@ -90,6 +88,18 @@ def image_priorities(seed: int, step: int, first: int) -> Priorities:
         return torch.stack(rows)  # [B, N]
 
     return priorities
+
+
+class LossesModule(nn.Module):
+    """A network's losses of checked targets as a module, as DistributedDataParallel wants them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: list[Tensor], targets: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """See `MaskRCNN.losses`."""
+        return self.model.losses(images, targets, check=False)
 
 
 def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None:
@@ -152,8 +162,10 @@ def _group(meeting: str, number: int, workers: int) -> Iterator[None]:
         timeout=PATIENCE,
     )
     try:
+        # Begin and leave together: a process that goes while another still connects or writes takes
+        # its connections.
+        gather(None)
         yield
-        # Leave together: a process that goes while the first still writes takes its connections.
         gather(None)
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):

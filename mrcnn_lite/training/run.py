@@ -19,7 +19,7 @@ from ..config import Config, TrainingConfig
 from ..models import MaskRCNN, save_weights
 from ..models.transform import check_targets
 from .checkpoint import load_checkpoint, save_checkpoint
-from .distributed import gather, image_priorities, rank, world_size
+from .distributed import LossesModule, gather, image_priorities, rank, world_size
 from .sanity import check_first_losses
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -124,8 +124,7 @@ class TrainingRun:
     @cached_property
     def _network(self) -> nn.Module:
         """Images and checked targets in, losses out; several processes average their gradients."""
-        losses = _Losses(self.model)
-        several = world_size() > 1
+        losses, several = LossesModule(self.model), world_size() > 1
         return DistributedDataParallel(losses, broadcast_buffers=False) if several else losses
 
     def clip(self) -> Tensor:
@@ -142,11 +141,11 @@ class TrainingRun:
         self, first: int, images: list[Tensor], targets: list[dict[str, Any]], rate: float
     ) -> dict[str, Tensor]:
         """The losses of some images, the first of which has this index in the whole batch."""
-        self.model.sampler.priorities = image_priorities(self.seed, self.steps, first)
-        images, targets = to_device((images, targets), self.device)
+        batch, network = to_device((images, targets), self.device), self._network
         try:
             with self.autocast():
-                return self._network(images, targets)
+                self.model.sampler.priorities = image_priorities(self.seed, self.steps, first)
+                return network(*batch)
         except ValueError as error:
             # Good data and bad numbers further in: not the data, but the weights have exploded.
             message = str(error)
@@ -210,17 +209,6 @@ class TrainingRun:
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.steps, self.seconds, self.seed = state["steps"], state["seconds"], state["seed"]
         torch.set_rng_state(state["random"])
-
-
-class _Losses(nn.Module):
-    """The network's losses as a module, as DistributedDataParallel wants them."""
-
-    def __init__(self, model: MaskRCNN) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        return self.model.losses(images, targets, check=False)
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
