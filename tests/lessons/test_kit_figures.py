@@ -179,13 +179,13 @@ def test_every_picture_is_drawn(features):
     samples = samples_of(ARTICLE, 2, 1 / 32, 2, aligned=False)
     outputs = ops.roi_align(features, [torch.tensor([ARTICLE])], 2, 1 / 32, 2, aligned=False)
     pictures = [
-        pool.proposal_picture(features, ARTICLE),
-        pool.stride_picture(ARTICLE, 192, (16, 32), ["a", "b"]),
-        pool.windows_picture(features, ARTICLE, outputs, 32),
-        align.align_picture(features, samples, outputs),
-        align.weights_picture(align.cell_of(features, 1.2, 1.2)),
-        align.ratio_picture(features, [samples, samples], ["a", "b"]),
-        align.slide_picture(range(3), [0, 0, 1], [0, 0.5, 1]),
+        pool.proposal_figure(features, ARTICLE),
+        pool.stride_figure(ARTICLE, 192, (16, 32), ["a", "b"]),
+        pool.windows_figure(features, ARTICLE, outputs, 32),
+        align.align_figure(features, samples, outputs),
+        align.weights_figure(align.cell_of(features, 1.2, 1.2)),
+        align.ratio_figure(features, [samples, samples], ["a", "b"]),
+        align.slide_figure(range(3), [0, 0, 1], [0, 0.5, 1]),
     ]
     for picture in pictures:
         assert isinstance(picture, Figure)

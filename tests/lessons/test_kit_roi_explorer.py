@@ -307,7 +307,7 @@ BAD = [
     ({"box": [0, 0, 1]}, "x1, y1, x2, y2"),
     ({"box": [0, 0, float("nan"), 4]}, "x1 < x2"),
     ({"map": "mine"}, "must be one of"),
-    ({"stride": 5}, "must be one of"),
+    ({"stride": 5}, "any of .* not the int 5"),
     ({"own": [[1, 2], [3]]}, "same length"),
     ({"own": [[1, float("inf")]]}, "row 0"),
     ({"own": [[0.0] * 33]}, "at most 32"),

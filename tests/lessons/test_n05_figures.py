@@ -36,11 +36,11 @@ def test_every_picture_is_drawn():
     shifts = np.arange(5.0)
     path = np.linspace([1.0, 1, 3, 3], [2.0, 2, 4, 4], 9)
     figures = [
-        draw.learning_picture([features, features], ["a", "b"], [samples, (0, 0, 5, 5)]),
-        draw.product_picture({"out": np.eye(2), "a": np.eye(2), "b": np.eye(2)}),
-        draw.arrows_picture(features, samples, [("rise", (1, 2, 3, -4))]),
-        draw.descent_picture(features, path, (2, 2, 4, 4), np.geomspace(1, 1e-6, 9)),
-        draw.slopes_picture(shifts, {"RoIPool": shifts, "RoIAlign": shifts}, {}, [2.5]),
+        draw.learning_figure([features, features], ["a", "b"], [samples, (0, 0, 5, 5)]),
+        draw.product_figure({"out": np.eye(2), "a": np.eye(2), "b": np.eye(2)}),
+        draw.arrows_figure(features, samples, [("rise", (1, 2, 3, -4))]),
+        draw.descent_figure(features, path, (2, 2, 4, 4), np.geomspace(1, 1e-6, 9)),
+        draw.slopes_figure(shifts, {"RoIPool": shifts, "RoIAlign": shifts}, {}, [2.5]),
     ]
     assert [len(figure.axes) for figure in figures] == [2, 1, 1, 2, 2]
     for figure in figures:

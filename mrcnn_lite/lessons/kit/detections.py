@@ -1,4 +1,4 @@
-"""A picture with what a network found in it, drawn anew quickly: for explorers and film strips."""
+"""An image with what a network found in it, drawn anew quickly: for explorers and film strips."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def draw_instances(
 ) -> Figure:
     """Paint objects over an image and put it into a figure."""
 
-    picture = paint_instances(image, instances, class_names, score_threshold)
-    height = width * picture.shape[0] / picture.shape[1] + (0.35 if title else 0)
+    painted = paint_instances(image, instances, class_names, score_threshold)
+    height = width * painted.shape[0] / painted.shape[1] + (0.35 if title else 0)
     fig, axes = style.figure(width=width, height=height)
-    axes.imshow(picture, interpolation="antialiased")
+    axes.imshow(painted, interpolation="antialiased")
     axes.set_axis_off()
     if title:
         axes.set_title(title)
@@ -60,7 +60,7 @@ class DetectionImage:
     """An image on a canvas, with objects painted over it and proposals as thin lines."""
 
     def __init__(self, canvas: Canvas, ax: Axes, height: int, width: int):
-        """Put an empty picture on the axes; `draw` fills it."""
+        """Put an empty image on the axes; `draw` fills it."""
         ax.axis("off")
         ax.set(xlim=(0, width), ylim=(height, 0))
         blank = np.zeros((2, 2, 3), np.uint8)
@@ -92,14 +92,14 @@ class ScoreBars:
 
     def draw(self, scores: Sequence[float], labels: Sequence[str], threshold: float) -> None:
         """Set the bars."""
-        for place, (bar, label) in enumerate(zip(self.bars, self.labels)):
-            there = place < len(scores)
+        for k, (bar, label) in enumerate(zip(self.bars, self.labels)):
+            there = k < len(scores)
             bar.set_visible(there)
             label.set_visible(there)
             if there:
-                shown = scores[place] >= threshold
-                bar.set_width(scores[place])
-                bar.set_facecolor(colour(place) if shown else style.PALE)
+                shown = scores[k] >= threshold
+                bar.set_width(scores[k])
+                bar.set_facecolor(colour(k) if shown else style.PALE)
                 bar.set_alpha(0.55 if shown else 1.0)
-                label.set_text(labels[place])
+                label.set_text(labels[k])
         self.threshold.set_xdata([threshold, threshold])

@@ -1,7 +1,7 @@
-"""The look of every picture in the course: colours, sizes, and how a picture reaches the page.
+"""The look of every figure in the course: colours, sizes, and how a figure reaches the page.
 
 Pictures are made with `matplotlib.figure.Figure` and never with pyplot, so that no figure is left
-open and none shows itself a second time. A picture is shown by `show`, together with words and
+open and none shows itself a second time. A figure is shown by `show`, together with words and
 numbers: a reader who cannot see it loses nothing, and a notebook test compares the numbers.
 """
 
@@ -36,7 +36,7 @@ LOSSES = {
     "loss_mask": ("mask", GREEN, (0, (6, 1.5, 1, 1.5))),
 }
 
-SEQUENTIAL = "viridis"  # values in a picture
+SEQUENTIAL = "viridis"  # values in a figure
 CALM = "cividis"  # the same, where text stands on it
 
 SMALL, NORMAL, LARGE = 8, 9.5, 11.5  # font sizes in points
@@ -45,7 +45,7 @@ FILE_DPI = 160  # and 160 px in the file, so that it is sharp on a dense screen
 
 LOOK: dict[str, Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same picture everywhere
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same figure everywhere
     "font.size": NORMAL,
     "axes.titlesize": LARGE,
     "axes.titlelocation": "left",
@@ -92,16 +92,7 @@ def figure(
 def mosaic(
     plan: list[list[str]], width: float = 7.0, height: float = 3.5, **grid: Any
 ) -> tuple[Figure, Any]:
-    """A figure whose axes are laid out by names.
-
-    Args:
-        plan: rows of names; a name that stands in several places spans them.
-        width, height: inches, as for `figure`.
-        **grid: passed to `Figure.subplot_mosaic`, for instance `width_ratios`.
-
-    Returns:
-        `(figure, axes)`: a dictionary from name to `Axes`.
-    """
+    """A figure whose axes are laid out by `plan`, rows of names: (figure, axes by name)."""
     fig = blank(width, height, "constrained")
     return fig, fig.subplot_mosaic(plan, **grid)
 
@@ -122,7 +113,7 @@ def encode_png(pixels: np.ndarray, level: int = 6) -> bytes:
 
 
 def few_colours(png: bytes) -> bytes:
-    """The same picture with 256 colours, which keeps notebooks small."""
+    """The same figure with 256 colours, which keeps notebooks small."""
     out, image = io.BytesIO(), Image.open(io.BytesIO(png)).convert("RGB")
     # an octree keeps rare colours, such as those of thin lines; a median cut drops them
     few = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
@@ -139,15 +130,15 @@ def figure_png(fig: Figure) -> bytes:
 
 
 def show(fig: Figure, *, alt: str, text: str = "") -> None:
-    """Show a picture, with what it says in words and numbers, and let go of it.
+    """Show a figure, with what it says in words and numbers, and let go of it.
 
-    The page gets the picture and, under it, the caption `text`. The plain-text form of the output
+    The page gets the figure and, under it, the caption `text`. The plain-text form of the output
     holds `alt` and `text`, for screen readers, for terminals and for the notebook tests, which
-    cannot compare pictures.
+    cannot compare images.
 
     Args:
         fig: the figure; it is closed if pyplot made it.
-        alt: what a reader who cannot see the picture should know about it, in one sentence.
+        alt: what a reader who cannot see the figure should know about it, in one sentence.
         text: the caption: words and numbers, the same on every machine (four decimals).
     """
     from IPython.display import display  # only notebooks have it

@@ -19,7 +19,7 @@ def draw_proposal(ax: Axes, box: ArrayLike, windows: Windows, stride: int) -> No
     draw_box(ax, np.array(windows.box) * stride, style.VERMILION, "window", linestyle=dashes)
 
 
-def proposal_picture(features: ArrayLike, box: ArrayLike, stride: int = 32) -> Figure:
+def proposal_figure(features: ArrayLike, box: ArrayLike, stride: int = 32) -> Figure:
     """First quantization: the proposal and its window on the map."""
     array = as_array(features)
     height, width = array.shape
@@ -31,7 +31,7 @@ def proposal_picture(features: ArrayLike, box: ArrayLike, stride: int = 32) -> F
     return fig
 
 
-def stride_picture(box: ArrayLike, image: int, strides: Sequence[int], notes: list[str]) -> Figure:
+def stride_figure(box: ArrayLike, image: int, strides: Sequence[int], notes: list[str]) -> Figure:
     """The same proposal and its window at several strides."""
     fig, axes = style.figure(1, len(strides), width=8.0, height=2.6, sharey=True)
     for ax, stride, note in zip(axes, strides, notes):
@@ -47,7 +47,7 @@ def stride_picture(box: ArrayLike, image: int, strides: Sequence[int], notes: li
     return fig
 
 
-def windows_picture(features: ArrayLike, box: ArrayLike, outputs: ArrayLike, stride: int) -> Figure:
+def windows_figure(features: ArrayLike, box: ArrayLike, outputs: ArrayLike, stride: int) -> Figure:
     """Second quantization: the bins, the maximum of each, and the output table."""
     array = as_array(features)
     height, width = array.shape

@@ -102,7 +102,7 @@ def move_weights(patches: list[Rectangle], labels: list[Artist], cell: Cell) -> 
     labels[-1].set_data([u], [v])
 
 
-def align_picture(features: ArrayLike, samples: Samples, outputs: ArrayLike) -> Figure:
+def align_figure(features: ArrayLike, samples: Samples, outputs: ArrayLike) -> Figure:
     """The map as points, the RoI, its bins, one sample with its four corners, and the outputs."""
     fig, (left, right) = style.figure(1, 2, width=7.8, height=4.4, width_ratios=(2.4, 1))
     draw_points(left, features)
@@ -114,14 +114,14 @@ def align_picture(features: ArrayLike, samples: Samples, outputs: ArrayLike) -> 
     return fig
 
 
-def weights_picture(cell: Cell) -> Figure:
+def weights_figure(cell: Cell) -> Figure:
     """The four weights of one sample as areas."""
     fig, ax = style.figure(width=4.2, height=3.6)
     draw_weights(ax, cell)
     return fig
 
 
-def ratio_picture(features: ArrayLike, panels: list[Samples], notes: list[str]) -> Figure:
+def ratio_figure(features: ArrayLike, panels: list[Samples], notes: list[str]) -> Figure:
     """The same RoI with several sampling ratios, side by side."""
     fig, axes = style.figure(1, len(panels), width=8.0, height=2.6, sharey=True)
     for ax, samples, note in zip(axes, panels, notes):
@@ -132,7 +132,7 @@ def ratio_picture(features: ArrayLike, panels: list[Samples], notes: list[str]) 
     return fig
 
 
-def slide_picture(shifts: ArrayLike, pooled: ArrayLike, aligned: ArrayLike) -> Figure:
+def slide_figure(shifts: ArrayLike, pooled: ArrayLike, aligned: ArrayLike) -> Figure:
     """The first output of both operators while the box slides."""
     fig, ax = style.figure(width=6.4, height=2.8)
     ax.plot(shifts, pooled, color=style.VERMILION, linestyle=(0, (4, 2)), drawstyle="steps-post")

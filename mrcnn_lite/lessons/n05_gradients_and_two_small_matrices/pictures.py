@@ -12,7 +12,7 @@ from ..kit.grid import as_array, decimal, draw_box, draw_cells, draw_points, fra
 from ..kit.roi import POINTS, Samples, draw_bins, draw_edge_arrows
 
 
-def learning_picture(
+def learning_figure(
     maps: Sequence[ArrayLike], titles: Sequence[str], marks: Sequence[Samples | Sequence[float]]
 ) -> Figure:
     """Gradients of the map side by side: coloured elements learn, the number says how much."""
@@ -41,7 +41,7 @@ def _clear_of(samples: Samples, height: int) -> float:
     return max(room, key=room.get)
 
 
-def product_picture(terms: Mapping[str, ArrayLike]) -> Figure:
+def product_figure(terms: Mapping[str, ArrayLike]) -> Figure:
     """A product of matrices as heat maps that can be read: result = first x second x third.
 
     White is exactly 0; each matrix is coloured by the size of its numbers, whatever their sign.
@@ -50,7 +50,7 @@ def product_picture(terms: Mapping[str, ArrayLike]) -> Figure:
     arrays = [(name, as_array(matrix)) for name, matrix in terms.items()]
     tallest = max(len(array) for _, array in arrays)
     left = 0.0
-    for place, (name, array) in enumerate(arrays):
+    for k, (name, array) in enumerate(arrays):
         height, width = array.shape
         top = (tallest - height) / 2
         extent = (left, left + width, top + height, top)
@@ -58,21 +58,21 @@ def product_picture(terms: Mapping[str, ArrayLike]) -> Figure:
         draw_box(ax, (left, top, left + width, top + height), style.GREY, linewidth=1)
         ax.text(left + width / 2, top - 0.25, name, ha="center", va="bottom")
         for (row, column), value in np.ndenumerate(array):
-            words = decimal(value, 2) if value else "0"
+            number = decimal(value, 2) if value else "0"
             spot = (left + column + 0.5, top + row + 0.5)
             ink = style.BLACK if value else style.GREY
-            ax.text(*spot, words, ha="center", va="center", fontsize=style.SMALL - 0.5, color=ink)
+            ax.text(*spot, number, ha="center", va="center", fontsize=style.SMALL - 0.5, color=ink)
         left += width
-        if place + 1 < len(arrays):
+        if k + 1 < len(arrays):
             sign = {"ha": "center", "va": "center", "fontsize": style.LARGE + 2}
-            ax.text(left + 0.4, tallest / 2, "×" if place else "=", **sign)
+            ax.text(left + 0.4, tallest / 2, "×" if k else "=", **sign)
             left += 0.8
     ax.set(xlim=(-0.1, left + 0.1), ylim=(tallest + 0.1, -0.9), aspect="equal")
     ax.axis("off")
     return fig
 
 
-def arrows_picture(
+def arrows_figure(
     features: ArrayLike, samples: Samples, panels: Sequence[tuple[str, ArrayLike]]
 ) -> Figure:
     """Which way each edge of the box has to move so that a number rises."""
@@ -85,7 +85,7 @@ def arrows_picture(
     return fig
 
 
-def descent_picture(
+def descent_figure(
     features: ArrayLike, path: ArrayLike, target: ArrayLike, losses: ArrayLike
 ) -> Figure:
     """A box on its way to a target, and the loss on the way."""
@@ -104,7 +104,7 @@ def descent_picture(
     return fig
 
 
-def slopes_picture(
+def slopes_figure(
     shifts: ArrayLike,
     values: Mapping[str, ArrayLike],
     slopes: Mapping[str, ArrayLike],

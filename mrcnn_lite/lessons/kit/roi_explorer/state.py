@@ -44,7 +44,7 @@ class RoIState(t.HasTraits):
     map = t.Unicode("article").tag(sync=True)
     own = t.List(t.List(t.Float())).tag(sync=True)
     box = t.List(t.Float(), default_value=[10.0, 10.0, 124.0, 124.0]).tag(sync=True)
-    stride = t.Float(32).tag(sync=True)
+    stride = t.Enum(STRIDES, 32).tag(sync=True)
     size = t.Int(2, min=1, max=7).tag(sync=True)
     sampling_ratio = t.Int(2, min=0, max=8).tag(sync=True)
     aligned = t.Bool(False).tag(sync=True)
@@ -90,12 +90,6 @@ class RoIState(t.HasTraits):
         names = [entry["key"] for entry in named_maps()] + ["own"]
         if proposal["value"] not in names:
             raise t.TraitError(f"map must be one of {names}, got {proposal['value']!r}")
-        return proposal["value"]
-
-    @t.validate("stride")
-    def _check_stride(self, proposal: t.Bunch) -> float:
-        if proposal["value"] not in STRIDES:
-            raise t.TraitError(f"stride must be one of {STRIDES}, got {proposal['value']}")
         return proposal["value"]
 
     def features(self) -> Tensor:
