@@ -10,6 +10,7 @@ from site_pages import COPIES, MIME, NAME, STATE, build, built_site, of_the_test
 from source_tree import NOTEBOOKS
 
 from mrcnn_lite.lessons.kit.roi_explorer.explorer import ALT, RoIExplorer
+from mrcnn_lite.lessons.kit.roi_explorer.state import STATE as TRAITS
 from tools.build_site import literal_keywords, script
 from tools.site_outputs import NOTE, picture_tag
 
@@ -87,7 +88,7 @@ def test_anchors_are_the_sections_ids():
 def test_the_explorers_state_is_the_packages():
     (state,) = parsed()["roi_explorer.html"].states
     explorer = RoIExplorer()
-    assert state == {name: getattr(explorer, name) for name in STATE}
+    assert state == {name: getattr(explorer, name) for name in TRAITS}
 
 
 def test_a_cells_explorer_begins_where_the_cell_says():
