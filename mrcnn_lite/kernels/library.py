@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..ops.rois import Rois
+from ..ops.rois import Grid, Rois
 from .pyramid import coordinate_type
 from .roi_align import launch
 from .roi_align_backward import roi_align_backward
@@ -88,11 +88,10 @@ torch.library.register_autograd("mrcnn_lite::roi_align", _backward, setup_contex
 
 
 def roi_align(
-    features: Sequence[Tensor], rois: Rois, scales: Sequence[float],
-    size: tuple[int, int], sampling_ratio: int, aligned: bool,
-) -> Tensor:  # fmt: skip
+    features: Sequence[Tensor], rois: Rois, scales: Sequence[float], grid: Grid
+) -> Tensor:
     """The kernel form of `ops.roi_align.pool_rois`."""
     place = torch.stack([rois.image, rois.level], dim=1).int()  # [K, 2]
     corners = rois.corners.to(coordinate_type(features[0].dtype)).contiguous()  # [K, 4]
-    args = (list(scales), list(size), sampling_ratio, aligned)
+    args = (list(scales), list(grid.size), grid.samples, grid.aligned)
     return torch.ops.mrcnn_lite.roi_align(list(features), place, corners, *args)

@@ -25,11 +25,7 @@ _loaded = False
 
 
 def backend() -> str:
-    """Say which backend is chosen.
-
-    Returns:
-        One of "reference", "torch", "triton", "auto".
-    """
+    """Say which backend is chosen: "reference", "torch", "triton" or "auto"."""
     return _chosen
 
 
@@ -56,11 +52,7 @@ def set_backend(name: str) -> None:
 
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Choose the backend inside a `with` block and restore the old choice afterwards.
-
-    Args:
-        name: as for `set_backend`.
-    """
+    """Choose the backend inside a `with` block and restore the old choice afterwards."""
     before = _chosen
     set_backend(name)
     try:
@@ -70,22 +62,18 @@ def use_backend(name: str) -> Iterator[None]:
 
 
 def register_kernel(operation: str, device_type: str, function: Callable) -> None:
-    """Let a faster twin of an operation take part in "auto" and "triton".
+    """Let a faster form of an operation take part in "auto" and "triton".
 
     Args:
         operation: the operation's name, such as "roi_align".
         device_type: `tensor.device.type` of the tensors it serves, such as "cuda".
-        function: takes the arguments of the tensor form, already checked.
+        function: takes the arguments of the tensor form.
     """
     _kernels[operation, device_type] = function
 
 
 def forget_kernels(device_type: str) -> None:
-    """Undo every `register_kernel` for a device.
-
-    Args:
-        device_type: such as "cpu", where Triton's interpreter serves for a test only.
-    """
+    """Undo every `register_kernel` for a device."""
     for key in [key for key in _kernels if key[1] == device_type]:
         del _kernels[key]
 
@@ -103,20 +91,8 @@ def load_kernels() -> None:
 
 
 def choose(operation: str, device: torch.device, loop: Callable, tensor: Callable) -> Callable:
-    """Pick the form of an operation that the chosen backend asks for.
-
-    Args:
-        operation: the operation's name.
-        device: where its tensors are.
-        loop: the reference form.
-        tensor: the tensor form.
-
-    Returns:
-        The function to call.
-
-    Raises:
-        ValueError: "triton" is chosen and this operation has no kernel for this device.
-    """
+    """Pick the form of an operation that the chosen backend asks for: its loop, its tensor form or
+    a kernel for the device. "triton" without such a kernel is an error."""
     if _chosen == "reference":
         return loop
     if _chosen == "torch":

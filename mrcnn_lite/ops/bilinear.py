@@ -57,9 +57,6 @@ def bilinear(features: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
     Returns:
         Tensor[C, ...], differentiable in the features and in both coordinates.
-
-    Raises:
-        TypeError, ValueError: a wrong shape or dtype, or a value that is not finite.
     """
     h, w = features.shape[-2:]
     top, bottom, v, inside_y = corners(y, h)
@@ -74,17 +71,12 @@ def bilinear(features: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 def corners(position: Tensor, n: int | Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The two elements around each position on one axis, and how far it is past the first.
+    """The two elements around each position on an axis of n elements: Tensor[...] each of
 
-    Args:
-        position: Tensor[...], coordinates on an axis of n elements.
-        n: length of the axis; a tensor when it differs from position to position.
-
-    Returns:
-        low: Tensor[...] int64, the element at or before the position.
-        high: Tensor[...] int64, the next element (the last one twice at the far edge).
-        fraction: Tensor[...] in 0..1, the weight of `high`; its derivative is the right derivative.
-        inside: Tensor[...] bool, False where the sample counts as 0. A NaN is not inside.
+    low: int64, the element at or before the position.
+    high: int64, the next element (the last one twice at the far edge).
+    fraction: 0..1, the weight of `high`; its derivative is the right derivative.
+    inside: bool, False where the sample counts as 0. A NaN is not inside.
     """
     inside = (position >= -1) & (position <= n)
     on_map = torch.fmax(position, position.new_zeros(()))  # a NaN becomes 0, an index that exists
@@ -98,15 +90,10 @@ def _at_most(x: Tensor, limit: int | Tensor) -> Tensor:
 
 
 class Interpolation(NamedTuple):
-    """What each bin of each RoI reads on one axis.
+    """What each bin of each RoI reads on one axis."""
 
-    Attributes:
-        index: Tensor[K, P, N] int64, elements of the axis.
-        weight: Tensor[K, P, N], their weights; the mean over the samples is included.
-    """
-
-    index: Tensor
-    weight: Tensor
+    index: Tensor  # [K, P, N] int64, elements of the axis
+    weight: Tensor  # [K, P, N], their weights; the mean over the samples is included
 
     def matrix(self, n: int) -> Tensor:
         """The weights as Tensor[K, P, n] for an axis of n elements: a matrix that pools it."""
@@ -117,21 +104,17 @@ class Interpolation(NamedTuple):
 def interpolation(
     start: Tensor, extent: Tensor, bins: int, samples: int, n: int | Tensor
 ) -> Interpolation:
-    """Elements and weights that RoIAlign uses along one axis.
+    """Elements and weights of RoIAlign along one axis.
 
     Args:
-        start: Tensor[K], where each RoI begins, in elements of the map.
-        extent: Tensor[K], its size, in elements of the map.
+        start, extent: Tensor[K], where each RoI begins and its size, in elements of the map.
         bins: P.
         samples: S, samples per bin; 0 or less means adaptive, ceil(extent / P) for each RoI.
         n: length of the axis, or Tensor[K] when the RoIs lie on different maps.
 
     Returns:
-        N = 2 S elements a bin, since every sample reads two neighbours, or fewer where samples
-        share neighbours. The weights are differentiable in `start` and `extent`.
-
-    Raises:
-        ValueError: adaptive sampling of an absurdly large box.
+        2 S elements a bin, since every sample reads two neighbours, or fewer where samples share
+        them. The weights are differentiable in `start` and `extent`.
     """
     position, share = _sample_positions(start, extent / bins, bins, samples)  # [K, P, S]
     n = n[:, None, None] if isinstance(n, Tensor) else n
@@ -172,16 +155,9 @@ def _sample_positions(
 def adaptive_counts(bin_size: Tensor) -> Tensor:
     """Samples per bin and axis when their number is left to the size: one per element, rounded up.
 
-    Args:
-        bin_size: Tensor[K, ...], elements; 0 or negative for empty and reversed boxes.
-
-    Returns:
-        Tensor[K, ...], whole numbers; 0 or less means that no sample is taken.
-
-    Raises:
-        ValueError: a box so large that this would take forever.
+    Bins of Tensor[K, ...] elements; empty and reversed boxes have 0 or less, and take no sample.
     """
-    count = torch.ceil(bin_size.detach())  # [K]
+    count = torch.ceil(bin_size.detach())  # [K, ...]
     if count.device.type == "cpu" and count.numel() and count.max() > MAX_SAMPLES:
         row = int((count > MAX_SAMPLES).nonzero()[0, 0])
         raise ValueError(
@@ -195,10 +171,9 @@ def adaptive_counts(bin_size: Tensor) -> Tensor:
 def _merge(index: Tensor, weight: Tensor, first: Tensor, n: int | Tensor) -> tuple[Tensor, Tensor]:
     """Add up the weights of elements that several samples of a bin read.
 
-    Samples less than one element apart share neighbours: two samples then read three elements, not
-    four, and adaptive sampling about half as many. The elements of a bin become a window without
-    gaps, beginning with `first`, Tensor[K, P, 1]; nothing changes where that window would be longer
-    than the list it replaces.
+    Two samples less than one element apart read three elements, not four; adaptive sampling reads
+    about half as many. The elements of a bin become a window without gaps, beginning with `first`,
+    Tensor[K, P, 1], unless that window would be longer than the list it replaces.
     """
     column = index - first  # [K, P, N]
     window = int(column.max()) + 1 if len(column) else 1

@@ -31,9 +31,6 @@ def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
 
     Returns:
         Tensor[...], square pixels.
-
-    Raises:
-        ValueError: a shape that does not fit, or a row that is not finite (so in all of this file).
     """
     boxes = boxes if fmt == "xyxy" else box_convert(boxes, fmt, "xyxy")
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])  # [...]
@@ -94,9 +91,6 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
 
     Returns:
         Tensor[N, 4].
-
-    Raises:
-        ValueError: an unknown format.
     """
     first, second = boxes[..., :2], boxes[..., 2:]
     if in_fmt == "xywh":

@@ -1,8 +1,6 @@
 """Constant numbers as a tensor. A GPU keeps it: to bring numbers there makes the host wait."""
 
-from __future__ import annotations
-
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -13,16 +11,7 @@ _kept: dict[tuple, Tensor] = {}
 
 
 def constant(values: float | tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return Python's numbers as a tensor that nobody may write into.
-
-    Args:
-        values: a number, a tuple, or a tuple of tuples of one length.
-        dtype: of the result.
-        device: of the result. A GPU's tensor is made once for each `values`.
-
-    Returns:
-        Tensor of the values' shape.
-    """
+    """Return a number, a tuple or a tuple of tuples as a tensor that nobody may write into."""
     if device.type == "cpu" or torch.compiler.is_compiling():
         return torch.tensor(values, dtype=dtype, device=device)
     key = (values, dtype, device)
@@ -34,13 +23,13 @@ def constant(values: float | tuple, dtype: torch.dtype, device: torch.device) ->
     return _kept[key]
 
 
-def constants_like(tensor: Tensor, values: Any) -> Tensor:
+def constants_like(tensor: Tensor, values: Iterable[float]) -> Tensor:
     """Return `constant` of a tensor's type, on its device."""
     return constant(tuple(values), tensor.dtype, tensor.device)
 
 
 def kept_constants() -> list[Tensor]:
-    """Return all that are kept; a recorded graph reads them and must hold on to them."""
+    """Return all that are kept; a CUDA graph reads them and must hold on to them."""
     return list(_kept.values())
 
 

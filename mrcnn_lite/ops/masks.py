@@ -11,7 +11,7 @@ from torch import Tensor
 from .backend import choose
 from .bilinear import Interpolation, bilinear_loop, corners, interpolation
 from .roi_align import by_size, roi_align_loop, roi_extent
-from .rois import as_pair
+from .rois import Grid, Rois, as_pair
 
 # Samples per bin up to which RoIs are cropped together: below, one call costs less than two.
 SMALL_BIN = 8
@@ -40,9 +40,6 @@ def crop_masks(
 
     Returns:
         Tensor[K, M, M] in 0..1, of the boxes' dtype.
-
-    Raises:
-        TypeError, ValueError: a wrong shape, a box that is not finite, an index out of range.
     """
     form = choose("crop_masks", masks.device, _crop_loop, _crop_tensor)
     return form(masks, boxes, matched, size, aligned)
@@ -68,9 +65,6 @@ def paste_masks(
 
     Returns:
         Tensor[N, H, W], float or bool; 0 or False away from the box.
-
-    Raises:
-        TypeError, ValueError: a wrong shape, a box that is not finite, an unknown rule.
     """
     form = choose("paste_masks", masks.device, _paste_loop, _paste_tensor)
     return form(masks, boxes, as_pair(image_size), rule, threshold)
@@ -79,7 +73,8 @@ def paste_masks(
 def _crop_loop(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool) -> Tensor:
     """RoIAlign, one sample at a time."""
     images = masks.to(boxes.dtype)[:, None]  # [G, 1, H, W]
-    return roi_align_loop(images, matched, boxes, (size, size), 1.0, -1, aligned)[:, 0]
+    rois = Rois(matched, boxes, torch.zeros_like(matched))
+    return roi_align_loop([images], rois, [1.0], Grid((size, size), -1, aligned))[:, 0]
 
 
 def _crop_tensor(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool) -> Tensor:
@@ -105,11 +100,7 @@ def _crop_tensor(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, align
 
 
 def _paste_loop(
-    masks: Tensor,
-    boxes: Tensor,
-    image_size: tuple[int, int],
-    rule: str,
-    threshold: float | None,
+    masks: Tensor, boxes: Tensor, image_size: tuple[int, int], rule: str, threshold: float | None
 ) -> Tensor:
     """One pixel at a time, over the whole image."""
     out = masks.new_zeros(len(masks), *image_size)  # [N, H, W]
@@ -124,11 +115,7 @@ def _paste_loop(
 
 
 def _paste_tensor(
-    masks: Tensor,
-    boxes: Tensor,
-    image_size: tuple[int, int],
-    rule: str,
-    threshold: float | None,
+    masks: Tensor, boxes: Tensor, image_size: tuple[int, int], rule: str, threshold: float | None
 ) -> Tensor:
     """Two matrix products per mask, for the pixels of its window only."""
     dtype = masks.dtype if threshold is None else torch.bool
@@ -149,17 +136,10 @@ def _paste_tensor(
 
 
 def _positions(sides: Tensor, m: int, n: int, rule: str) -> tuple[Tensor, list[int], list[int]]:
-    """Where each pixel of one axis lies on the mask, padded with one zero on either side.
+    """Where each of n pixels of an axis lies on the padded mask, in elements: Tensor[N, pixels].
 
-    Args:
-        sides: Tensor[N, 2], both ends of each box on this axis, pixels.
-        m: length of the mask, without the padding.
-        n: length of the image.
-        rule: one of RULES.
-
-    Returns:
-        position: Tensor[N, pixels], in elements of the padded mask.
-        first, last: the half-open range of pixels that each mask can reach.
+    `sides`, Tensor[N, 2], are both ends of each box, `m` is the mask's length without the padding.
+    Also the first pixel that each mask can reach, and the one after the last.
     """
     low, high = sides[:, :1], sides[:, 1:]  # [N, 1] each
     pixel = torch.arange(n, device=sides.device, dtype=sides.dtype) + 0.5  # [pixels]

@@ -44,10 +44,6 @@ def best_objects(
 
     Returns:
         The three tensors. No gradient flows through them.
-
-    Raises:
-        TypeError: `valid` is not bool.
-        ValueError: a shape that does not fit, or a box that is not finite.
     """
     form = choose("best_objects", boxes.device, best_objects_loop, _best_objects_tensor)
     dtype = torch.promote_types(torch.promote_types(objects.dtype, boxes.dtype), torch.float32)

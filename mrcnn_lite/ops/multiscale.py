@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .roi_align import pool_rois
-from .rois import Rois, as_pair, split_rois
+from .rois import Grid, Rois, as_pair, split_rois
 
 # Added before the logarithm, as torchvision does, so that exact powers of two do not fall below.
 LEVEL_EPS = 1e-6
@@ -43,15 +43,7 @@ def assign_levels(
 
 
 def pyramid_scales(features: Sequence[Tensor], image_size: tuple[int, int]) -> list[float]:
-    """Elements per pixel of each level, a power of two, from the sizes of map and image.
-
-    Args:
-        features: list of L Tensor[B, C, h, w].
-        image_size: (H, W) of the padded batch, in pixels.
-
-    Returns:
-        L scales such as 1 / 4.
-    """
+    """Elements per pixel of each level, a power of two such as 1 / 4, from map and image size."""
     return [2.0 ** round(math.log2(f.shape[-2] / image_size[0])) for f in features]
 
 
@@ -79,13 +71,10 @@ def multiscale_roi_align(
 
     Returns:
         Tensor[K, C, P, P], in the order of the boxes; differentiable in features and boxes.
-
-    Raises:
-        TypeError, ValueError: see `roi_align`; or levels that do not fit together.
     """
     scales = pyramid_scales(features, image_size)
     image, corners = split_rois(features[0], boxes)
     k_min, k_max = -round(math.log2(scales[0])), -round(math.log2(scales[-1]))
     level = assign_levels(corners.detach(), k_min, k_max, canonical_scale, canonical_level)  # [K]
-    rois = Rois(image, corners, level)
-    return pool_rois(features, rois, scales, as_pair(output_size), sampling_ratio, aligned)
+    grid = Grid(as_pair(output_size), sampling_ratio, aligned)
+    return pool_rois(features, Rois(image, corners, level), scales, grid)  # [K, C, P, P]

@@ -40,9 +40,6 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 
     Returns:
         Tensor[kept] int64: kept rows, best score first; the lower row first where scores are equal.
-
-    Raises:
-        ValueError: a shape that does not fit, or a box or a score that is not finite.
     """
     order, boxes, valid = by_score(boxes, scores, torch.ones_like(scores, dtype=torch.bool))
     return order[suppress(boxes[None], valid[None], None, iou_threshold)[0]]  # [N]
@@ -62,9 +59,6 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
 
     Returns:
         Tensor[kept] int64: kept rows, best score first; the lower row first where scores are equal.
-
-    Raises:
-        ValueError: a shape that does not fit, or a box or a score that is not finite.
     """
     order, boxes, valid = by_score(boxes, scores, torch.ones_like(scores, dtype=torch.bool))
     return order[suppress(boxes[None], valid[None], idxs[order][None], iou_threshold)[0]]  # [N]
@@ -81,9 +75,6 @@ def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float)
 
     Returns:
         Tensor[..., N] bool: which rows are kept.
-
-    Raises:
-        ValueError: a shape that does not fit, or a valid box or score that is not finite.
     """
     order, boxes, valid = by_score(boxes, scores, valid)
     n = valid.shape[-1]

@@ -186,11 +186,7 @@ remove_small_boxes = checked(remove_small_boxes, boxes="float [N, 4]", min_size=
 
 nms = checked(nms, boxes="float [N, 4]", scores="float [N]", iou_threshold=check_share)
 batched_nms = checked(
-    batched_nms,
-    boxes="float [N, 4]",
-    scores="float [N]",
-    idxs="[N]",
-    iou_threshold=check_share,
+    batched_nms, boxes="float [N, 4]", scores="float [N]", idxs="[N]", iou_threshold=check_share
 )
 nms_mask = checked(
     nms_mask,
@@ -215,10 +211,7 @@ roi_align = checked(roi_align, _pooling, input="float [B, C, h, w]", output_size
 roi_pool = checked(roi_pool, _pooling, input="float [B, C, h, w]", output_size=check_size)
 assign_levels = checked(assign_levels, boxes="float [..., 4]", canonical_scale=check_positive)
 multiscale_roi_align = checked(
-    multiscale_roi_align,
-    _pyramid,
-    output_size=check_size,
-    canonical_scale=check_positive,
+    multiscale_roi_align, _pyramid, output_size=check_size, canonical_scale=check_positive
 )
 
 crop_masks = checked(

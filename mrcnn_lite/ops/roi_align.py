@@ -15,8 +15,8 @@ from torch import Tensor
 
 from .backend import choose
 from .bilinear import adaptive_counts, bilinear_loop, interpolation
-from .constants import constant
-from .rois import Rois, as_pair, split_rois
+from .constants import constants_like
+from .rois import Grid, Rois, as_pair, split_rois
 from .sparse_gather import weighted_sums
 
 
@@ -40,69 +40,46 @@ def roi_align(
 
     Returns:
         Tensor[K, C, P, P], differentiable in the features and in the boxes.
-
-    Raises:
-        TypeError, ValueError: a wrong shape or dtype, an image index that does not exist, or a
-            value that is not finite.
     """
     image, corners = split_rois(input, boxes)
     rois = Rois(image, corners, torch.zeros_like(image))
-    settings = (as_pair(output_size), sampling_ratio, aligned)
-    return pool_rois([input], rois, [spatial_scale], *settings)
+    grid = Grid(as_pair(output_size), sampling_ratio, aligned)
+    return pool_rois([input], rois, [spatial_scale], grid)  # [K, C, P, P]
 
 
 def pool_rois(
-    features: Sequence[Tensor],
-    rois: Rois,
-    scales: Sequence[float],
-    size: tuple[int, int],
-    sampling_ratio: int,
-    aligned: bool,
+    features: Sequence[Tensor], rois: Rois, scales: Sequence[float], grid: Grid
 ) -> Tensor:
-    """RoIAlign of a pyramid, each RoI from its level; a single map is a pyramid of one level.
+    """RoIAlign of L maps Tensor[B, C, h, w], each RoI from its level: Tensor[K, C, P, P].
 
-    Args:
-        features: L Tensor[B, C, h, w].
-        rois: K RoIs.
-        scales: elements per pixel of each level.
-        size: (rows, columns) of bins.
-        sampling_ratio, aligned: see `roi_align`.
-
-    Returns:
-        Tensor[K, C, P, P].
+    `scales` are the elements of each level per pixel; a single map is a pyramid of one level.
     """
-    form = choose("roi_align", features[0].device, _roi_align_levels, _roi_align_tensor)
-    return form(features, rois, scales, size, sampling_ratio, aligned)
+    form = choose("roi_align", features[0].device, roi_align_loop, roi_align_tensor)
+    return form(features, rois, scales, grid)
 
 
 def roi_align_loop(
-    input: Tensor,
-    image: Tensor,
-    corners: Tensor,
-    size: tuple[int, int],
-    spatial_scale: float,
-    sampling_ratio: int,
-    aligned: bool,
+    features: Sequence[Tensor], rois: Rois, scales: Sequence[float], grid: Grid
 ) -> Tensor:
-    """One sample at a time, on one map Tensor[B, C, h, w]: Tensor[K, C, P, P]."""
-    out = input.new_zeros(len(corners), input.shape[1], *size)  # [K, C, P, P]
-    start, extent = roi_extent(corners, spatial_scale, aligned)
-    bin_size = extent / extent.new_tensor([size[1], size[0]])  # [K, 2]
-    counts = adaptive_counts(bin_size) if sampling_ratio <= 0 else None  # [K, 2]
-    for k in range(len(corners)):
+    """One sample at a time."""
+    (size_y, size_x), samples = grid.size, grid.samples
+    out = features[0].new_zeros(len(rois.image), features[0].shape[1], size_y, size_x)
+    scale = rois.corners.new_tensor(scales)[rois.level, None]  # [K, 1]
+    start, extent = roi_extent(rois.corners, scale, grid.aligned)  # [K, 2] each
+    bin_size = extent / extent.new_tensor([size_x, size_y])  # [K, 2]
+    counts = adaptive_counts(bin_size) if samples <= 0 else torch.full_like(bin_size, samples)
+    for k, (columns, rows) in enumerate(counts.int().tolist()):
+        feature = features[rois.level[k]][rois.image[k]]  # [C, h, w]
         (x, y), (bin_w, bin_h) = _numbers(start[k]), _numbers(bin_size[k])
-        columns = rows = sampling_ratio
-        if counts is not None:
-            columns, rows = counts[k].int().tolist()
-        for i in range(size[0]):
-            for j in range(size[1]):
+        for i in range(size_y):
+            for j in range(size_x):
                 for a in range(rows):
                     for b in range(columns):
                         sample_y = y + i * bin_h + (a + 0.5) * bin_h / rows
                         sample_x = x + j * bin_w + (b + 0.5) * bin_w / columns
-                        out[k, :, i, j] += bilinear_loop(input[image[k]], sample_y, sample_x)
+                        out[k, :, i, j] += bilinear_loop(feature, sample_y, sample_x)
         out[k] /= max(rows * columns, 1)
-    return out
+    return out  # [K, C, P, P]
 
 
 def _numbers(row: Tensor) -> list[float] | tuple[Tensor, ...]:
@@ -110,70 +87,38 @@ def _numbers(row: Tensor) -> list[float] | tuple[Tensor, ...]:
     return row.unbind() if row.requires_grad else row.tolist()
 
 
-def _roi_align_levels(
-    features: Sequence[Tensor],
-    rois: Rois,
-    scales: Sequence[float],
-    size: tuple[int, int],
-    sampling_ratio: int,
-    aligned: bool,
-) -> Tensor:
-    """The loop, one level at a time."""
-    out = features[0].new_zeros(len(rois.image), features[0].shape[1], *size)  # [K, C, P, P]
-    for l, (feature, scale) in enumerate(zip(features, scales, strict=True)):
-        rows = torch.nonzero(rois.level == l)[:, 0]
-        image, corners = rois.image[rows], rois.corners[rows]
-        out[rows] = roi_align_loop(feature, image, corners, size, scale, sampling_ratio, aligned)
-    return out
-
-
-def _roi_align_tensor(
-    features: Sequence[Tensor],
-    rois: Rois,
-    scales: Sequence[float],
-    size: tuple[int, int],
-    sampling_ratio: int,
-    aligned: bool,
+def roi_align_tensor(
+    features: Sequence[Tensor], rois: Rois, scales: Sequence[float], grid: Grid
 ) -> Tensor:
     """All bins at once: the elements and weights of each axis, then sums of pixels.
 
     All levels are one table of pixels; a RoI's level only decides where its pixels begin.
     """
-    device = features[0].device
-    shapes = constant(tuple(tuple(f.shape[-2:]) for f in features), torch.int64, device)  # [L, 2]
+    shapes = constants_like(rois.image, (tuple(f.shape[-2:]) for f in features))  # [L, 2]
     pixels = shapes.prod(1)  # [L]
     h, w = shapes[rois.level].unbind(1)  # [K] each
-    begin = rois.image * pixels.sum() + (pixels.cumsum(0) - pixels)[rois.level]  # [K]
-    scale = constant(tuple(scales), rois.corners.dtype, device)[rois.level, None]  # [K, 1]
-    start, extent = roi_extent(rois.corners, scale, aligned)  # [K, 2] each
+    first = rois.image * pixels.sum() + (pixels.cumsum(0) - pixels)[rois.level]  # [K]
+    scale = constants_like(rois.corners, scales)[rois.level, None]  # [K, 1]
+    start, extent = roi_extent(rois.corners, scale, grid.aligned)  # [K, 2] each
 
     def pool(rows: Tensor | slice) -> Tensor:
-        y = interpolation(start[rows, 1], extent[rows, 1], size[0], sampling_ratio, h[rows])
-        x = interpolation(start[rows, 0], extent[rows, 0], size[1], sampling_ratio, w[rows])
-        y_rows = begin[rows, None, None] + y.index * w[rows, None, None]  # [K, P, N]
+        y = interpolation(start[rows, 1], extent[rows, 1], grid.size[0], grid.samples, h[rows])
+        x = interpolation(start[rows, 0], extent[rows, 0], grid.size[1], grid.samples, w[rows])
+        y_rows = first[rows, None, None] + y.index * w[rows, None, None]  # [K, P, N]
         return weighted_sums(features, (y_rows, y.weight), x)  # [K, P, P, C]
 
-    if sampling_ratio > 0:
+    if grid.samples > 0:
         out = pool(slice(None))
     else:
-        out = by_size(extent / extent.new_tensor(size[::-1]), 2, pool)
+        out = by_size(extent / extent.new_tensor(grid.size[::-1]), 2, pool)
     return out.permute(0, 3, 1, 2).to(features[0].dtype)  # [K, C, P, P]
 
 
 def roi_extent(
     corners: Tensor, spatial_scale: float | Tensor, aligned: bool
 ) -> tuple[Tensor, Tensor]:
-    """Where each RoI begins on the map and how large it is there.
-
-    Args:
-        corners: Tensor[K, 4], pixels.
-        spatial_scale: elements of the map per pixel, or Tensor[K, 1].
-        aligned: whether boxes move by half an element; if not, a RoI is at least one element.
-
-    Returns:
-        start: Tensor[K, 2] of (x, y), elements.
-        extent: Tensor[K, 2] of (width, height), elements.
-    """
+    """Where RoIs of Tensor[K, 4] pixels begin on the map and how large they are there: Tensor[K, 2]
+    of (x, y) and of (width, height), elements. If not `aligned`, at least one element."""
     scaled = corners * spatial_scale - (0.5 if aligned else 0.0)  # [K, 4]
     start, extent = scaled[:, :2], scaled[:, 2:] - scaled[:, :2]  # [K, 2] each
     return start, extent if aligned else extent.clamp(min=1.0)
@@ -183,12 +128,8 @@ def by_size(bin_size: Tensor, finest: int, pool: Callable[[Tensor], Tensor]) -> 
     """Adaptive sampling: pool RoIs together that need about as many samples.
 
     Args:
-        bin_size: Tensor[K, 2], elements; the largest decides for its group.
-        finest: bins up to this size are not told apart.
+        bin_size: Tensor[K, 2], elements. Up to `finest` they are not told apart.
         pool: takes rows, Tensor[N] int64, and gives Tensor[N, ...].
-
-    Returns:
-        Tensor[K, ...], what `pool` gave, in the order of the RoIs.
     """
     adaptive_counts(bin_size)  # complains while rows still have the caller's numbers
     doublings = bin_size.detach().amax(dim=1).clamp(min=finest).log2().ceil()  # [K]

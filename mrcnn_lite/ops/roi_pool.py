@@ -34,9 +34,6 @@ def roi_pool(
     Returns:
         Tensor[K, C, P, P]; an empty bin is 0. The gradient goes to the element that was the
         maximum (the first one among equals).
-
-    Raises:
-        TypeError, ValueError: see `roi_align`.
     """
     image, corners = split_rois(input, boxes)
     form = choose("roi_pool", input.device, roi_pool_loop, _roi_pool_tensor)
@@ -51,16 +48,16 @@ def round_half_away(x: Tensor) -> Tensor:
 def roi_pool_bins(
     corners: Tensor, size: tuple[int, int], spatial_scale: float, h: int, w: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The elements of each bin: rows top to bottom - 1, columns left to right - 1 of the map.
+    """The elements that each bin holds of a map of h rows and w columns.
 
     Args:
         corners: Tensor[K, 4], pixels.
         size: (rows, columns) of bins.
         spatial_scale: elements of the map per pixel.
-        h, w: size of the map, to which the bins are clipped.
 
     Returns:
-        top and bottom: Tensor[K, rows] int64; left and right: Tensor[K, columns] int64.
+        top, bottom: Tensor[K, rows] int64; left, right: Tensor[K, columns] int64. Half open, and
+        clipped to the map: a bin beside it is empty.
     """
     x1, y1, x2, y2 = round_half_away(corners.detach() * spatial_scale).long().unbind(1)  # [K] each
     return *_bins(y1, y2, size[0], h), *_bins(x1, x2, size[1], w)
@@ -78,18 +75,7 @@ def _bins(first: Tensor, last: Tensor, bins: int, n: int) -> tuple[Tensor, Tenso
 def roi_pool_loop(
     input: Tensor, image: Tensor, corners: Tensor, size: tuple[int, int], spatial_scale: float
 ) -> Tensor:
-    """One bin at a time.
-
-    Args:
-        input: Tensor[B, C, h, w].
-        image: Tensor[K] int64.
-        corners: Tensor[K, 4], pixels.
-        size: (rows, columns) of bins.
-        spatial_scale: elements of the map per pixel.
-
-    Returns:
-        Tensor[K, C, P, P].
-    """
+    """One bin at a time: image Tensor[K] and corners Tensor[K, 4] give Tensor[K, C, P, P]."""
     bins = roi_pool_bins(corners, size, spatial_scale, *input.shape[-2:])
     out = []
     for k, (top, bottom, left, right) in enumerate(zip(*(side.tolist() for side in bins))):

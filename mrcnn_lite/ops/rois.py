@@ -8,25 +8,25 @@ from torch import Tensor
 
 
 class Rois(NamedTuple):
-    """RoIs that know where they belong.
+    """RoIs that know where they belong."""
 
-    Attributes:
-        image: Tensor[K] int64.
-        corners: Tensor[K, 4], pixels, at least float32.
-        level: Tensor[K] int64, the map that each is read from; 0 for the finest.
-    """
+    image: Tensor  # [K] int64
+    corners: Tensor  # [K, 4], pixels, at least float32
+    level: Tensor  # [K] int64, the map that each is read from; 0 for the finest
 
-    image: Tensor
-    corners: Tensor
-    level: Tensor
+
+class Grid(NamedTuple):
+    """How a RoI is divided and sampled: see `roi_align`."""
+
+    size: tuple[int, int]  # (rows, columns) of bins
+    samples: int  # S; 0 or less is adaptive
+    aligned: bool
 
 
 def split_rois(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Read RoIs in either of torchvision's two forms: Tensor[K, 5] or a list of B Tensor[R, 4].
+    """Read Tensor[K, 5] or a list of B Tensor[R, 4]: image Tensor[K] int64, corners Tensor[K, 4].
 
-    Returns:
-        Tensor[K] int64 of image indices, and Tensor[K, 4] of corners. Eleven or eight bits cannot
-        hold a coordinate: with `input` of half precision the corners are float32.
+    Eleven or eight bits cannot hold a coordinate: beside half precision the corners are float32.
     """
     if isinstance(boxes, Tensor):
         image, corners = boxes[:, 0].detach().long(), boxes[:, 1:]  # [K], [K, 4]

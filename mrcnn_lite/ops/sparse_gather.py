@@ -42,27 +42,36 @@ def channels_last_table(maps: Sequence[Tensor]) -> Tensor:
 
 
 def weighted_sums(maps: Sequence[Tensor], y: Axis, x: Axis) -> Tensor:
-    """Sum pixels of the maps with weights that are products of a weight along y and one along x.
+    """Sum pixels of L maps Tensor[B, C, h, w] with a weight along y times a weight along x.
 
     Args:
-        maps: L Tensor[B, C, h, w].
+        maps: the table's pixels.
         y: index and weight along y; the indices are those of the first pixel of a row of the map.
         x: index and weight along x; the indices are added to those of y.
 
     Returns:
         Tensor[K, P, P, C] of the weights' dtype, differentiable in the maps and in both weights.
     """
-    if y[1].requires_grad or x[1].requires_grad:
-        # embedding_bag's own backward also serves the weights, more slowly.
-        index, weight = _products(y, x, torch.int64)
-        table = channels_last_table(maps).to(weight.dtype)
-        out = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
-        return out.view(*y[0].shape[:2], x[0].shape[1], -1)  # [K, P, P, C]
-    return _Gather.apply(*y, *x, *maps)
+    differentiable = y[1].requires_grad or x[1].requires_grad
+    gather = _embedding_bag if differentiable else _Gather.apply
+    step = max(1, MAX_ENTRIES // max(1, y[0][:1].numel() * x[0][:1].numel()))  # RoIs
+    parts = zip(*(t.split(step) for t in (*y, *x)), strict=True)
+    out = [gather(*part, *maps) for part in parts]
+    return out[0] if len(out) == 1 else torch.cat(out)  # [K, P, P, C]
+
+
+def _embedding_bag(
+    y_index: Tensor, y_weight: Tensor, x_index: Tensor, x_weight: Tensor, *maps: Tensor
+) -> Tensor:
+    """embedding_bag's own backward also serves the weights, more slowly."""
+    index, weight = _products((y_index, y_weight), (x_index, x_weight), _rows(maps))
+    table = channels_last_table(maps).to(weight.dtype)
+    out = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+    return out.view(*y_index.shape[:2], x_index.shape[1], table.shape[1])  # [K, P, P, C]
 
 
 class _Gather(torch.autograd.Function):
-    """`weighted_sums` for constant weights. It is linear in the maps; its transpose is below.
+    """The same for constant weights. It is linear in the maps; its transpose is below.
 
     The index list is made again in the backward pass: that takes less time than reading features,
     and between the passes only the weights along the two axes are kept.
@@ -73,16 +82,15 @@ class _Gather(torch.autograd.Function):
         """Gather: L maps Tensor[B, C, h, w] give Tensor[K, P, P, C]."""
         ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
         ctx.layouts = [_layout(f) for f in maps]
-        grid = (len(y_index), y_index.shape[1], x_index.shape[1], maps[0].shape[1])
-        out = y_weight.new_empty(grid)  # [K, P, P, C]
-        for part, index, weight in _lists((y_index, y_weight), (x_index, x_weight), _rows(maps)):
-            rows = out[part].flatten(0, 2)  # [bins, C]
-            for channels, table in _tables(maps, weight):
-                bags = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
-                if bags.numel() == out.numel():
-                    return bags.view(grid)
-                rows[:, channels] = bags
-        return out
+        index, weight = _products((y_index, y_weight), (x_index, x_weight), _rows(maps))
+        out = weight.new_empty(len(index), maps[0].shape[1])  # [bins, C]
+        for channels, table in _tables(maps, weight):
+            bags = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+            if bags.shape == out.shape:
+                out = bags
+            else:
+                out[:, channels] = bags
+        return out.view(*y_index.shape[:2], x_index.shape[1], out.shape[1])  # [K, P, P, C]
 
     @staticmethod
     def backward(ctx, grad):
@@ -98,29 +106,27 @@ class _ScatterAdd(torch.autograd.Function):
         """Scatter: Tensor[K, P, P, C] gives L maps Tensor[B, C, h, w]."""
         ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
         maps = tuple(torch.empty(device=grad.device, **layout) for layout in layouts)
-        rows, grad = _rows(maps), grad.to(y_weight.dtype)
-        whole = _is_table(maps, grad.dtype)
-        for part, index, weight in _lists((y_index, y_weight), (x_index, x_weight), rows):
-            bins = grad[part].reshape(len(index), -1)  # [bins, C]
-            owner, starts, weight = _transposed(index, weight, rows)
-            for channels in _channel_blocks(bins.shape[1], grad.device, whole):
-                pixels = F.embedding_bag(
-                    owner,
-                    bins[:, channels].contiguous(),
-                    offsets=starts,
-                    mode="sum",
-                    per_sample_weights=weight,
-                    include_last_offset=True,
-                )  # [N, channels]
-                if whole and len(bins) == grad.shape[:3].numel():
-                    b, c, h, w = maps[0].shape
-                    return (pixels.view(b, h, w, c).permute(0, 3, 1, 2),)  # [B, C, h, w]
-                for there, here in _blocks(maps, channels, pixels):
-                    if part.start:
-                        there.add_(here.t())
-                    else:
-                        there.copy_(here.t())
-        return maps if len(y_index) else tuple(f.zero_() for f in maps)
+        if not len(grad):
+            return tuple(f.zero_() for f in maps)
+        rows, bins = _rows(maps), grad.to(y_weight.dtype).flatten(0, 2)  # [bins, C]
+        index, weight = _products((y_index, y_weight), (x_index, x_weight), rows)
+        owner, starts, weight = _transposed(index, weight, rows)
+        whole = _is_table(maps, bins.dtype)
+        for channels in _channel_blocks(bins.shape[1], grad.device, whole):
+            pixels = F.embedding_bag(
+                owner,
+                bins[:, channels].contiguous(),
+                offsets=starts,
+                mode="sum",
+                per_sample_weights=weight,
+                include_last_offset=True,
+            )  # [N, channels]
+            if whole:
+                b, c, h, w = maps[0].shape
+                return (pixels.view(b, h, w, c).permute(0, 3, 1, 2),)  # [B, C, h, w]
+            for there, here in _blocks(maps, channels, pixels):
+                there.copy_(here.t())
+        return maps
 
     @staticmethod
     def backward(ctx, *grads):
@@ -181,18 +187,9 @@ def _blocks(
             first += pixels.shape[1]
 
 
-def _lists(y: Axis, x: Axis, rows: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Index lists and weights for as many RoIs at a time as MAX_ENTRIES allows."""
-    per_roi = y[0][:1].numel() * x[0][:1].numel()
-    step = max(1, MAX_ENTRIES // max(1, per_roi))
-    dtype = torch.int32 if max(rows, step * per_roi) < INT32_MAX else torch.int64
-    for first in range(0, len(y[0]), step):
-        part = slice(first, first + step)
-        yield part, *_products((y[0][part], y[1][part]), (x[0][part], x[1][part]), dtype)
-
-
-def _products(y: Axis, x: Axis, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _products(y: Axis, x: Axis, rows: int) -> tuple[Tensor, Tensor]:
     """Every element along y with every element along x: table rows and weights, [bins, N] each."""
+    dtype = torch.int32 if rows < INT32_MAX else torch.int64
     k, bins_y, n_y = y[0].shape
     bins_x, n_x = x[0].shape[1:]
 

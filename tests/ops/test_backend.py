@@ -91,9 +91,9 @@ def test_a_broken_kernel_package_is_no_secret(monkeypatch):
 def test_a_registered_kernel_is_used_where_it_may_be():
     seen = []
 
-    def kernel(features, rois, scales, size, *settings):
-        seen.append(settings)
-        return features[0].new_zeros(len(rois.image), features[0].shape[1], *size)
+    def kernel(features, rois, scales, grid):
+        seen.append(scales)
+        return features[0].new_zeros(len(rois.image), features[0].shape[1], *grid.size)
 
     expected = pool()
     register_kernel("roi_align", "cpu", kernel)
