@@ -17,6 +17,11 @@ from torch import Tensor
 
 Arguments, Result = ParamSpec("Arguments"), TypeVar("Result")
 LONG_ROW = 8  # a longer row is not printed whole
+RAISES = """
+    Raises:
+        TypeError, ValueError: an argument of another type or shape, or a value that is not finite
+            or out of range, by name, row and value.
+    """
 
 
 def checked(
@@ -44,16 +49,14 @@ def checked(
     def public(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         call = signature.bind(*args, **kwargs)
         call.apply_defaults()
-        given = call.arguments
-        first: dict[str, str] = {}  # for each letter, the first tensor that begins with it
+        given, first = call.arguments, {}
         for name, (shape, *_) in shapes.items():
             check_tensor(given[name], name, shape)
             letter = shape.partition("[")[2][0]
-            other = first.setdefault(letter, name)
-            if letter.isupper() and len(given[other]) != len(given[name]):
-                raise ValueError(
-                    f"{other} has {len(given[other])} rows and {name} has {len(given[name])} rows"
-                )
+            other = first.setdefault(letter, name)  # the first tensor with that many rows
+            rows, expected = len(given[name]), len(given[other])
+            if letter.isupper() and rows != expected:
+                raise ValueError(f"{other} has {expected} rows and {name} has {rows} rows")
         check_same_device(**{name: given[name] for name in shapes})
         for name, rule in rules.items():
             if callable(rule):
@@ -64,16 +67,12 @@ def checked(
             check_finite(given[name], name, *(given[mask] for mask in valid))
         return function(*args, **kwargs)
 
+    public.__doc__ = f"{(function.__doc__ or '').rstrip()}\n{RAISES}"
     return public
 
 
 def check_tensor(tensor: Tensor, name: str, shape: str) -> None:
-    """Check that an argument is a tensor of a kind and shape, such as "float [..., 4]".
-
-    Raises:
-        TypeError: no tensor, or not "float", "bool" or "int64", if one of these is asked for.
-        ValueError: another number of sides, or a side that differs from a number.
-    """
+    """Check that an argument is a tensor of a kind and shape, such as "float [..., 4]"."""
     kind, _, sides = shape.partition("[")
     shape = "[" + sides
     if not isinstance(tensor, Tensor):
@@ -108,9 +107,6 @@ def check_finite(tensor: Tensor, name: str, valid: Tensor | None = None) -> None
         tensor: Tensor[..., D] of rows, or Tensor[N] where each value is a row.
         name: how the caller knows it.
         valid: optional Tensor[...] bool; rows that are False may hold anything.
-
-    Raises:
-        ValueError: a NaN or an infinity.
     """
     if tensor.device.type != "cpu" or not tensor.is_floating_point() or sums_finite(tensor):
         return
@@ -131,25 +127,20 @@ def check_finite(tensor: Tensor, name: str, valid: Tensor | None = None) -> None
 
 def check_same_device(**tensors: Tensor) -> None:
     """Check that named tensors share one device."""
-    devices = {name: t.device for name, t in tensors.items()}
-    if len(set(devices.values())) > 1:
-        found = ", ".join(f"{name} on {device}" for name, device in devices.items())
-        raise ValueError(f"all tensors must be on one device, got {found}; move them with .to()")
+    if len({t.device for t in tensors.values()}) > 1:
+        devices = ", ".join(f"{name} on {t.device}" for name, t in tensors.items())
+        raise ValueError(f"all tensors must be on one device, got {devices}; move them with .to()")
 
 
-def check_positive(value: float, name: str) -> None:
+def check_positive(value: float, name: str, hint: str = "") -> None:
     """Check that a number is finite and above 0."""
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a positive number, got {value}")
+        raise ValueError(f"{name} must be a positive number{hint}, got {value}")
 
 
 def check_sampling(spatial_scale: float, sampling_ratio: int = 1) -> None:
     """Check the numbers that place the samples: a positive scale, a whole sampling ratio."""
-    if not (math.isfinite(spatial_scale) and spatial_scale > 0):
-        raise ValueError(
-            f"spatial_scale must be a positive number of elements per pixel, such as 1 / 16, "
-            f"got {spatial_scale}"
-        )
+    check_positive(spatial_scale, "spatial_scale", " of elements per pixel, such as 1 / 16")
     if not isinstance(sampling_ratio, Integral):
         raise TypeError(f"sampling_ratio must be an int, got {sampling_ratio!r}")
 

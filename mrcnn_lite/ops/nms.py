@@ -52,13 +52,8 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     groups apart by adding large offsets, and loses digits of the coordinates.)
 
     Args:
-        boxes: Tensor[N, 4].
-        scores: Tensor[N].
+        boxes, scores, iou_threshold: see `nms`; also the result.
         idxs: Tensor[N] int64, the group of each box.
-        iou_threshold: boxes of one group that overlap by more than this compete.
-
-    Returns:
-        Tensor[kept] int64: kept rows, best score first; the lower row first where scores are equal.
     """
     order, boxes, valid = by_score(boxes, scores, torch.ones_like(scores, dtype=torch.bool))
     return order[suppress(boxes[None], valid[None], idxs[order][None], iou_threshold)[0]]  # [N]
@@ -84,11 +79,8 @@ def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float)
 
 
 def by_score(boxes: Tensor, scores: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sort boxes, best first, the lower row first in ties; rows that take no part come last.
-
-    Returns:
-        Tensor[..., N] int64, the rows in that order; boxes [..., N, 4] and `valid` in that order.
-    """
+    """Give the order from the best score, the lower row first in ties and what is not valid last,
+    Tensor[..., N] int64; and boxes and `valid` in that order."""
     scores = scores.detach().masked_fill(~valid, -math.inf)  # [..., N]
     order = torch.sort(scores, descending=True, stable=True).indices
     boxes = boxes.detach().gather(-2, order[..., None].expand_as(boxes))  # [..., N, 4]
@@ -96,23 +88,17 @@ def by_score(boxes: Tensor, scores: Tensor, valid: Tensor) -> tuple[Tensor, Tens
 
 
 def suppress(boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float) -> Tensor:
-    """Solve problems whose boxes come sorted, best first.
+    """Solve B problems whose boxes [B, N, 4] come sorted, best first: keep, Tensor[B, N] bool.
 
-    Args:
-        boxes: Tensor[B, N, 4] of B problems.
-        valid: Tensor[B, N] bool; the others take no part and are not kept.
-        groups: Tensor[1, N] of the only problem: boxes of two groups do not compete. Or None.
-        iou_threshold: boxes that overlap by more than this compete.
-
-    Returns:
-        Tensor[B, N] bool.
+    Only valid boxes take part. If there are groups, Tensor[1, N], there is one problem, and boxes
+    of two groups do not compete.
     """
     form = choose("nms", boxes.device, nms_loop, _nms_tensor)
     return form(boxes, valid, groups, iou_threshold)
 
 
 def nms_loop(boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float) -> Tensor:
-    """Greedy suppression, one box at a time; arguments and result as in `suppress`."""
+    """Greedy suppression, one box at a time."""
     keep = torch.zeros_like(valid)
     for problem in range(len(boxes)):
         iou = pairwise_iou(boxes[problem], boxes[problem]).tolist()  # [N, N]
@@ -181,11 +167,10 @@ def _solve_groups(boxes: Tensor, groups: Tensor, iou_threshold: float) -> Tensor
 
 
 def largest_at_most(threshold: float, dtype: torch.dtype) -> float:
-    """The largest number of a dtype that is not above a threshold.
+    """The largest number that is not above a threshold, in float64 or, for other types, float32.
 
     0.3 rounds *up* to float32, so `iou > 0.3` asked in float32 would spare an overlap that is above
-    0.3 by less than the rounding; comparing with the next number below gives the exact answer. All
-    dtypes but float64 are compared as float32.
+    0.3 by less than the rounding; comparing with the next number below gives the exact answer.
     """
     if dtype == torch.float64:
         return threshold

@@ -65,37 +65,39 @@ def _mask_size(size: int, name: str) -> None:
 
 def _problems(boxes: Tensor, scores: Tensor, valid: Tensor, **_: Any) -> None:
     if scores.shape != boxes.shape[:-1] or valid.shape != scores.shape:
-        raise ValueError(
-            f"boxes {list(boxes.shape)}, scores {list(scores.shape)} and valid "
-            f"{list(valid.shape)} must have shapes [..., N, 4], [..., N] and [..., N]"
-        )
+        sizes = _sizes(boxes=boxes, scores=scores, valid=valid)
+        raise ValueError(f"{sizes} must have shapes [..., N, 4], [..., N] and [..., N]")
 
 
 def _objects(objects: Tensor, valid: Tensor, boxes: Tensor, **_: Any) -> None:
     shared = boxes.dim() == 2 or (boxes.dim() == 3 and len(boxes) == len(objects))
     if valid.shape != objects.shape[:2] or not valid.shape[1] or not shared:
-        raise ValueError(
-            f"objects {list(objects.shape)}, valid {list(valid.shape)} and boxes "
-            f"{list(boxes.shape)} must have shapes [B, G, 4], [B, G], and [A, 4] or [B, A, 4], "
-            f"with G at least 1"
-        )
+        sizes = _sizes(objects=objects, valid=valid, boxes=boxes)
+        shapes = "[B, G, 4], [B, G], and [A, 4] or [B, A, 4], with G at least 1"
+        raise ValueError(f"{sizes} must have shapes {shapes}")
+
+
+def _samples(y: Tensor, x: Tensor, **_: Any) -> None:
+    if y.shape != x.shape:
+        raise ValueError(f"{_sizes(y=y, x=x)} must have the same shape")
+
+
+def _sizes(**tensors: Tensor) -> str:
+    return ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
 
 
 def _matched(masks: Tensor, matched: Tensor, **_: Any) -> None:
-    if matched.device.type != "cpu":
-        return
-    bad = (matched < 0) | (matched >= len(masks))
-    if bad.any():
-        row = int(bad.nonzero()[0])
+    row = _first_row((matched < 0) | (matched >= len(masks)))
+    if row is not None:
         raise ValueError(
             f"matched: row {row} is {int(matched[row])}, but there are {len(masks)} masks: "
             f"0 to {len(masks) - 1}"
         )
 
 
-def _samples_of_a_map(y: Tensor, x: Tensor, **_: Any) -> None:
-    if y.shape != x.shape:
-        raise ValueError(f"y {list(y.shape)} and x {list(x.shape)} must have the same shape")
+def _first_row(bad: Tensor) -> int | None:
+    """The first row that is True; None on a GPU, which would have to be waited for."""
+    return int(bad.nonzero()[0]) if bad.device.type == "cpu" and bad.any() else None
 
 
 def _pooling(
@@ -113,14 +115,15 @@ def _rois(input: Tensor, boxes: Tensor | Sequence[Tensor], name: str) -> None:
     """RoIs, in either of torchvision's two forms, of a feature map."""
     if 0 in input.shape[2:]:
         raise ValueError(f"{name} must have at least one row and column, got {list(input.shape)}")
-    if not isinstance(boxes, (Tensor, list, tuple)):
+    if isinstance(boxes, Tensor):
+        _floats(boxes, "boxes", "float [K, 5]")
+    elif not isinstance(boxes, (list, tuple)):
         raise TypeError(f"boxes must be a tensor [K, 5] or a list, got {type(boxes).__name__}")
-    if not isinstance(boxes, Tensor) and len(boxes) != len(input):
+    elif len(boxes) != len(input):
         raise ValueError(f"boxes has {len(boxes)} entries for {len(input)} image(s) in {name}")
-    whole = {"boxes": boxes} if isinstance(boxes, Tensor) else {}
-    for part, tensor in whole.items() or ((f"boxes[{b}]", one) for b, one in enumerate(boxes)):
-        check_tensor(tensor, part, "float [K, 5]" if whole else "float [R, 4]")
-        check_finite(tensor, part)
+    else:
+        for b, one in enumerate(boxes):
+            _floats(one, f"boxes[{b}]", "float [R, 4]")
     image, corners = split_rois(input, boxes)
     check_same_device(**{name: input, "boxes": corners})
     if input.dtype not in (torch.float16, torch.bfloat16, corners.dtype):
@@ -128,14 +131,18 @@ def _rois(input: Tensor, boxes: Tensor | Sequence[Tensor], name: str) -> None:
             f"boxes are {corners.dtype} and {name} is {input.dtype}; "
             f"give boxes.to(input.dtype) or features.to(boxes.dtype)"
         )
-    if whole and image.device.type == "cpu":
-        bad = (image < 0) | (image >= len(input)) | (image != boxes[:, 0])
-        if bad.any():
-            row = int(bad.nonzero()[0])
-            raise ValueError(
-                f"boxes: row {row} has image index {boxes[row, 0].item():g}, but {name} holds "
-                f"{len(input)} image(s): whole numbers 0 to {len(input) - 1} are allowed"
-            )
+    given = boxes[:, 0] if isinstance(boxes, Tensor) else image
+    row = _first_row((image < 0) | (image >= len(input)) | (image != given))
+    if row is not None:
+        raise ValueError(
+            f"boxes: row {row} has image index {given[row].item():g}, but {name} holds "
+            f"{len(input)} image(s): whole numbers 0 to {len(input) - 1} are allowed"
+        )
+
+
+def _floats(tensor: Tensor, name: str, shape: str) -> None:
+    check_tensor(tensor, name, shape)
+    check_finite(tensor, name)
 
 
 def _pyramid(
@@ -149,8 +156,7 @@ def _pyramid(
     if isinstance(features, Tensor) or not features:
         raise TypeError("features must be a list of maps, finest first, with at least one level")
     for l, feature in enumerate(features):
-        check_tensor(feature, f"features[{l}]", "float [B, C, h, w]")
-        check_finite(feature, f"features[{l}]")
+        _floats(feature, f"features[{l}]", "float [B, C, h, w]")
         if feature.shape[:2] != features[0].shape[:2] or feature.dtype != features[0].dtype:
             raise ValueError(
                 f"features[{l}] is {feature.dtype} {list(feature.shape)}; batch size, channels and "
@@ -204,9 +210,7 @@ best_objects = checked(
     boxes="[..., A, 4]",
 )
 
-bilinear = checked(
-    bilinear, _samples_of_a_map, features="float [C, h, w]", y="float [...]", x="float [...]"
-)
+bilinear = checked(bilinear, _samples, features="float [C, h, w]", y="float [...]", x="float [...]")
 roi_align = checked(roi_align, _pooling, input="float [B, C, h, w]", output_size=check_size)
 roi_pool = checked(roi_pool, _pooling, input="float [B, C, h, w]", output_size=check_size)
 assign_levels = checked(assign_levels, boxes="float [..., 4]", canonical_scale=check_positive)
