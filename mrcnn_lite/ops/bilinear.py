@@ -22,15 +22,9 @@ MAX_SAMPLES = 4096
 
 
 def bilinear_loop(feature: Tensor, y: float | Tensor, x: float | Tensor) -> Tensor:
-    """One sample, written as the formula.
+    """One sample, written as the formula: Tensor[C, h, w] and a point give Tensor[C].
 
-    Args:
-        feature: Tensor[C, h, w].
-        y: row coordinate, in elements of the map; a number, or a Tensor[] to be differentiated.
-        x: column coordinate, likewise.
-
-    Returns:
-        Tensor[C].
+    The point is in elements of the map: numbers, or Tensor[] to be differentiated.
     """
     h, w = feature.shape[-2:]
     if not (-1 <= y <= h and -1 <= x <= w):
@@ -104,17 +98,12 @@ class Interpolation(NamedTuple):
 def interpolation(
     start: Tensor, extent: Tensor, bins: int, samples: int, n: int | Tensor
 ) -> Interpolation:
-    """Elements and weights of RoIAlign along one axis.
+    """Elements and weights of RoIAlign along an axis of n elements, for P bins with S samples each.
 
-    Args:
-        start, extent: Tensor[K], where each RoI begins and its size, in elements of the map.
-        bins: P.
-        samples: S, samples per bin; 0 or less means adaptive, ceil(extent / P) for each RoI.
-        n: length of the axis, or Tensor[K] when the RoIs lie on different maps.
-
-    Returns:
-        2 S elements a bin, since every sample reads two neighbours, or fewer where samples share
-        them. The weights are differentiable in `start` and `extent`.
+    `start` and `extent`, Tensor[K], say where each RoI begins and its size, in elements of the map;
+    the weights are differentiable in them. Every sample reads two neighbours, so there are 2 S
+    elements a bin, or fewer where samples share them. `samples` of 0 or less are adaptive, and `n`
+    is Tensor[K] when the RoIs lie on different maps.
     """
     position, share = _sample_positions(start, extent / bins, bins, samples)  # [K, P, S]
     n = n[:, None, None] if isinstance(n, Tensor) else n

@@ -23,15 +23,7 @@ Weights = tuple[float, float, float, float]
 
 
 def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
-    """Area of each box.
-
-    Args:
-        boxes: Tensor[..., 4], pixels.
-        fmt: see `box_convert`.
-
-    Returns:
-        Tensor[...], square pixels.
-    """
+    """Area of each box: Tensor[..., 4], written as `box_convert` says, gives Tensor[...]."""
     boxes = boxes if fmt == "xyxy" else box_convert(boxes, fmt, "xyxy")
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])  # [...]
 
@@ -41,9 +33,8 @@ def box_iou_loop(a: Tensor, b: Tensor) -> Tensor:
     iou = a.new_zeros(len(a), len(b))  # [N, G]
     for i, (ax1, ay1, ax2, ay2) in enumerate(a.tolist()):
         for j, (bx1, by1, bx2, by2) in enumerate(b.tolist()):
-            width = max(0.0, min(ax2, bx2) - max(ax1, bx1))
-            height = max(0.0, min(ay2, by2) - max(ay1, by1))
-            both = width * height
+            width, height = min(ax2, bx2) - max(ax1, bx1), min(ay2, by2) - max(ay1, by1)
+            both = max(0.0, width) * max(0.0, height)
             union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - both
             iou[i, j] = both / union if union > 0 else 0.0
     return iou
@@ -52,15 +43,14 @@ def box_iou_loop(a: Tensor, b: Tensor) -> Tensor:
 def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
     """Overlap of every box of one set with every box of another.
 
-    Two boxes without area overlap by 0 (torchvision answers NaN there).
-
     Args:
         boxes1: Tensor[..., N, 4].
         boxes2: Tensor[..., G, 4], leading dimensions broadcast against those of `boxes1`.
         fmt: see `box_convert`.
 
     Returns:
-        Tensor[..., N, G] in 0..1: area of the intersection over area of the union.
+        Tensor[..., N, G] in 0..1: area of the intersection over area of the union; 0 for two boxes
+        without area (torchvision answers NaN there).
     """
     if fmt != "xyxy":
         boxes1, boxes2 = (box_convert(boxes, fmt, "xyxy") for boxes in (boxes1, boxes2))
@@ -83,15 +73,8 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
-    """Write boxes another way: as corners, as corner and size, or as centre and size.
-
-    Args:
-        boxes: Tensor[N, 4].
-        in_fmt, out_fmt: "xyxy", "xywh" or "cxcywh".
-
-    Returns:
-        Tensor[N, 4].
-    """
+    """Write boxes [N, 4] as corners, "xyxy", as corner and size, "xywh", or as centre and size,
+    "cxcywh": Tensor[N, 4]."""
     first, second = boxes[..., :2], boxes[..., 2:]
     if in_fmt == "xywh":
         second = first + second
@@ -105,14 +88,11 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
 
 
 def clip_boxes(boxes: Tensor, image_size: tuple[int, int] | Tensor) -> Tensor:
-    """Move corners that lie outside the image onto its border.
+    """Move corners that lie outside the image onto its border: Tensor[..., 4] of pixels.
 
     Args:
         boxes: Tensor[..., 4], pixels.
         image_size: (H, W), or Tensor[..., 2] of them that broadcasts against the boxes.
-
-    Returns:
-        Tensor[..., 4].
     """
     if not isinstance(image_size, Tensor):
         image_size = boxes.new_tensor(image_size, dtype=torch.float64)  # [2]

@@ -27,20 +27,15 @@ RAISES = """
 def checked(
     function: Callable[Arguments, Result],
     relation: Callable[..., None] | None = None,
-    **rules: str | Callable[[Any, str], None],
+    **rules: str | tuple[str, ...] | Callable[[Any, str], None],
 ) -> Callable[Arguments, Result]:
     """Put checks before a function.
 
-    Args:
-        function: what is called with arguments that passed.
-        relation: takes all arguments by name; checks what concerns several of them.
-        rules: for some arguments, a function of value and name; for tensors, kind and shape such as
-            "float [N, 4]": as many rows as every other tensor with N rows. "[N, 4]" is of any kind.
-            All tensors must be on one device and finite; of those "where valid" only the rows that
-            the argument `valid` marks.
-
-    Returns:
-        A function of the same arguments.
+    `rules` has for some arguments a tuple of the values allowed, or a function of value and name;
+    for tensors a shape such as "[N, 4]" for floating point, "int64 [K]", "any [..., 4]". Tensors
+    with the same letter first must have as many rows, all must be on one device, and all values
+    finite; of those "where valid" only the rows that the argument `valid` marks. `relation` takes
+    all arguments by name, for what concerns several of them.
     """
     signature = inspect.signature(function)
     shapes = {name: rule.split(" where ") for name, rule in rules.items() if isinstance(rule, str)}
@@ -52,15 +47,18 @@ def checked(
         given, first = call.arguments, {}
         for name, (shape, *_) in shapes.items():
             check_tensor(given[name], name, shape)
-            letter = shape.partition("[")[2][0]
-            other = first.setdefault(letter, name)  # the first tensor with that many rows
-            rows, expected = len(given[name]), len(given[other])
-            if letter.isupper() and rows != expected:
-                raise ValueError(f"{other} has {expected} rows and {name} has {rows} rows")
+            letter = shape[shape.index("[") + 1]
+            if letter.isupper():
+                other, rows = first.setdefault(letter, (name, len(given[name])))
+                if len(given[name]) != rows:
+                    found = f"{name} has {len(given[name])} rows"
+                    raise ValueError(f"{other} has {rows} rows and {found}")
         check_same_device(**{name: given[name] for name in shapes})
         for name, rule in rules.items():
-            if callable(rule):
+            if callable(rule) and given[name] is not None:
                 rule(given[name], name)
+            elif isinstance(rule, tuple) and given[name] not in rule:
+                raise ValueError(f"{name} must be one of {', '.join(rule)}, got {given[name]!r}")
         if relation is not None:
             relation(**given)
         for name, (_, *valid) in shapes.items():
@@ -72,12 +70,13 @@ def checked(
 
 
 def check_tensor(tensor: Tensor, name: str, shape: str) -> None:
-    """Check that an argument is a tensor of a kind and shape, such as "float [..., 4]"."""
+    """Check that an argument is a tensor of a shape such as "[..., 4]", of floating point unless
+    another kind stands before it: "bool [B, G]", "int64 [K]", "any [..., 4]"."""
     kind, _, sides = shape.partition("[")
     shape = "[" + sides
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a tensor {shape}, got {type(tensor).__name__}")
-    if kind == "float " and not tensor.is_floating_point():
+    if not kind and not tensor.is_floating_point():
         raise TypeError(f"{name} must be floating point, got {tensor.dtype}; call {name}.float()")
     if kind == "bool " and tensor.dtype != torch.bool:
         raise TypeError(f"{name} must be bool, got {tensor.dtype}; use {name}.bool()")
@@ -93,20 +92,16 @@ def check_tensor(tensor: Tensor, name: str, shape: str) -> None:
 
 
 def sums_finite(tensor: Tensor) -> bool:
-    """Say, in one pass, whether the sum of all values is finite; then all of them are.
-
-    A sum may also overflow: False only asks for a closer look.
-    """
+    """Say, in one pass, whether the sum of all values is finite; then all of them are. (A sum may
+    also overflow: False only asks for a closer look.)"""
     return math.isfinite(tensor.detach().sum().item())
 
 
 def check_finite(tensor: Tensor, name: str, valid: Tensor | None = None) -> None:
     """Check that every value of a CPU tensor is finite, and name the first row that is not.
 
-    Args:
-        tensor: Tensor[..., D] of rows, or Tensor[N] where each value is a row.
-        name: how the caller knows it.
-        valid: optional Tensor[...] bool; rows that are False may hold anything.
+    Rows are those of Tensor[..., D], or the values of Tensor[N]. Where `valid`, Tensor[...], is
+    False they may hold anything.
     """
     if tensor.device.type != "cpu" or not tensor.is_floating_point() or sums_finite(tensor):
         return
@@ -158,13 +153,3 @@ def check_size(size: int | Sequence[int], name: str) -> None:
         raise TypeError(f"{name} must be an int or a pair of ints, got {size!r}")
     if len(pair) != 2 or min(pair) < 1:
         raise ValueError(f"{name} must be one or two positive ints, got {size!r}")
-
-
-def check_choice(choices: Sequence[str]) -> Callable[[str, str], None]:
-    """Make a check that a word is one of several."""
-
-    def check(value: str, name: str) -> None:
-        if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-
-    return check

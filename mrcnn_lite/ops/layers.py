@@ -1,27 +1,22 @@
 """The pooling operations as layers, with torchvision's names and arguments."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 from .public import multiscale_roi_align, roi_align, roi_pool
+from .rois import Boxes, Size
 
 
 class RoIAlign(nn.Module):
     """`roi_align` as a layer."""
 
     def __init__(
-        self,
-        output_size: int | tuple[int, int],
-        spatial_scale: float,
-        sampling_ratio: int,
-        aligned: bool = False,
+        self, output_size: Size, spatial_scale: float, sampling_ratio: int, aligned: bool = False
     ) -> None:
         super().__init__()
         self.output_size, self.spatial_scale = output_size, spatial_scale
         self.sampling_ratio, self.aligned = sampling_ratio, aligned
 
-    def forward(self, input: Tensor, rois: Tensor | Sequence[Tensor]) -> Tensor:
+    def forward(self, input: Tensor, rois: Boxes) -> Tensor:
         """Return Tensor[K, C, P, P]."""
         settings = (self.output_size, self.spatial_scale, self.sampling_ratio, self.aligned)
         return roi_align(input, rois, *settings)  # [K, C, P, P]
@@ -30,11 +25,11 @@ class RoIAlign(nn.Module):
 class RoIPool(nn.Module):
     """`roi_pool` as a layer."""
 
-    def __init__(self, output_size: int | tuple[int, int], spatial_scale: float) -> None:
+    def __init__(self, output_size: Size, spatial_scale: float) -> None:
         super().__init__()
         self.output_size, self.spatial_scale = output_size, spatial_scale
 
-    def forward(self, input: Tensor, rois: Tensor | Sequence[Tensor]) -> Tensor:
+    def forward(self, input: Tensor, rois: Boxes) -> Tensor:
         """Return Tensor[K, C, P, P]."""
         return roi_pool(input, rois, self.output_size, self.spatial_scale)  # [K, C, P, P]
 
@@ -48,7 +43,7 @@ class MultiScaleRoIAlign(nn.Module):
     def __init__(
         self,
         featmap_names: list[str],
-        output_size: int | tuple[int, int],
+        output_size: Size,
         sampling_ratio: int,
         *,
         canonical_scale: int = 224,
@@ -64,13 +59,7 @@ class MultiScaleRoIAlign(nn.Module):
     ) -> Tensor:
         """Return Tensor[K, C, P, P]; `image_shapes` holds (H, W) of each image."""
         size = (max(h for h, _ in image_shapes), max(w for _, w in image_shapes))
-        return multiscale_roi_align(
-            [x[name] for name in self.featmap_names],
-            boxes,
-            size,
-            self.output_size,
-            self.sampling_ratio,
-            aligned=False,
-            canonical_scale=self.canonical_scale,
-            canonical_level=self.canonical_level,
-        )  # [K, C, P, P]
+        maps = [x[name] for name in self.featmap_names]
+        fit = {"canonical_scale": self.canonical_scale, "canonical_level": self.canonical_level}
+        settings = (self.output_size, self.sampling_ratio)
+        return multiscale_roi_align(maps, boxes, size, *settings, aligned=False, **fit)

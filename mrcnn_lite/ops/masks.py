@@ -177,9 +177,8 @@ def _weights(position: Tensor, m: int) -> Tensor:
 def masks_to_boxes(masks: Tensor) -> Tensor:
     """Return torchvision's boxes of masks [N, H, W]: the first and the *last* pixel, Tensor[N, 4].
 
-    The last pixel is not included: a mask of one pixel has a box of size 0. The half-open boxes of
-    this package, one larger, come from `mrcnn_lite.datasets.masks.mask_boxes`. An empty mask gives
-    zeros.
+    So a mask of one pixel has a box of size 0. (The half-open boxes of this package, one larger,
+    come from `mrcnn_lite.datasets.masks.mask_boxes`.) An empty mask gives zeros.
     """
     boxes = torch.zeros(len(masks), 4, device=masks.device)  # [N, 4]
     for row, mask in enumerate(masks):

@@ -7,18 +7,14 @@ import torch
 from torch import Tensor
 
 from .roi_align import pool_rois
-from .rois import Grid, Rois, as_pair, split_rois
+from .rois import Grid, Rois, Size, as_pair, split_rois
 
 # Added before the logarithm, as torchvision does, so that exact powers of two do not fall below.
 LEVEL_EPS = 1e-6
 
 
 def assign_levels(
-    boxes: Tensor,
-    k_min: int,
-    k_max: int,
-    canonical_scale: float = 224,
-    canonical_level: int = 4,
+    boxes: Tensor, k_min: int, k_max: int, canonical_scale: float = 224, canonical_level: int = 4
 ) -> Tensor:
     """Choose a pyramid level for each box: FPN (Lin et al. 2017), equation 1.
 
@@ -51,7 +47,7 @@ def multiscale_roi_align(
     features: Sequence[Tensor],
     boxes: Sequence[Tensor],
     image_size: tuple[int, int],
-    output_size: int | tuple[int, int],
+    output_size: Size,
     sampling_ratio: int = 2,
     aligned: bool = False,
     canonical_scale: float = 224,
@@ -66,8 +62,7 @@ def multiscale_roi_align(
         output_size: P, or (rows, columns).
         sampling_ratio: S, samples per bin and axis; 0 or less is adaptive.
         aligned: see `roi_align`.
-        canonical_scale: see `assign_levels`.
-        canonical_level: see `assign_levels`.
+        canonical_scale, canonical_level: see `assign_levels`.
 
     Returns:
         Tensor[K, C, P, P], in the order of the boxes; differentiable in features and boxes.

@@ -10,20 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import boxes as box
 from .bilinear import bilinear
-from .boxes import (
-    FORMATS,
-    box_area,
-    box_convert,
-    box_iou,
-    clip_boxes,
-    clip_boxes_to_image,
-    decode_boxes,
-    encode_boxes,
-    remove_small_boxes,
-)
 from .checks import (
-    check_choice,
     check_finite,
     check_positive,
     check_same_device,
@@ -39,7 +28,7 @@ from .multiscale import assign_levels, multiscale_roi_align, pyramid_scales
 from .nms import batched_nms, nms, nms_mask
 from .roi_align import roi_align
 from .roi_pool import roi_pool
-from .rois import split_rois
+from .rois import Boxes, split_rois
 
 
 def _weights(weights: Sequence[float], name: str) -> None:
@@ -51,11 +40,6 @@ def _weights(weights: Sequence[float], name: str) -> None:
 
 def _image_size(size: tuple[int, int] | Tensor, name: str) -> None:
     check_finite(size if isinstance(size, Tensor) else torch.tensor(size).double(), "image_size")
-
-
-def _threshold(threshold: float | None, name: str) -> None:
-    if threshold is not None:
-        check_share(threshold, name)
 
 
 def _mask_size(size: int, name: str) -> None:
@@ -102,28 +86,25 @@ def _first_row(bad: Tensor) -> int | None:
 
 def _pooling(
     input: Tensor,
-    boxes: Tensor | Sequence[Tensor],
+    boxes: Boxes,
     spatial_scale: float,
     sampling_ratio: int = 1,
+    name: str = "input",
     **_: Any,
 ) -> None:
-    check_sampling(spatial_scale, sampling_ratio)
-    _rois(input, boxes, "input")
-
-
-def _rois(input: Tensor, boxes: Tensor | Sequence[Tensor], name: str) -> None:
     """RoIs, in either of torchvision's two forms, of a feature map."""
+    check_sampling(spatial_scale, sampling_ratio)
     if 0 in input.shape[2:]:
         raise ValueError(f"{name} must have at least one row and column, got {list(input.shape)}")
     if isinstance(boxes, Tensor):
-        _floats(boxes, "boxes", "float [K, 5]")
+        _floats(boxes, "boxes", "[K, 5]")
     elif not isinstance(boxes, (list, tuple)):
         raise TypeError(f"boxes must be a tensor [K, 5] or a list, got {type(boxes).__name__}")
     elif len(boxes) != len(input):
         raise ValueError(f"boxes has {len(boxes)} entries for {len(input)} image(s) in {name}")
     else:
         for b, one in enumerate(boxes):
-            _floats(one, f"boxes[{b}]", "float [R, 4]")
+            _floats(one, f"boxes[{b}]", "[R, 4]")
     image, corners = split_rois(input, boxes)
     check_same_device(**{name: input, "boxes": corners})
     if input.dtype not in (torch.float16, torch.bfloat16, corners.dtype):
@@ -147,7 +128,7 @@ def _floats(tensor: Tensor, name: str, shape: str) -> None:
 
 def _pyramid(
     features: Sequence[Tensor],
-    boxes: Sequence[Tensor],
+    boxes: Boxes,
     image_size: tuple[int, int],
     sampling_ratio: int,
     **_: Any,
@@ -156,7 +137,7 @@ def _pyramid(
     if isinstance(features, Tensor) or not features:
         raise TypeError("features must be a list of maps, finest first, with at least one level")
     for l, feature in enumerate(features):
-        _floats(feature, f"features[{l}]", "float [B, C, h, w]")
+        _floats(feature, f"features[{l}]", "[B, C, h, w]")
         if feature.shape[:2] != features[0].shape[:2] or feature.dtype != features[0].dtype:
             raise ValueError(
                 f"features[{l}] is {feature.dtype} {list(feature.shape)}; batch size, channels and "
@@ -170,50 +151,44 @@ def _pyramid(
             f"features must come finest first and halve from level to level; against image_size "
             f"{tuple(image_size)} their scales are {scales}"
         )
-    check_sampling(scales[0], sampling_ratio)
-    _rois(features[0], boxes, "features[0]")
+    _pooling(features[0], boxes, scales[0], sampling_ratio, "features[0]")
 
 
-fmt = check_choice(FORMATS)
-rule = check_choice(RULES)
-
-box_area = checked(box_area, boxes="[..., 4]", fmt=fmt)
-box_convert = checked(box_convert, boxes="[..., 4]", in_fmt=fmt, out_fmt=fmt)
-box_iou = checked(box_iou, boxes1="[..., N, 4]", boxes2="[..., G, 4]", fmt=fmt)
-clip_boxes = checked(clip_boxes, boxes="[..., 4]", image_size=_image_size)
-clip_boxes_to_image = checked(clip_boxes_to_image, boxes="[..., 4]", size=_image_size)
-decode_boxes = checked(
-    decode_boxes, deltas="float [..., 4]", boxes="float [..., 4]", weights=_weights
+box_area = checked(box.box_area, boxes="any [..., 4]", fmt=box.FORMATS)
+box_convert = checked(
+    box.box_convert, boxes="any [..., 4]", in_fmt=box.FORMATS, out_fmt=box.FORMATS
 )
-encode_boxes = checked(
-    encode_boxes, gt="float [..., 4]", proposals="float [..., 4]", weights=_weights
-)
-remove_small_boxes = checked(remove_small_boxes, boxes="float [N, 4]", min_size=check_positive)
+box_iou = checked(box.box_iou, boxes1="any [..., N, 4]", boxes2="any [..., G, 4]", fmt=box.FORMATS)
+clip_boxes = checked(box.clip_boxes, boxes="any [..., 4]", image_size=_image_size)
+clip_boxes_to_image = checked(box.clip_boxes_to_image, boxes="any [..., 4]", size=_image_size)
+decode_boxes = checked(box.decode_boxes, deltas="[..., 4]", boxes="[..., 4]", weights=_weights)
+encode_boxes = checked(box.encode_boxes, gt="[..., 4]", proposals="[..., 4]", weights=_weights)
+remove_small_boxes = checked(box.remove_small_boxes, boxes="[N, 4]", min_size=check_positive)
 
-nms = checked(nms, boxes="float [N, 4]", scores="float [N]", iou_threshold=check_share)
+nms = checked(nms, boxes="[N, 4]", scores="[N]", iou_threshold=check_share)
 batched_nms = checked(
-    batched_nms, boxes="float [N, 4]", scores="float [N]", idxs="[N]", iou_threshold=check_share
+    batched_nms, boxes="[N, 4]", scores="[N]", idxs="any [N]", iou_threshold=check_share
 )
 nms_mask = checked(
     nms_mask,
     _problems,
-    boxes="float [..., N, 4] where valid",
-    scores="float [...] where valid",
+    boxes="[..., N, 4] where valid",
+    scores="[...] where valid",
     valid="bool [...]",
     iou_threshold=check_share,
 )
 best_objects = checked(
     best_objects,
     _objects,
-    objects="[B, G, 4] where valid",
+    objects="any [B, G, 4] where valid",
     valid="bool [B, G]",
-    boxes="[..., A, 4]",
+    boxes="any [..., A, 4]",
 )
 
-bilinear = checked(bilinear, _samples, features="float [C, h, w]", y="float [...]", x="float [...]")
-roi_align = checked(roi_align, _pooling, input="float [B, C, h, w]", output_size=check_size)
-roi_pool = checked(roi_pool, _pooling, input="float [B, C, h, w]", output_size=check_size)
-assign_levels = checked(assign_levels, boxes="float [..., 4]", canonical_scale=check_positive)
+bilinear = checked(bilinear, _samples, features="[C, h, w]", y="[...]", x="[...]")
+roi_align = checked(roi_align, _pooling, input="[B, C, h, w]", output_size=check_size)
+roi_pool = checked(roi_pool, _pooling, input="[B, C, h, w]", output_size=check_size)
+assign_levels = checked(assign_levels, boxes="[..., 4]", canonical_scale=check_positive)
 multiscale_roi_align = checked(
     multiscale_roi_align, _pyramid, output_size=check_size, canonical_scale=check_positive
 )
@@ -221,17 +196,17 @@ multiscale_roi_align = checked(
 crop_masks = checked(
     crop_masks,
     _matched,
-    masks="[G, H, W]",
-    boxes="float [K, 4]",
+    masks="any [G, H, W]",
+    boxes="[K, 4]",
     matched="int64 [K]",
     size=_mask_size,
 )
 paste_masks = checked(
     paste_masks,
-    masks="float [N, M, M]",
-    boxes="float [N, 4]",
+    masks="[N, M, M]",
+    boxes="[N, 4]",
     image_size=check_size,
-    threshold=_threshold,
-    rule=rule,
+    threshold=check_share,
+    rule=RULES,
 )
-masks_to_boxes = checked(masks_to_boxes, masks="[N, H, W]")
+masks_to_boxes = checked(masks_to_boxes, masks="any [N, H, W]")

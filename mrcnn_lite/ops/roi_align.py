@@ -16,14 +16,14 @@ from torch import Tensor
 from .backend import choose
 from .bilinear import adaptive_counts, bilinear_loop, interpolation
 from .constants import constants_like
-from .rois import Grid, Rois, as_pair, split_rois
+from .rois import Boxes, Grid, Rois, Size, as_pair, split_rois
 from .sparse_gather import weighted_sums
 
 
 def roi_align(
     input: Tensor,
-    boxes: Tensor | Sequence[Tensor],
-    output_size: int | tuple[int, int],
+    boxes: Boxes,
+    output_size: Size,
     spatial_scale: float = 1.0,
     sampling_ratio: int = -1,
     aligned: bool = False,
@@ -125,12 +125,8 @@ def roi_extent(
 
 
 def by_size(bin_size: Tensor, finest: int, pool: Callable[[Tensor], Tensor]) -> Tensor:
-    """Adaptive sampling: pool RoIs together that need about as many samples.
-
-    Args:
-        bin_size: Tensor[K, 2], elements. Up to `finest` they are not told apart.
-        pool: takes rows, Tensor[N] int64, and gives Tensor[N, ...].
-    """
+    """Adaptive sampling: pool RoIs together whose bins, Tensor[K, 2] of elements, need about as many
+    samples; up to `finest` all do. `pool` takes rows, Tensor[N], and gives Tensor[N, ...]."""
     adaptive_counts(bin_size)  # complains while rows still have the caller's numbers
     doublings = bin_size.detach().amax(dim=1).clamp(min=finest).log2().ceil()  # [K]
     groups = [torch.nonzero(doublings == d)[:, 0] for d in doublings.unique()]

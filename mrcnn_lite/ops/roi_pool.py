@@ -6,23 +6,16 @@ rounded, each bin outwards (floor of its start, ceil of its end), so that neighb
 when the size is no multiple of the bins: five elements in two bins give 0..2 and 2..4.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .backend import choose
-from .rois import as_pair, split_rois
+from .rois import Boxes, Size, as_pair, split_rois
 from .sparse_gather import channels_last_table
 
 
-def roi_pool(
-    input: Tensor,
-    boxes: Tensor | Sequence[Tensor],
-    output_size: int | tuple[int, int],
-    spatial_scale: float = 1.0,
-) -> Tensor:
+def roi_pool(input: Tensor, boxes: Boxes, output_size: Size, spatial_scale: float = 1.0) -> Tensor:
     """Pool every RoI to a fixed grid by maxima.
 
     Args:

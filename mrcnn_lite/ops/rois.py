@@ -6,6 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+Boxes = Tensor | Sequence[Tensor]  # [K, 5] of (image index, x1, y1, x2, y2), or B x [R, 4]
+Size = int | tuple[int, int]  # P, or (rows, columns)
+
 
 class Rois(NamedTuple):
     """RoIs that know where they belong."""
@@ -23,7 +26,7 @@ class Grid(NamedTuple):
     aligned: bool
 
 
-def split_rois(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def split_rois(input: Tensor, boxes: Boxes) -> tuple[Tensor, Tensor]:
     """Read Tensor[K, 5] or a list of B Tensor[R, 4]: image Tensor[K] int64, corners Tensor[K, 4].
 
     Eleven or eight bits cannot hold a coordinate: beside half precision the corners are float32.
@@ -40,7 +43,7 @@ def split_rois(input: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor,
     return image, corners.float() if half else corners
 
 
-def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
+def as_pair(size: Size) -> tuple[int, int]:
     """Read `7` or `(7, 7)` as (rows, columns)."""
     rows, columns = size if isinstance(size, Sequence) else (size, size)
     return int(rows), int(columns)

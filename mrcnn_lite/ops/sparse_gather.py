@@ -52,70 +52,65 @@ def weighted_sums(maps: Sequence[Tensor], y: Axis, x: Axis) -> Tensor:
     Returns:
         Tensor[K, P, P, C] of the weights' dtype, differentiable in the maps and in both weights.
     """
-    differentiable = y[1].requires_grad or x[1].requires_grad
-    gather = _embedding_bag if differentiable else _Gather.apply
+    gather = _embedding_bag if y[1].requires_grad or x[1].requires_grad else _Gather.apply
     step = max(1, MAX_ENTRIES // max(1, y[0][:1].numel() * x[0][:1].numel()))  # RoIs
     parts = zip(*(t.split(step) for t in (*y, *x)), strict=True)
     out = [gather(*part, *maps) for part in parts]
-    return out[0] if len(out) == 1 else torch.cat(out)  # [K, P, P, C]
+    out = out[0] if len(out) == 1 else torch.cat(out)  # [K * P * P, C]
+    return out.view(*y[0].shape[:2], x[0].shape[1], out.shape[1])  # [K, P, P, C]
 
 
-def _embedding_bag(
-    y_index: Tensor, y_weight: Tensor, x_index: Tensor, x_weight: Tensor, *maps: Tensor
-) -> Tensor:
+def _embedding_bag(*axes_and_maps: Tensor) -> Tensor:
     """embedding_bag's own backward also serves the weights, more slowly."""
-    index, weight = _products((y_index, y_weight), (x_index, x_weight), _rows(maps))
-    table = channels_last_table(maps).to(weight.dtype)
-    out = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
-    return out.view(*y_index.shape[:2], x_index.shape[1], table.shape[1])  # [K, P, P, C]
+    axes, maps = axes_and_maps[:4], axes_and_maps[4:]
+    index, weight = _products(*axes, _rows(maps))
+    table = channels_last_table(maps).to(weight.dtype)  # [N, C]
+    return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)  # [bins, C]
 
 
 class _Gather(torch.autograd.Function):
-    """The same for constant weights. It is linear in the maps; its transpose is below.
+    """The same for constant weights: linear in the maps, L Tensor[B, C, h, w] to Tensor[bins, C].
 
     The index list is made again in the backward pass: that takes less time than reading features,
     and between the passes only the weights along the two axes are kept.
     """
 
     @staticmethod
-    def forward(ctx, y_index, y_weight, x_index, x_weight, *maps):
-        """Gather: L maps Tensor[B, C, h, w] give Tensor[K, P, P, C]."""
-        ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
+    def forward(ctx, *axes_and_maps):
+        axes, maps = axes_and_maps[:4], axes_and_maps[4:]
+        ctx.save_for_backward(*axes)
         ctx.layouts = [_layout(f) for f in maps]
-        index, weight = _products((y_index, y_weight), (x_index, x_weight), _rows(maps))
+        index, weight = _products(*axes, _rows(maps))
         out = weight.new_empty(len(index), maps[0].shape[1])  # [bins, C]
         for channels, table in _tables(maps, weight):
             bags = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
             if bags.shape == out.shape:
-                out = bags
-            else:
-                out[:, channels] = bags
-        return out.view(*y_index.shape[:2], x_index.shape[1], out.shape[1])  # [K, P, P, C]
+                return bags
+            out[:, channels] = bags
+        return out
 
     @staticmethod
     def backward(ctx, grad):
-        """Give every map its gradient; the weights are constants."""
-        return (None,) * 4 + _ScatterAdd.apply(grad, *ctx.saved_tensors, ctx.layouts)
+        return (None,) * 4 + _ScatterAdd.apply(grad, ctx.layouts, *ctx.saved_tensors)
 
 
 class _ScatterAdd(torch.autograd.Function):
-    """The transpose of `_Gather`: every pixel collects from the bins that read it."""
+    """The transpose of `_Gather`: every pixel collects from the bins that read it. And the
+    transpose of a transpose gathers."""
 
     @staticmethod
-    def forward(ctx, grad, y_index, y_weight, x_index, x_weight, layouts):
-        """Scatter: Tensor[K, P, P, C] gives L maps Tensor[B, C, h, w]."""
-        ctx.save_for_backward(y_index, y_weight, x_index, x_weight)
+    def forward(ctx, grad, layouts, *axes):
+        ctx.save_for_backward(*axes)
         maps = tuple(torch.empty(device=grad.device, **layout) for layout in layouts)
         if not len(grad):
             return tuple(f.zero_() for f in maps)
-        rows, bins = _rows(maps), grad.to(y_weight.dtype).flatten(0, 2)  # [bins, C]
-        index, weight = _products((y_index, y_weight), (x_index, x_weight), rows)
-        owner, starts, weight = _transposed(index, weight, rows)
-        whole = _is_table(maps, bins.dtype)
-        for channels in _channel_blocks(bins.shape[1], grad.device, whole):
+        index, weight = _products(*axes, _rows(maps))
+        owner, starts, weight = _transposed(index, weight, _rows(maps))
+        grad, whole = grad.to(weight.dtype), _is_table(maps, weight.dtype)
+        for channels in _channel_blocks(grad.shape[1], grad.device, whole):
             pixels = F.embedding_bag(
                 owner,
-                bins[:, channels].contiguous(),
+                grad[:, channels].contiguous(),
                 offsets=starts,
                 mode="sum",
                 per_sample_weights=weight,
@@ -130,7 +125,6 @@ class _ScatterAdd(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        """Gather the gradients of the maps: the transpose of a transpose."""
         return (_Gather.apply(*ctx.saved_tensors, *grads), *(None,) * 5)
 
 
@@ -187,11 +181,12 @@ def _blocks(
             first += pixels.shape[1]
 
 
-def _products(y: Axis, x: Axis, rows: int) -> tuple[Tensor, Tensor]:
+def _products(
+    y_index: Tensor, y_weight: Tensor, x_index: Tensor, x_weight: Tensor, rows: int
+) -> tuple[Tensor, Tensor]:
     """Every element along y with every element along x: table rows and weights, [bins, N] each."""
     dtype = torch.int32 if rows < INT32_MAX else torch.int64
-    k, bins_y, n_y = y[0].shape
-    bins_x, n_x = x[0].shape[1:]
+    (k, bins_y, n_y), (_, bins_x, n_x) = y_index.shape, x_index.shape
 
     # Both sides first get the full list of elements, so that the sum below runs over long rows.
     def along_y(t: Tensor) -> Tensor:
@@ -200,8 +195,8 @@ def _products(y: Axis, x: Axis, rows: int) -> tuple[Tensor, Tensor]:
     def along_x(t: Tensor) -> Tensor:
         return t[:, :, None].expand(-1, -1, n_y, -1).reshape(k, 1, bins_x, n_y * n_x)
 
-    index = along_y(y[0].to(dtype)) + along_x(x[0].to(dtype))  # [K, P, P, N]
-    weight = along_y(y[1]) * along_x(x[1])  # [K, P, P, N]
+    index = along_y(y_index.to(dtype)) + along_x(x_index.to(dtype))  # [K, P, P, N]
+    weight = along_y(y_weight) * along_x(x_weight)  # [K, P, P, N]
     return index.view(-1, n_y * n_x), weight.view(-1, n_y * n_x)
 
 

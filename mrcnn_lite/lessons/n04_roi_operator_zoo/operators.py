@@ -223,8 +223,8 @@ class Operator:
             TypeError, ValueError: a wrong shape or dtype, or a box without length.
         """
         check_sampling(scale, ratio)
-        check_tensor(features, "features", "float [C, h, w]")
-        check_tensor(box, "box", "float [4]")
+        check_tensor(features, "features", "[C, h, w]")
+        check_tensor(box, "box", "[4]")
         if not (box[2:] > box[:2]).all():
             raise ValueError(f"box must have x1 < x2 and y1 < y2, got {box.tolist()}")
         shape = (features.shape[-2], features.shape[-1])
