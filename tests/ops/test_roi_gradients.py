@@ -141,7 +141,7 @@ def test_far_outside_there_is_none(form):
 
 
 def test_boxes_without_gradient_take_the_quick_path():
-    """Only boxes that ask for it pay: the others go through `_Pool`, whose backward gathers."""
+    """Only boxes that ask for it pay: the others go through `_Gather`, whose backward is quick."""
     for asks in (False, True):
         rois = article_rois().requires_grad_(asks)
         out = ops.roi_align(article_map().requires_grad_(), rois, 2, 1 / 32, 2, aligned=False)
@@ -150,7 +150,7 @@ def test_boxes_without_gradient_take_the_quick_path():
             node = nodes.pop()
             names.add(type(node).__name__)
             nodes += [following for following, _ in node.next_functions if following]
-        assert ("_PoolBackward" in names) is not asks
+        assert ("_GatherBackward" in names) is not asks
 
 
 def test_torchvision_gives_boxes_none():
