@@ -7,11 +7,11 @@ weighted by how near it is. These are the border rules of RoIAlign:
     inside that, off the map    the sample is moved onto the nearest edge of the map
 
 The four weights are products of a weight along y and one along x, the border rule is a product of
-two conditions, and the mean over S x S samples is a mean of means: so RoIAlign is separable.
-Everything that is special about it happens on one axis (`interpolation`); what remains is
-multiplication.
+two conditions, and the mean over S x S samples is a mean of means: RoIAlign is separable. What is
+special about it happens on one axis (`interpolation`); what remains is multiplication.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -113,8 +113,7 @@ def interpolation(
     index, weight = torch.cat([low, high], dim=2), torch.cat([both - after, after], dim=2)
     if position.shape[2] > 1 and start.device.type == "cpu":
         # Samples of a bin stand in order, or in reversed order in a reversed box.
-        first = torch.minimum(low[:, :, :1], low[:, :, -1:])  # [K, P, 1]
-        index, weight = _merge(index, weight, first, n)
+        return _merge(index, weight, torch.minimum(low[:, :, :1], low[:, :, -1:]), n)
     return Interpolation(index, weight)
 
 
@@ -157,18 +156,29 @@ def adaptive_counts(bin_size: Tensor) -> Tensor:
     return count
 
 
-def _merge(index: Tensor, weight: Tensor, first: Tensor, n: int | Tensor) -> tuple[Tensor, Tensor]:
-    """Add up the weights of elements that several samples of a bin read.
+def by_size(bin_size: Tensor, finest: int, pool: Callable[[Tensor], Tensor]) -> Tensor:
+    """Pool RoIs together whose bins, Tensor[K, 2] of elements, need about as many samples; up to
+    `finest` all do. `pool` takes rows, Tensor[N] int64, and gives Tensor[N, ...]."""
+    adaptive_counts(bin_size)  # complains while rows still have the caller's numbers
+    doublings = bin_size.detach().amax(dim=1).clamp(min=finest).log2().ceil()  # [K]
+    groups = [torch.nonzero(doublings == d)[:, 0] for d in doublings.unique()]
+    if len(groups) < 2:
+        return pool(torch.arange(len(bin_size), device=bin_size.device))
+    pooled = torch.cat([pool(rows) for rows in groups])  # [K, ...]
+    return pooled[torch.argsort(torch.cat(groups))]
 
-    Two samples less than one element apart read three elements, not four; adaptive sampling reads
-    about half as many. The elements of a bin become a window without gaps, beginning with `first`,
-    Tensor[K, P, 1], unless that window would be longer than the list it replaces.
+
+def _merge(index: Tensor, weight: Tensor, first: Tensor, n: int | Tensor) -> tuple[Tensor, Tensor]:
+    """Add up the weights of elements that several samples of a bin read: two samples less than one
+    element apart read three elements, not four, adaptive sampling about half as many.
+
+    They become a window without gaps from `first`, Tensor[K, P, 1], unless that would be longer.
     """
     column = index - first  # [K, P, N]
     window = int(column.max()) + 1 if len(column) else 1
     if window >= index.shape[2]:
-        return index, weight
+        return Interpolation(index, weight)
     merged = weight.new_zeros(*column.shape[:2], window)  # [K, P, N]
     merged = merged.scatter_add(2, column, weight)
     index = first + torch.arange(window, device=first.device)  # [K, P, N]
-    return _at_most(index, n - 1), merged
+    return Interpolation(_at_most(index, n - 1), merged)

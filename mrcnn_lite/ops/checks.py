@@ -19,8 +19,7 @@ Arguments, Result = ParamSpec("Arguments"), TypeVar("Result")
 LONG_ROW = 8  # a longer row is not printed whole
 RAISES = """
     Raises:
-        TypeError, ValueError: an argument of another type or shape, or a value that is not finite
-            or out of range, by name, row and value.
+        TypeError, ValueError: by name, row and value, what has another type, shape or range.
     """
 
 
@@ -98,11 +97,8 @@ def sums_finite(tensor: Tensor) -> bool:
 
 
 def check_finite(tensor: Tensor, name: str, valid: Tensor | None = None) -> None:
-    """Check that every value of a CPU tensor is finite, and name the first row that is not.
-
-    Rows are those of Tensor[..., D], or the values of Tensor[N]. Where `valid`, Tensor[...], is
-    False they may hold anything.
-    """
+    """Check that all of a CPU tensor is finite, and name the first row that is not (of Tensor[N],
+    the value). Rows that are False in `valid`, a Tensor[...], may hold anything."""
     if tensor.device.type != "cpu" or not tensor.is_floating_point() or sums_finite(tensor):
         return
     bad = ~torch.isfinite(tensor)  # [..., N]

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .backend import choose
-from .bilinear import Interpolation, bilinear_loop, corners, interpolation
-from .roi_align import by_size, roi_align_loop, roi_extent
+from .bilinear import Interpolation, bilinear_loop, by_size, corners, interpolation
+from .roi_align import roi_align_loop, roi_extent
 from .rois import Grid, Rois, as_pair
 
 # Samples per bin up to which RoIs are cropped together: below, one call costs less than two.

@@ -16,19 +16,12 @@ NOTHING = -1.0  # the overlap with an object that is only padding
 
 
 class BestObjects(NamedTuple):
-    """The object that each box overlaps most.
+    """The object that each box overlaps most. A matcher that allows low-quality matches also takes
+    the boxes that an object overlaps most, however little."""
 
-    Attributes:
-        iou: Tensor[B, A], the overlap, or -1 where the image has no object.
-        index: Tensor[B, A] int64, the object's row; the lowest of several, 0 where there is none.
-        low_quality: Tensor[B, A] bool, or None where it was not asked for: whether some object
-            overlaps no box more than this one, and this one at all. A matcher that allows
-            low-quality matches takes these boxes, too.
-    """
-
-    iou: Tensor
-    index: Tensor
-    low_quality: Tensor | None
+    iou: Tensor  # [B, A], -1 where the image has no object
+    index: Tensor  # [B, A] int64, the object's row; the lowest of several, 0 where there is none
+    low_quality: Tensor | None  # [B, A] bool: some object overlaps this box at all, and none more
 
 
 def best_objects(
@@ -40,7 +33,7 @@ def best_objects(
         objects: Tensor[B, G, 4], padded to G per image, G at least 1.
         valid: Tensor[B, G] bool; rows that are False are padding.
         boxes: Tensor[A, 4] for all images, or Tensor[B, A, 4].
-        low_quality: whether to answer the second question too.
+        low_quality: whether to answer the second question too, else None.
 
     Returns:
         The three tensors. No gradient flows through them.

@@ -25,8 +25,7 @@ def assign_levels(
         boxes: Tensor[..., 4], pixels.
         k_min: the finest level, such as 2 for stride 4.
         k_max: the coarsest level.
-        canonical_scale: the size in pixels that goes to the canonical level.
-        canonical_level: that level.
+        canonical_scale, canonical_level: a size in pixels and the level to which it goes.
 
     Returns:
         Tensor[...] int64, 0 for k_min.
@@ -61,15 +60,14 @@ def multiscale_roi_align(
         image_size: (H, W) of the padded batch, in pixels.
         output_size: P, or (rows, columns).
         sampling_ratio: S, samples per bin and axis; 0 or less is adaptive.
-        aligned: see `roi_align`.
-        canonical_scale, canonical_level: see `assign_levels`.
+        aligned, canonical_scale, canonical_level: see `roi_align` and `assign_levels`.
 
     Returns:
         Tensor[K, C, P, P], in the order of the boxes; differentiable in features and boxes.
     """
-    scales = pyramid_scales(features, image_size)
     image, corners = split_rois(features[0], boxes)
+    grid = Grid(as_pair(output_size), sampling_ratio, aligned)
+    scales = pyramid_scales(features, image_size)
     k_min, k_max = -round(math.log2(scales[0])), -round(math.log2(scales[-1]))
     level = assign_levels(corners.detach(), k_min, k_max, canonical_scale, canonical_level)  # [K]
-    grid = Grid(as_pair(output_size), sampling_ratio, aligned)
     return pool_rois(features, Rois(image, corners, level), scales, grid)  # [K, C, P, P]

@@ -7,12 +7,11 @@ an equation for all boxes at once,
     keep[j]  =  not any over i of ( keep[i] and conflict[i, j] ),
 
 where conflict[i, j] says that i is better than j and overlaps it too much. The equation has exactly
-one solution: keep[0] is true because nothing is better than box 0, and keep[j] depends only on the
-keep[i] with i before j, so each value follows from those before it. Iterating the equation from any
-start makes at least one more box final in each round (the first that was not), so it ends at that
-solution; in practice after as many rounds as the longest chain "a suppresses b, which would have
-suppressed c, ..." is long, which is three to eight. Each round is one matrix-vector product, for
-many images at once, with no loop over boxes.
+one solution: keep[0] is true because nothing is better than box 0, and each keep[j] follows from
+those before it. Iterating the equation from any start makes at least one more box final in each
+round (the first that was not), so it ends at that solution; in practice after as many rounds as the
+longest chain "a suppresses b, which would have suppressed c, ..." is long, which is three to eight.
+Each round is one matrix-vector product, for many images at once, with no loop over boxes.
 """
 
 import math
@@ -79,8 +78,7 @@ def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float)
 
 
 def by_score(boxes: Tensor, scores: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the order from the best score, the lower row first in ties and what is not valid last,
-    Tensor[..., N] int64; and boxes and `valid` in that order."""
+    """The order from the best score, ties by row, invalid last; boxes and `valid` in that order."""
     scores = scores.detach().masked_fill(~valid, -math.inf)  # [..., N]
     order = torch.sort(scores, descending=True, stable=True).indices
     boxes = boxes.detach().gather(-2, order[..., None].expand_as(boxes))  # [..., N, 4]
@@ -127,13 +125,11 @@ def _nms_tensor(
         keep[:, rows[:BLOCK]] = kept
         # A box that only another problem keeps becomes empty here: it overlaps nothing.
         better = boxes[:, :BLOCK].masked_fill(~kept[..., None], 0)[:, kept.any(0)]  # [B, N, 4]
-        struck = [
-            (pairwise_iou(better, after) > limit).any(1)  # [B, N]
-            for after in boxes[:, BLOCK:].split(STRIP, dim=1)
-        ]
-        valid = valid[:, BLOCK:] & ~torch.cat(struck, dim=1)  # [B, N]
+        boxes, valid, rows = boxes[:, BLOCK:], valid[:, BLOCK:].clone(), rows[BLOCK:]
+        for after, free in zip(boxes.split(STRIP, dim=1), valid.split(STRIP, dim=1), strict=True):
+            free &= ~(pairwise_iou(better, after) > limit).any(1)  # [B, N], a view of `valid`
         alive = valid.any(0)
-        boxes, valid, rows = boxes[:, BLOCK:][:, alive], valid[:, alive], rows[BLOCK:][alive]
+        boxes, valid, rows = boxes[:, alive], valid[:, alive], rows[alive]
     return keep
 
 

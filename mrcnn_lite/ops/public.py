@@ -73,10 +73,7 @@ def _sizes(**tensors: Tensor) -> str:
 def _matched(masks: Tensor, matched: Tensor, **_: Any) -> None:
     row = _first_row((matched < 0) | (matched >= len(masks)))
     if row is not None:
-        raise ValueError(
-            f"matched: row {row} is {int(matched[row])}, but there are {len(masks)} masks: "
-            f"0 to {len(masks) - 1}"
-        )
+        raise ValueError(f"matched: row {row} is {int(matched[row])}, not 0 to {len(masks) - 1}")
 
 
 def _first_row(bad: Tensor) -> int | None:
@@ -97,14 +94,16 @@ def _pooling(
     if 0 in input.shape[2:]:
         raise ValueError(f"{name} must have at least one row and column, got {list(input.shape)}")
     if isinstance(boxes, Tensor):
-        _floats(boxes, "boxes", "[K, 5]")
+        check_tensor(boxes, "boxes", "[K, 5]")
+        check_finite(boxes, "boxes")
     elif not isinstance(boxes, (list, tuple)):
         raise TypeError(f"boxes must be a tensor [K, 5] or a list, got {type(boxes).__name__}")
     elif len(boxes) != len(input):
         raise ValueError(f"boxes has {len(boxes)} entries for {len(input)} image(s) in {name}")
     else:
         for b, one in enumerate(boxes):
-            _floats(one, f"boxes[{b}]", "[R, 4]")
+            check_tensor(one, f"boxes[{b}]", "[R, 4]")
+            check_finite(one, f"boxes[{b}]")
     image, corners = split_rois(input, boxes)
     check_same_device(**{name: input, "boxes": corners})
     if input.dtype not in (torch.float16, torch.bfloat16, corners.dtype):
@@ -121,11 +120,6 @@ def _pooling(
         )
 
 
-def _floats(tensor: Tensor, name: str, shape: str) -> None:
-    check_tensor(tensor, name, shape)
-    check_finite(tensor, name)
-
-
 def _pyramid(
     features: Sequence[Tensor],
     boxes: Boxes,
@@ -137,7 +131,8 @@ def _pyramid(
     if isinstance(features, Tensor) or not features:
         raise TypeError("features must be a list of maps, finest first, with at least one level")
     for l, feature in enumerate(features):
-        _floats(feature, f"features[{l}]", "[B, C, h, w]")
+        check_tensor(feature, f"features[{l}]", "[B, C, h, w]")
+        check_finite(feature, f"features[{l}]")
         if feature.shape[:2] != features[0].shape[:2] or feature.dtype != features[0].dtype:
             raise ValueError(
                 f"features[{l}] is {feature.dtype} {list(feature.shape)}; batch size, channels and "

@@ -8,13 +8,13 @@ networks): at coordinate 0. True (detectron2): at 0.5, the centre of the area it
 boxes move by half an element; then boxes may also be smaller than one element.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from .backend import choose
-from .bilinear import adaptive_counts, bilinear_loop, interpolation
+from .bilinear import adaptive_counts, bilinear_loop, by_size, interpolation
 from .constants import constants_like
 from .rois import Boxes, Grid, Rois, Size, as_pair, split_rois
 from .sparse_gather import weighted_sums
@@ -122,15 +122,3 @@ def roi_extent(
     scaled = corners * spatial_scale - (0.5 if aligned else 0.0)  # [K, 4]
     start, extent = scaled[:, :2], scaled[:, 2:] - scaled[:, :2]  # [K, 2] each
     return start, extent if aligned else extent.clamp(min=1.0)
-
-
-def by_size(bin_size: Tensor, finest: int, pool: Callable[[Tensor], Tensor]) -> Tensor:
-    """Adaptive sampling: pool RoIs together whose bins, Tensor[K, 2] of elements, need about as many
-    samples; up to `finest` all do. `pool` takes rows, Tensor[N], and gives Tensor[N, ...]."""
-    adaptive_counts(bin_size)  # complains while rows still have the caller's numbers
-    doublings = bin_size.detach().amax(dim=1).clamp(min=finest).log2().ceil()  # [K]
-    groups = [torch.nonzero(doublings == d)[:, 0] for d in doublings.unique()]
-    if len(groups) < 2:
-        return pool(torch.arange(len(bin_size), device=bin_size.device))
-    pooled = torch.cat([pool(rows) for rows in groups])  # [K, ...]
-    return pooled[torch.argsort(torch.cat(groups))]

@@ -43,14 +43,9 @@ def roi_pool_bins(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The elements that each bin holds of a map of h rows and w columns.
 
-    Args:
-        corners: Tensor[K, 4], pixels.
-        size: (rows, columns) of bins.
-        spatial_scale: elements of the map per pixel.
-
-    Returns:
-        top, bottom: Tensor[K, rows] int64; left, right: Tensor[K, columns] int64. Half open, and
-        clipped to the map: a bin beside it is empty.
+    RoIs with Tensor[K, 4] pixels as corners, divided into `size`, (rows, columns) of bins, give top
+    and bottom, Tensor[K, rows] int64, left and right, Tensor[K, columns] int64: half open, clipped
+    to the map, so that a bin beside it is empty.
     """
     x1, y1, x2, y2 = round_half_away(corners.detach() * spatial_scale).long().unbind(1)  # [K] each
     return *_bins(y1, y2, size[0], h), *_bins(x1, x2, size[1], w)

@@ -1,14 +1,13 @@
 """Weighted sums of pixels: the form in which RoIAlign runs.
 
-Lay the maps out as a table, channels last: one row per pixel, one column per channel. The rows of
-image 0 come first, level after level if there is a pyramid, each level row by row; then those of
-image 1. An output bin is a weighted sum of a few rows, the same weights for every channel, and
-`embedding_bag`, made for text models, is exactly that: it reads each row once, in order, all
-channels at a time.
+Lay the maps out as a table, channels last: one row per pixel, one column per channel; image after
+image, in each level after level, in each row by row. An output bin is a weighted sum of a few rows,
+the same weights for every channel, and `embedding_bag`, made for text models, is exactly that: it
+reads each row once, in order, all channels at a time.
 
-Its gradient, a scatter-add, is the same operation with the roles exchanged: a pixel's gradient is a
-weighted sum of the bins that read it. One sort of the index list by pixel turns the one list into
-the other. No two writes meet, so the result does not depend on the order in which threads run.
+Its gradient, a scatter-add, is the same with the roles exchanged: a pixel's gradient is a weighted
+sum of the bins that read it. One sort of the index list by pixel turns the one list into the other.
+No two writes meet, so the result does not depend on the order in which threads run.
 
 A map in channels_last memory is such a table already. Any other is copied, and on a CPU a few
 channels at a time: that much memory stays in the cache and is used again for the next channels,
@@ -44,32 +43,24 @@ def channels_last_table(maps: Sequence[Tensor]) -> Tensor:
 def weighted_sums(maps: Sequence[Tensor], y: Axis, x: Axis) -> Tensor:
     """Sum pixels of L maps Tensor[B, C, h, w] with a weight along y times a weight along x.
 
-    Args:
-        maps: the table's pixels.
-        y: index and weight along y; the indices are those of the first pixel of a row of the map.
-        x: index and weight along x; the indices are added to those of y.
-
-    Returns:
-        Tensor[K, P, P, C] of the weights' dtype, differentiable in the maps and in both weights.
+    An index along y is that of the first pixel of a row of the map; those along x are added to it.
+    The sums, Tensor[K, P, P, C], are differentiable in the maps and in both weights.
     """
-    gather = _embedding_bag if y[1].requires_grad or x[1].requires_grad else _Gather.apply
-    step = max(1, MAX_ENTRIES // max(1, y[0][:1].numel() * x[0][:1].numel()))  # RoIs
-    parts = zip(*(t.split(step) for t in (*y, *x)), strict=True)
-    out = [gather(*part, *maps) for part in parts]
-    out = out[0] if len(out) == 1 else torch.cat(out)  # [K * P * P, C]
+    if y[1].requires_grad or x[1].requires_grad:
+        # embedding_bag's own backward also serves the weights, more slowly.
+        index, weight = _products(*y, *x, _rows(maps))
+        table = channels_last_table(maps).to(weight.dtype)  # [N, C]
+        out = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)  # [bins, C]
+    else:
+        step = max(1, MAX_ENTRIES // max(1, y[0][:1].numel() * x[0][:1].numel()))  # RoIs
+        parts = zip(*(t.split(step) for t in (*y, *x)), strict=True)
+        sums = [_Gather.apply(*part, *maps) for part in parts]
+        out = sums[0] if len(sums) == 1 else torch.cat(sums)  # [bins, C]
     return out.view(*y[0].shape[:2], x[0].shape[1], out.shape[1])  # [K, P, P, C]
 
 
-def _embedding_bag(*axes_and_maps: Tensor) -> Tensor:
-    """embedding_bag's own backward also serves the weights, more slowly."""
-    axes, maps = axes_and_maps[:4], axes_and_maps[4:]
-    index, weight = _products(*axes, _rows(maps))
-    table = channels_last_table(maps).to(weight.dtype)  # [N, C]
-    return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)  # [bins, C]
-
-
 class _Gather(torch.autograd.Function):
-    """The same for constant weights: linear in the maps, L Tensor[B, C, h, w] to Tensor[bins, C].
+    """Constant weights: a linear function from the maps to Tensor[bins, C].
 
     The index list is made again in the backward pass: that takes less time than reading features,
     and between the passes only the weights along the two axes are kept.
