@@ -21,7 +21,7 @@ from triton.backends.nvidia.compiler import get_ptxas
 from mrcnn_lite.lessons.n16_gpu_roi_align.compiled import to_ptx
 
 TARGETS = (80, 90)  # A100; H100 and H200
-WHOLE = {"table_ptr": "fp32", "place_ptr": "i32", "corner_ptr": "fp32", "channels": "i32"}
+WHOLE = {"table_ptr": "fp32", "map_index_ptr": "i32", "corner_ptr": "fp32", "channels": "i32"}
 POOL = {"ROWS": 7, "COLUMNS": 7, "SAMPLES": 2, "ALIGNED": False}
 
 # name of the case: module, kernel, types of arguments (maps: `map`), compile-time constants
@@ -77,7 +77,7 @@ KERNELS["roi_pool"] = (
         "corner_ptr": "fp32",
         "scale_ptr": "fp32",
         "out_ptr": "bf16",
-        "place_ptr": "i32",
+        "argmax_ptr": "i32",
         "h": "i32",
         "w": "i32",
         "channels": "i32",

@@ -1,4 +1,4 @@
-"""What the tests of the kernels share: where they run, and how to compare them with their twins.
+"""What the tests of the kernels share: where they run, and how results are compared.
 
 With a GPU they run on it. Without one they run in Triton's interpreter, which must be chosen before
 the kernels are imported: import this module first.

@@ -1,10 +1,10 @@
 """The operations as GPU kernels, written in Triton.
 
-Each has the arguments and results of its twin in `mrcnn_lite.ops`, which calls it for tensors on a
-GPU.
+Each has the arguments and results of the tensor form in `mrcnn_lite.ops`, which calls it instead
+for tensors on a GPU.
 
 Every file is in the same order: what one program owns, the kernel with its parameters in groups
-(pointers, sizes, compile-time constants), the wrapper that checks, allocates and launches, and the
+(pointers, sizes, compile-time constants), the wrapper that allocates and launches, and the
 bytes that move. Coordinates and sums are float32 (float64 for float64 features), whatever the type
 of the features; feature maps are read as [B, h, w, C], channels last, without a copy where they are
 stored so.
@@ -32,11 +32,7 @@ KERNELS = {
 
 
 def register(device_type: str) -> None:
-    """Let the kernels serve tensors of a device.
-
-    Args:
-        device_type: "cuda", or "cpu" for Triton's interpreter.
-    """
+    """Let the kernels serve tensors of a device: "cuda", or "cpu" for Triton's interpreter."""
     for operation, function in KERNELS.items():
         register_kernel(operation, device_type, function)
 

@@ -11,14 +11,7 @@ import triton.language as tl
 def roi_axis(
     corner_ptr: tl.tensor, scale: tl.tensor, axis: tl.constexpr, ALIGNED: tl.constexpr
 ) -> tuple:
-    """Where a RoI begins on an axis of the map, and how long it is there, in elements.
-
-    Args:
-        corner_ptr: to the RoI's x1, y1, x2, y2, pixels.
-        scale: elements per pixel.
-        axis: 0 for x, 1 for y.
-        ALIGNED: whether element 0 lies at 0.5; if not, a RoI is at least one element long.
-    """
+    """Where a RoI of x1, y1, x2, y2 begins on an axis of the map (0 is x), and how long it is."""
     shift: tl.constexpr = 0.5 if ALIGNED else 0.0
     start = tl.load(corner_ptr + axis) * scale - shift
     extent = tl.load(corner_ptr + axis + 2) * scale - shift - start
@@ -61,15 +54,9 @@ def interpolation(
     element: tl.tensor, start: tl.tensor, bin_size: tl.tensor, samples: tl.tensor, n: tl.tensor,
     BLOCK_P: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
-    """The weight of some elements of an axis in every bin: a block of the matrix A of one axis.
+    """The weight of elements [N] of an axis in every bin: a block of the matrix A of one axis.
 
-    Args:
-        element: [N], elements of the axis.
-        start: where the RoI begins.
-        bin_size: length of a bin.
-        samples: per bin.
-        n: length of the axis.
-        BLOCK_P: the bins, rounded up; spare ones get weights too, which the caller masks.
+    Spare bins, up to BLOCK_P, get weights too, which the caller masks.
     """
     bin_index = tl.arange(0, BLOCK_P)
     weight = tl.zeros((element.shape[0], BLOCK_P), dtype=start.dtype)

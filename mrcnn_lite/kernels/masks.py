@@ -53,7 +53,11 @@ def _crop_kernel(
 def crop_masks_op(
     masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool
 ) -> Tensor:
-    """See `crop_masks`."""
+    """Mask targets Tensor[K, M, M] of the boxes' dtype.
+
+    Bytes moved: each byte of the masks under a box, once from memory; the masks are never copied to
+    floats.
+    """
     out = boxes.new_empty(len(boxes), size, size)  # [K, M, M]
     if not len(masks):
         return out.zero_()
@@ -73,22 +77,8 @@ def _(masks, boxes, matched, size, aligned):
 
 
 def crop_masks(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool) -> Tensor:
-    """The kernel form of `ops.crop_masks`, for arguments that were checked there.
-
-    Args:
-        masks: Tensor[G, H, W] uint8, bool or float.
-        boxes: Tensor[K, 4], pixels.
-        matched: Tensor[K] int64.
-        size: M.
-        aligned: see `ops.crop_masks`.
-
-    Returns:
-        Tensor[K, M, M] of the boxes' dtype.
-
-    Bytes moved: each byte of the masks under a box, once from memory; the masks are never copied to
-    floats.
-    """
-    return torch.ops.mrcnn_lite.crop_masks(masks, boxes.detach(), matched, size, aligned)
+    """The kernel form of `ops.crop_masks`."""
+    return crop_masks_op(masks, boxes.detach(), matched, size, aligned)
 
 
 # --- Pasting (one program: a tile of one mask's image; it writes each byte of it once) ------------
@@ -96,16 +86,8 @@ def crop_masks(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned
 
 @triton.jit
 def _pixel_axis(box_ptr, axis: tl.constexpr, pixel, n, M: tl.constexpr, ROUNDED: tl.constexpr):
-    """Where pixels lie on the padded mask, and which of them the mask reaches.
-
-    Args:
-        box_ptr: to x1, y1, x2, y2.
-        axis: 0 for x, 1 for y.
-        pixel: pixels of the image.
-        n: length of the image.
-        M: length of the mask.
-        ROUNDED: torchvision's rule, else the rule of pixel centres; see `ops.masks`.
-    """
+    """Where pixels of an axis (0 is x) with n lie on the padded mask, and which the mask reaches;
+    ROUNDED is torchvision's rule, else the rule of pixel centres: see `ops.masks`."""
     low, high = tl.load(box_ptr + axis), tl.load(box_ptr + axis + 2)
     if ROUNDED:
         half = (high - low) * 0.5 * ((M + 2) / M)
@@ -170,19 +152,22 @@ def _paste_kernel(
         value *= counts_y[:, None] * counts_x[None, :]
         value = tl.where(reached, value, 0.0)
     exists = (y < h)[:, None] & (x < w)[None, :]
-    place = n.to(tl.int64) * h * w + y[:, None] * w + x[None, :]
+    offset = n.to(tl.int64) * h * w + y[:, None] * w + x[None, :]
     if BINARY:
         marked = reached & (value >= tl.load(threshold_ptr))
-        tl.store(out_ptr + place, marked.to(tl.uint8), mask=exists)
+        tl.store(out_ptr + offset, marked.to(tl.uint8), mask=exists)
     else:
-        tl.store(out_ptr + place, value.to(out_ptr.dtype.element_ty), mask=exists)
+        tl.store(out_ptr + offset, value.to(out_ptr.dtype.element_ty), mask=exists)
 
 
 @torch.library.custom_op("mrcnn_lite::paste_masks", mutates_args=())
 def paste_masks_op(
     masks: Tensor, boxes: Tensor, height: int, width: int, rounded: bool, threshold: float | None
 ) -> Tensor:
-    """See `paste_masks`; with a threshold the result is uint8."""
+    """Images Tensor[N, H, W]; with a threshold uint8.
+
+    Bytes moved: the result, each byte written once, zeros included; the masks are small.
+    """
     dtype = masks.dtype if threshold is None else torch.uint8
     out = torch.empty(len(masks), height, width, dtype=dtype, device=masks.device)  # [N, H, W]
     if out.numel():
@@ -205,20 +190,7 @@ def _(masks, boxes, height, width, rounded, threshold):
 def paste_masks(
     masks: Tensor, boxes: Tensor, image_size: tuple[int, int], rule: str, threshold: float | None
 ) -> Tensor:
-    """The kernel form of `ops.paste_masks`, for arguments that were checked there.
-
-    Args:
-        masks: Tensor[N, M, M], probabilities.
-        boxes: Tensor[N, 4], pixels.
-        image_size: (H, W).
-        rule: "torchvision" or "pixel_centres".
-        threshold: if given, the result is bool.
-
-    Returns:
-        Tensor[N, H, W].
-
-    Bytes moved: the result, each byte written once, zeros included; the masks are small.
-    """
+    """The kernel form of `ops.paste_masks`."""
     rounded = rule == "torchvision"
-    out = torch.ops.mrcnn_lite.paste_masks(masks, boxes, *image_size, rounded, threshold)
+    out = paste_masks_op(masks, boxes, *image_size, rounded, threshold)
     return out if threshold is None else out.view(torch.bool)

@@ -74,15 +74,8 @@ def _low_quality_kernel(
 
 @torch.library.custom_op("mrcnn_lite::best_objects", mutates_args=())
 def best_objects_op(objects: Tensor, valid: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The best object of each box, and the largest overlap of each object.
-
-    Args:
-        objects: Tensor[B, G, 4], float32 or float64, as `boxes`.
-        valid: Tensor[B, G] bool.
-        boxes: Tensor[A, 4] or Tensor[B, A, 4].
-
-    Returns:
-        Overlap Tensor[B, A] and row Tensor[B, A] int64; Tensor[B, G], 0 for padding.
+    """Overlap and row, Tensor[B, A], of each box's best object; each object's largest overlap,
+    Tensor[B, G], 0 for padding.
 
     Bytes moved: the boxes once per image, the results once; the objects come from cache.
     """
@@ -107,16 +100,7 @@ def _empty(objects, valid, boxes):
 
 @torch.library.custom_op("mrcnn_lite::low_quality", mutates_args=())
 def low_quality_op(objects: Tensor, top: Tensor, boxes: Tensor) -> Tensor:
-    """Which boxes reach the largest overlap of some object.
-
-    Args:
-        objects: Tensor[B, G, 4].
-        top: Tensor[B, G] of `best_objects_op`.
-        boxes: Tensor[A, 4] or Tensor[B, A, 4].
-
-    Returns:
-        Tensor[B, A] bool.
-    """
+    """Which boxes reach the largest overlap, `top`, of some object: Tensor[B, A] bool."""
     out = boxes.new_empty(len(objects), boxes.shape[-2], dtype=torch.uint8)  # [B, A]
     boxes = boxes.contiguous()
     if out.numel():

@@ -77,7 +77,7 @@ def _solve_kernel(
     keep_ptr += problem * boxes
     lane = tl.arange(0, BLOCK).to(tl.int64)
     for block in range(blocks):
-        # What boxes before these 64 strike out: first "or" by place in the chunk, then over it.
+        # What boxes before these 64 strike out: first "or" by position in the chunk, then over it.
         struck = tl.zeros((CHUNK,), dtype=tl.int64)
         for begin in range(0, block * BLOCK, CHUNK):
             i = begin + tl.arange(0, CHUNK)
@@ -104,16 +104,7 @@ def _solve_kernel(
 
 @torch.library.custom_op("mrcnn_lite::suppress", mutates_args=())
 def suppress(boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float) -> Tensor:
-    """Solve P problems whose boxes are sorted, best first.
-
-    Args:
-        boxes: Tensor[P, N, 4], any floating type.
-        valid: Tensor[P, N] bool; the others take no part and are not kept.
-        groups: Tensor[P, N] int64, or None; boxes of two groups do not compete.
-        iou_threshold: boxes that overlap by more than this compete.
-
-    Returns:
-        Tensor[P, N] bool.
+    """The kernel form of `ops.nms.suppress`, for P problems: keep, Tensor[P, N] bool.
 
     Bytes moved: per problem N² / 16 to write the words and as many to read them, from cache.
     """

@@ -1,4 +1,4 @@
-"""The overlap of two boxes, for kernels to call: the twin of `ops.boxes.pairwise_iou`.
+"""The overlap of two boxes, for kernels to call: as in `ops.boxes.pairwise_iou`.
 
 A threshold or a tie turns on the last bit of an overlap, so every rounding here is the one of
 `pairwise_iou`: the same operations in the same order, and a division that rounds rightly. One thing

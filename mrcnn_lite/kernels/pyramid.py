@@ -14,15 +14,10 @@ LEVELS = 5  # as many as a kernel takes; fewer are filled up with the last one
 
 
 class Pyramid(NamedTuple):
-    """What a kernel needs to know of L maps.
+    """What a kernel needs to know of L maps."""
 
-    Attributes:
-        maps: LEVELS Tensor[B, h, w, C], contiguous.
-        table: Tensor[L, 3] of (h, w, scale), in the type of the coordinates.
-    """
-
-    maps: tuple[Tensor, ...]
-    table: Tensor
+    maps: tuple[Tensor, ...]  # LEVELS Tensor[B, h, w, C], contiguous
+    table: Tensor  # [L, 3] of (h, w, scale), in the type of the coordinates
 
 
 def coordinate_type(dtype: torch.dtype) -> torch.dtype:
@@ -36,18 +31,7 @@ def channels_last(feature: Tensor) -> Tensor:
 
 
 def pack(features: Sequence[Tensor], scales: Sequence[float]) -> Pyramid:
-    """Prepare L maps for a kernel.
-
-    Args:
-        features: L Tensor[B, C, h, w], at most LEVELS.
-        scales: elements per pixel of each.
-
-    Returns:
-        The pyramid.
-
-    Raises:
-        ValueError: more levels than a kernel takes.
-    """
+    """Prepare L maps Tensor[B, C, h, w] and their scales for a kernel; at most LEVELS."""
     if len(features) > LEVELS:
         raise ValueError(f"features has {len(features)} levels; the kernels take at most {LEVELS}")
     maps = [channels_last(feature) for feature in features]
@@ -70,3 +54,19 @@ def level_of(
     h = tl.load(table_ptr + 3 * level).to(tl.int32)
     w = tl.load(table_ptr + 3 * level + 1).to(tl.int32)
     return pointer, h, w, tl.load(table_ptr + 3 * level + 2)
+
+
+@triton.jit
+def load_cell(
+    pointer: tl.tensor, top: tl.tensor, bottom: tl.tensor, left: tl.tensor, right: tl.tensor,
+    channel: tl.tensor, w: tl.tensor, channels: tl.tensor, used: tl.tensor, dtype: tl.constexpr,
+) -> tuple:  # fmt: skip
+    """The four elements around each sample of a row: loads of BLOCK_C numbers side by side."""
+    upper = pointer + top * w * channels + channel[None, :]
+    lower = pointer + bottom * w * channels + channel[None, :]
+    at, after = left[:, None] * channels, right[:, None] * channels
+    f1 = tl.load(upper + at, mask=used, other=0.0).to(dtype)
+    f2 = tl.load(upper + after, mask=used, other=0.0).to(dtype)
+    f3 = tl.load(lower + at, mask=used, other=0.0).to(dtype)
+    f4 = tl.load(lower + after, mask=used, other=0.0).to(dtype)
+    return f1, f2, f3, f4

@@ -6,14 +6,13 @@ elements of the map, and of each element BLOCK_C neighbouring numbers, which lie
 memory. Nothing is computed twice per channel, and nothing of the output is written twice.
 """
 
-from collections.abc import Sequence
-
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from .axis import corners, roi_axis, sample_count
-from .pyramid import level_of, pack
+from .pyramid import level_of, load_cell, pack
 
 BLOCK_C = 128  # channels per program: 256 bytes of bf16, two full memory transactions
 
@@ -21,7 +20,7 @@ BLOCK_C = 128  # channels per program: 256 bytes of bf16, two full memory transa
 @triton.jit
 def _roi_align_kernel(
     # pointers: maps [B, h, w, C], their table [L, 3], image and level [K, 2], corners [K, 4]
-    map0, map1, map2, map3, map4, table_ptr, place_ptr, corner_ptr,
+    map0, map1, map2, map3, map4, table_ptr, map_index_ptr, corner_ptr,
     out_ptr,  # [K, ROWS, COLUMNS, C]
     # sizes
     channels,
@@ -35,7 +34,7 @@ def _roi_align_kernel(
     column = tl.arange(0, BLOCK_P)
     used = (column < COLUMNS)[:, None] & (channel < channels)[None, :]  # [BLOCK_P, BLOCK_C]
 
-    image, level = tl.load(place_ptr + 2 * k), tl.load(place_ptr + 2 * k + 1)
+    image, level = tl.load(map_index_ptr + 2 * k), tl.load(map_index_ptr + 2 * k + 1)
     pointer, h, w, scale = level_of(level, map0, map1, map2, map3, map4, table_ptr)
     pointer += image.to(tl.int64) * h * w * channels
     start_x, width = roi_axis(corner_ptr + 4 * k, scale, 0, ALIGNED)
@@ -50,52 +49,44 @@ def _roi_align_kernel(
             x = start_x + column * bin_w + (b + 0.5) * bin_w / across  # [BLOCK_P]
             left, right, u, counts_x = corners(x, w)
             u, counts = u[:, None], (counts_x * counts_y)[:, None]
-            # Two rows of two elements: loads of BLOCK_C numbers side by side.
-            upper = pointer + top * w * channels + channel[None, :]
-            lower = pointer + bottom * w * channels + channel[None, :]
-            at, after = left[:, None] * channels, right[:, None] * channels
-            f1 = tl.load(upper + at, mask=used, other=0.0).to(total.dtype)
-            f2 = tl.load(upper + after, mask=used, other=0.0).to(total.dtype)
-            f3 = tl.load(lower + at, mask=used, other=0.0).to(total.dtype)
-            f4 = tl.load(lower + after, mask=used, other=0.0).to(total.dtype)
+            f1, f2, f3, f4 = load_cell(
+                pointer, top, bottom, left, right, channel, w, channels, used, total.dtype
+            )
             value = (1 - v) * ((1 - u) * f1 + u * f2) + v * ((1 - u) * f3 + u * f4)
             total += counts * value
     total /= tl.maximum(across * down, 1)
 
-    place = (tl.program_id(0).to(tl.int64) * COLUMNS + column)[:, None] * channels
-    tl.store(out_ptr + place + channel[None, :], total.to(out_ptr.dtype.element_ty), mask=used)
+    offset = (tl.program_id(0).to(tl.int64) * COLUMNS + column)[:, None] * channels
+    tl.store(out_ptr + offset + channel[None, :], total.to(out_ptr.dtype.element_ty), mask=used)
 
 
-def launch(
-    features: Sequence[Tensor], place: Tensor, corners: Tensor, scales: Sequence[float],
-    size: Sequence[int], samples: int, aligned: bool,
+@torch.library.custom_op("mrcnn_lite::roi_align", mutates_args=())
+def roi_align_op(
+    features: list[Tensor], map_index: Tensor, corners: Tensor, scales: list[float],
+    size: list[int], samples: int, aligned: bool,
 ) -> Tensor:  # fmt: skip
-    """Allocate the output and run the kernel.
+    """Pool L maps Tensor[B, C, h, w] to Tensor[K, C, P, P] of their type, stored channels last.
 
-    Args:
-        features: L Tensor[B, C, h, w].
-        place: Tensor[K, 2] int32 of (image, level).
-        corners: Tensor[K, 4], pixels.
-        scales: elements per pixel of each level.
-        size: (rows, columns) of bins.
-        samples: per bin and axis; 0 or less is adaptive.
-        aligned: whether element 0 lies at 0.5.
-
-    Returns:
-        Tensor[K, C, P, P] of the features' type, stored channels last.
+    `map_index`, Tensor[K, 2] int32, says image and level of each RoI; the rest as in `ops`.
 
     Bytes moved: each element that a RoI reads, once from memory and then from cache, and the output
     once; nothing else is written.
     """
     pyramid = pack(features, scales)
     channels, (rows, columns) = features[0].shape[1], size
-    out = features[0].new_empty(len(place), rows, columns, channels)  # [K, P, P, C]
+    out = features[0].new_empty(len(map_index), rows, columns, channels)  # [K, P, P, C]
     if out.numel():
         block_c = min(BLOCK_C, triton.next_power_of_2(channels))
-        grid = (len(place) * rows, triton.cdiv(channels, block_c))
+        grid = (len(map_index) * rows, triton.cdiv(channels, block_c))
         _roi_align_kernel[grid](
-            *pyramid.maps, pyramid.table, place, corners, out, channels,
+            *pyramid.maps, pyramid.table, map_index, corners, out, channels,
             ROWS=rows, COLUMNS=columns, SAMPLES=max(samples, 0), ALIGNED=aligned,
             BLOCK_P=triton.next_power_of_2(columns), BLOCK_C=block_c,
         )  # fmt: skip
+    return out.permute(0, 3, 1, 2)  # [K, C, P, P]
+
+
+@roi_align_op.register_fake
+def _(features, map_index, corners, scales, size, samples, aligned):
+    out = features[0].new_empty(len(map_index), *size, features[0].shape[1])  # [K, P, P, C]
     return out.permute(0, 3, 1, 2)  # [K, C, P, P]

@@ -41,10 +41,10 @@ def _tile_product(
     a_y = interpolation(y, start_y, bin_h, sample_count(bin_h, SAMPLES), h, BLOCK_P)
     bins = tl.arange(0, BLOCK_P)
     used = (bins < COLUMNS)[:, None] & (channel < channels)[None, :]  # [BLOCK_P, BLOCK_C]
-    place = bins[:, None] * channels + channel[None, :]
+    offset = bins[:, None] * channels + channel[None, :]
     product = tl.zeros((y.shape[0], x.shape[0], channel.shape[0]), dtype=a_x.dtype)
     for row in range(ROWS):
-        grad = tl.load(grad_ptr + row * COLUMNS * channels + place, mask=used, other=0.0)
+        grad = tl.load(grad_ptr + row * COLUMNS * channels + offset, mask=used, other=0.0)
         line = tl.sum(a_x[:, :, None] * grad.to(a_x.dtype)[None, :, :], axis=1)  # [TILE, BLOCK_C]
         weight = tl.sum(tl.where(bins[None, :] == row, a_y, 0.0), axis=1)  # [TILE], column `row`
         product += weight[:, None, None] * line[None, :, :]
@@ -61,7 +61,7 @@ def _tile_offsets(y, x, channel, h, w, channels):
 @triton.jit
 def _atomic_kernel(
     # pointers: gradients of the maps [B, h, w, C], their table [L, 3], image and level [K, 2],
-    map0, map1, map2, map3, map4, table_ptr, place_ptr,
+    map0, map1, map2, map3, map4, table_ptr, map_index_ptr,
     corner_ptr, grad_ptr,  # [K, 4] and the gradient of the output, [K, ROWS, COLUMNS, C]
     # sizes
     channels,
@@ -71,7 +71,7 @@ def _atomic_kernel(
 ):  # fmt: skip
     k = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    image, level = tl.load(place_ptr + 2 * k), tl.load(place_ptr + 2 * k + 1)
+    image, level = tl.load(map_index_ptr + 2 * k), tl.load(map_index_ptr + 2 * k + 1)
     pointer, h, w, scale = level_of(level, map0, map1, map2, map3, map4, table_ptr)
     pointer += image.to(tl.int64) * h * w * channels
     corner_ptr += 4 * k
@@ -112,8 +112,8 @@ def _tile_kernel(
     scale = tl.load(table_ptr + 2)
 
     total = tl.zeros((TILE, TILE, BLOCK_C), dtype=map_ptr.dtype.element_ty)
-    for place in range(tl.load(begin_ptr + image), tl.load(begin_ptr + image + 1)):
-        k = tl.load(order_ptr + place)
+    for position in range(tl.load(begin_ptr + image), tl.load(begin_ptr + image + 1)):
+        k = tl.load(order_ptr + position)
         start_x, width = roi_axis(corner_ptr + 4 * k, scale, 0, ALIGNED)
         start_y, height = roi_axis(corner_ptr + 4 * k, scale, 1, ALIGNED)
         left, right = footprint(start_x, width, w)
@@ -132,23 +132,18 @@ def _tile_kernel(
     tl.store(map_ptr + image.to(tl.int64) * h * w * channels + offset, total, mask=exists)
 
 
+@torch.library.custom_op("mrcnn_lite::roi_align_backward", mutates_args=())
 def roi_align_backward(
-    grad: Tensor, features: Sequence[Tensor], place: Tensor, corners: Tensor,
-    scales: Sequence[float], samples: int, aligned: bool, deterministic: bool,
+    grad: Tensor, features: list[Tensor], map_index: Tensor, corners: Tensor,
+    scales: list[float], samples: int, aligned: bool, deterministic: bool,
 ) -> list[Tensor]:  # fmt: skip
-    """The gradients of the maps.
+    """The gradients of the maps, of their types and stored channels last.
 
     Args:
         grad: Tensor[K, C, P, P], gradient of the output.
         features: L Tensor[B, C, h, w]; only their shapes and types are used.
-        place: Tensor[K, 2] int32 of (image, level).
-        corners: Tensor[K, 4], pixels.
-        scales: elements per pixel of each level.
-        samples, aligned: as in the forward pass.
+        map_index, corners, scales, samples, aligned: as in the forward pass.
         deterministic: whether the same input must give the same bits.
-
-    Returns:
-        L Tensor[B, C, h, w] of the features' types, stored channels last.
 
     Bytes moved: the output's gradient once per tile that its RoI touches (from cache after the
     first time), the maps' gradients once; with atomics, each touched element once more per RoI.
@@ -161,26 +156,31 @@ def roi_align_backward(
         for f in features
     ]
     if deterministic:
-        _launch_tiles(grad, out, place, corners, scales, samples, aligned)
+        _launch_tiles(grad, out, map_index, corners, scales, samples, aligned)
     elif grad.numel():
         channels = grad.shape[-1]
         pyramid = pack([map_.permute(0, 3, 1, 2) for map_ in out], scales)
         block_c = min(BLOCK_C, triton.next_power_of_2(channels))
-        _atomic_kernel[len(place), triton.cdiv(channels, block_c)](
-            *pyramid.maps, pyramid.table, place, corners, grad, channels,
+        _atomic_kernel[len(map_index), triton.cdiv(channels, block_c)](
+            *pyramid.maps, pyramid.table, map_index, corners, grad, channels,
             ROWS=rows, COLUMNS=columns, SAMPLES=max(samples, 0), ALIGNED=aligned,
             BLOCK_P=triton.next_power_of_2(max(rows, columns)), BLOCK_C=block_c,
         )  # fmt: skip
     return [map_.permute(0, 3, 1, 2).to(f.dtype) for map_, f in zip(out, features)]
 
 
+@roi_align_backward.register_fake
+def _(grad, features, map_index, corners, scales, samples, aligned, deterministic):
+    return [torch.empty_like(f, memory_format=torch.channels_last) for f in features]
+
+
 def _launch_tiles(
-    grad: Tensor, out: list[Tensor], place: Tensor, corners: Tensor,
+    grad: Tensor, out: list[Tensor], map_index: Tensor, corners: Tensor,
     scales: Sequence[float], samples: int, aligned: bool,
 ) -> None:  # fmt: skip
     """One launch per level; a stable sort brings the RoIs of an image and level together."""
     batch, channels, (rows, columns) = len(out[0]), grad.shape[-1], grad.shape[1:3]
-    key = place[:, 1] * batch + place[:, 0]  # [K]
+    key = map_index[:, 1] * batch + map_index[:, 0]  # [K]
     key, order = key.sort(stable=True)
     first = torch.arange(len(out) * batch + 1, device=key.device, dtype=key.dtype)
     begin = torch.searchsorted(key, first)  # [L * B + 1]

@@ -3,11 +3,9 @@
 A sample's value changes with its position by the slope of the map there; its position lies at a
 fraction t of the way from one side of the RoI to the other, so the near side moves it by 1 - t and
 the far side by t. One program owns one row of one RoI's output, for all channels, and gives the
-four numbers of that row; the rows are added up afterwards, so that no two programs write to one
-place.
+four numbers of that row; the rows are added up afterwards, so that no two programs write to the
+same number.
 """
-
-from collections.abc import Sequence
 
 import torch
 import triton
@@ -15,32 +13,15 @@ import triton.language as tl
 from torch import Tensor
 
 from .axis import corners, moves, roi_axis, sample_count
-from .pyramid import level_of, pack
+from .pyramid import level_of, load_cell, pack
 
 BLOCK_C = 128  # channels at a time
 
 
 @triton.jit
-def _slopes(
-    pointer, channel, channels, w, top, bottom, left, right, v, u, used, dtype: tl.constexpr
-):
-    """The slopes of the map at a row of samples, along x and along y: [BLOCK_P, BLOCK_C] each."""
-    upper = pointer + top * w * channels + channel[None, :]
-    lower = pointer + bottom * w * channels + channel[None, :]
-    at, after = left[:, None] * channels, right[:, None] * channels
-    f1 = tl.load(upper + at, mask=used, other=0.0).to(dtype)
-    f2 = tl.load(upper + after, mask=used, other=0.0).to(dtype)
-    f3 = tl.load(lower + at, mask=used, other=0.0).to(dtype)
-    f4 = tl.load(lower + after, mask=used, other=0.0).to(dtype)
-    along_x = (1 - v) * (f2 - f1) + v * (f4 - f3)
-    along_y = (1 - u[:, None]) * (f3 - f1) + u[:, None] * (f4 - f2)
-    return along_x, along_y
-
-
-@triton.jit
 def _boxes_kernel(
     # pointers: maps [B, h, w, C], their table [L, 3], image and level [K, 2], corners [K, 4]
-    map0, map1, map2, map3, map4, table_ptr, place_ptr, corner_ptr,
+    map0, map1, map2, map3, map4, table_ptr, map_index_ptr, corner_ptr,
     grad_ptr, out_ptr,  # gradient of the output [K, ROWS, COLUMNS, C]; result [K, ROWS, 4]
     # sizes
     channels,
@@ -50,7 +31,7 @@ def _boxes_kernel(
 ):  # fmt: skip
     k, row = tl.program_id(0) // ROWS, tl.program_id(0) % ROWS
     column = tl.arange(0, BLOCK[0])
-    image, level = tl.load(place_ptr + 2 * k), tl.load(place_ptr + 2 * k + 1)
+    image, level = tl.load(map_index_ptr + 2 * k), tl.load(map_index_ptr + 2 * k + 1)
     pointer, h, w, scale = level_of(level, map0, map1, map2, map3, map4, table_ptr)
     pointer += image.to(tl.int64) * h * w * channels
     grad_ptr += tl.program_id(0).to(tl.int64) * COLUMNS * channels
@@ -65,8 +46,8 @@ def _boxes_kernel(
     for first in range(0, channels, BLOCK[1]):
         channel = first + tl.arange(0, BLOCK[1])
         used = (column < COLUMNS)[:, None] & (channel < channels)[None, :]
-        place = column[:, None] * channels + channel[None, :]
-        grad = tl.load(grad_ptr + place, mask=used, other=0.0).to(dtype)
+        offset = column[:, None] * channels + channel[None, :]
+        grad = tl.load(grad_ptr + offset, mask=used, other=0.0).to(dtype)
         for a in range(down):
             part_y = (row * down + a + 0.5).to(dtype) / (ROWS * down)  # of the way down
             y = start_y + row * bin_h + (a + 0.5) * bin_h / down
@@ -75,12 +56,14 @@ def _boxes_kernel(
                 part_x = (column * across + b + 0.5).to(dtype) / (COLUMNS * across)  # [BLOCK_P]
                 x = start_x + column * bin_w + (b + 0.5) * bin_w / across  # [BLOCK_P]
                 left, right, u, counts_x = corners(x, w)
-                along_x, along_y = _slopes(
-                    pointer, channel, channels, w, top, bottom, left, right, v, u, used, dtype
+                f1, f2, f3, f4 = load_cell(
+                    pointer, top, bottom, left, right, channel, w, channels, used, dtype
                 )
+                slope_x = (1 - v) * (f2 - f1) + v * (f4 - f3)  # [BLOCK_P, BLOCK_C]
+                slope_y = (1 - u[:, None]) * (f3 - f1) + u[:, None] * (f4 - f2)
                 counts = counts_x * counts_y
-                by_x = counts * moves(x, w) * tl.sum(along_x * grad, axis=1)  # [BLOCK_P]
-                by_y = counts * moves(y, h) * tl.sum(along_y * grad, axis=1)
+                by_x = counts * moves(x, w) * tl.sum(slope_x * grad, axis=1)  # [BLOCK_P]
+                by_y = counts * moves(y, h) * tl.sum(slope_y * grad, axis=1)
                 near_x += (1 - part_x) * by_x
                 far_x += part_x * by_x
                 near_y += (1 - part_y) * by_y
@@ -93,32 +76,22 @@ def _boxes_kernel(
     tl.store(out_ptr + 3, tl.sum(far_y) * share)
 
 
+@torch.library.custom_op("mrcnn_lite::roi_align_boxes_backward", mutates_args=())
 def roi_align_boxes_backward(
-    grad: Tensor, features: Sequence[Tensor], place: Tensor, corners: Tensor,
-    scales: Sequence[float], samples: int, aligned: bool,
+    grad: Tensor, features: list[Tensor], map_index: Tensor, corners: Tensor, scales: list[float],
+    samples: int, aligned: bool,
 ) -> Tensor:  # fmt: skip
-    """The gradient of the boxes.
-
-    Args:
-        grad: Tensor[K, C, P, P], gradient of the output.
-        features: L Tensor[B, C, h, w].
-        place: Tensor[K, 2] int32 of (image, level).
-        corners: Tensor[K, 4], pixels.
-        scales: elements per pixel of each level.
-        samples, aligned: as in the forward pass.
-
-    Returns:
-        Tensor[K, 4] of the corners' type.
+    """The gradient of the boxes, like `corners`, from that of the output, Tensor[K, C, P, P].
 
     Bytes moved: what the forward pass reads, and the output's gradient once.
     """
     pyramid, (rows, columns) = pack(features, scales), grad.shape[-2:]
     grad = grad.permute(0, 2, 3, 1).contiguous()  # [K, P, P, C]
-    by_row = corners.new_zeros(len(place), rows, 4)  # [K, P, 4]
+    by_row = corners.new_zeros(len(map_index), rows, 4)  # [K, P, 4]
     if grad.numel():
         block_c = min(BLOCK_C, triton.next_power_of_2(grad.shape[-1]))
-        _boxes_kernel[(len(place) * rows,)](
-            *pyramid.maps, pyramid.table, place, corners, grad, by_row, grad.shape[-1],
+        _boxes_kernel[(len(map_index) * rows,)](
+            *pyramid.maps, pyramid.table, map_index, corners, grad, by_row, grad.shape[-1],
             ROWS=rows, COLUMNS=columns, SAMPLES=max(samples, 0), ALIGNED=aligned,
             BLOCK=(triton.next_power_of_2(columns), block_c),
         )  # fmt: skip
@@ -126,11 +99,12 @@ def roi_align_boxes_backward(
     if aligned:
         return sides
     # A RoI that was made one element long keeps that length: its near side alone moves it.
-    held = (corners[:, 2:] - corners[:, :2]) * _scale(pyramid.table, place) < 1  # [K, 2]
+    scale = pyramid.table[map_index[:, 1].long(), 2:]  # [K, 1]
+    held = (corners[:, 2:] - corners[:, :2]) * scale < 1  # [K, 2]
     near = torch.where(held, sides[:, :2] + sides[:, 2:], sides[:, :2])  # [K, 2]
     return torch.cat([near, sides[:, 2:].masked_fill(held, 0)], dim=1)  # [K, 4]
 
 
-def _scale(table: Tensor, place: Tensor) -> Tensor:
-    """Elements per pixel on each RoI's level: Tensor[K, 1]."""
-    return table[place[:, 1].long(), 2:]
+@roi_align_boxes_backward.register_fake
+def _(grad, features, map_index, corners, scales, samples, aligned):
+    return torch.empty_like(corners)

@@ -1,8 +1,8 @@
 """RoIPool (Girshick 2015, Fast R-CNN, section 2.1): the maximum of each bin, and where it was.
 
 One program owns one row of one RoI's output, for a block of channels. It walks through the window
-of the row, all bins of the row side by side, and remembers the largest number and its place; the
-place is all that the backward pass needs.
+of the row, all bins of the row side by side, and remembers the largest number and its element (the
+argmax), which is all that the backward pass needs.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ def _roi_pool_kernel(
     # pointers: map [B, h, w, C], image of each RoI [K], corners [K, 4]
     map_ptr, image_ptr, corner_ptr,
     scale_ptr,  # one number, in the type of the corners
-    out_ptr, place_ptr,  # [K, ROWS, COLUMNS, C]: maxima, and their elements y * w + x (-1: empty)
+    out_ptr, argmax_ptr,  # [K, ROWS, COLUMNS, C]: maxima, and their elements y * w + x (-1: empty)
     # sizes
     h, w, channels,
     # compile-time constants
@@ -58,7 +58,7 @@ def _roi_pool_kernel(
     first_x, last_x = _window(left, right, column, w, COLUMNS)  # [BLOCK_P] each
 
     best = tl.full((BLOCK_P, BLOCK_C), float("-inf"), dtype=corner_ptr.dtype.element_ty)
-    place = tl.full((BLOCK_P, BLOCK_C), -1, dtype=tl.int32)
+    argmax = tl.full((BLOCK_P, BLOCK_C), -1, dtype=tl.int32)
     for y in range(first_y, last_y):
         for step in range(tl.max(last_x - first_x)):
             x = first_x + step  # [BLOCK_P]
@@ -67,11 +67,11 @@ def _roi_pool_kernel(
             value = tl.load(map_ptr + element * channels + channel[None, :], mask=inside, other=0.0)
             better = inside & (value.to(best.dtype) > best)  # the first among equals stays
             best = tl.where(better, value.to(best.dtype), best)
-            place = tl.where(better, element, place)
-    best = tl.where(place < 0, 0.0, best)  # an empty bin
+            argmax = tl.where(better, element, argmax)
+    best = tl.where(argmax < 0, 0.0, best)  # an empty bin
     at = (tl.program_id(0).to(tl.int64) * COLUMNS + column)[:, None] * channels + channel[None, :]
     tl.store(out_ptr + at, best.to(out_ptr.dtype.element_ty), mask=used)
-    tl.store(place_ptr + at, place, mask=used)
+    tl.store(argmax_ptr + at, argmax, mask=used)
 
 
 @torch.library.custom_op("mrcnn_lite::roi_pool", mutates_args=())
@@ -84,15 +84,15 @@ def roi_pool_op(
     """
     (_, channels, h, w), count = input.shape, len(image)
     out = input.new_empty(count, rows, columns, channels)  # [K, P, P, C]
-    place = torch.empty_like(out, dtype=torch.int32)
+    argmax = torch.empty_like(out, dtype=torch.int32)
     if out.numel():
         block_c = min(BLOCK_C, triton.next_power_of_2(channels))
         _roi_pool_kernel[count * rows, triton.cdiv(channels, block_c)](
-            channels_last(input), image, corners, corners.new_tensor(scale), out, place,
+            channels_last(input), image, corners, corners.new_tensor(scale), out, argmax,
             h, w, channels, ROWS=rows, COLUMNS=columns,
             BLOCK_P=triton.next_power_of_2(columns), BLOCK_C=block_c,
         )  # fmt: skip
-    return out, place
+    return out, argmax
 
 
 @roi_pool_op.register_fake
@@ -110,35 +110,24 @@ def _keep(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple:
     """Each maximum's gradient goes to its element. PyTorch adds them up, also deterministically."""
-    (image, place), (batch, channels, h, w) = ctx.saved_tensors, ctx.shape
+    (image, argmax), (batch, channels, h, w) = ctx.saved_tensors, ctx.shape
     dtype = coordinate_type(ctx.dtype)
-    element = image[:, None, None, None] * (h * w) + place.clamp(min=0)  # [K, P, P, C]
-    index = element * channels + torch.arange(channels, device=place.device)
-    out = torch.zeros(batch * h * w * channels, dtype=dtype, device=place.device)
-    share = torch.where(place < 0, 0, grad.to(dtype)).flatten()  # [N]
+    element = image[:, None, None, None] * (h * w) + argmax.clamp(min=0)  # [K, P, P, C]
+    index = element * channels + torch.arange(channels, device=argmax.device)
+    out = torch.zeros(batch * h * w * channels, dtype=dtype, device=argmax.device)
+    share = torch.where(argmax < 0, 0, grad.to(dtype)).flatten()  # [N]
     out.index_put_((index.flatten(),), share, accumulate=True)
     out = out.view(batch, h, w, channels).permute(0, 3, 1, 2)  # [B, C, h, w]
     return out.to(ctx.dtype), None, None, None, None, None
 
 
-torch.library.register_autograd("mrcnn_lite::roi_pool", _backward, setup_context=_keep)
+roi_pool_op.register_autograd(_backward, setup_context=_keep)
 
 
 def roi_pool(
     input: Tensor, image: Tensor, corners: Tensor, size: tuple[int, int], spatial_scale: float
 ) -> Tensor:
-    """The kernel form of `ops.roi_pool`, for arguments that were checked there.
-
-    Args:
-        input: Tensor[B, C, h, w].
-        image: Tensor[K] int64.
-        corners: Tensor[K, 4], pixels.
-        size: (rows, columns) of bins.
-        spatial_scale: elements per pixel.
-
-    Returns:
-        Tensor[K, C, P, P], differentiable in the features.
-    """
+    """The kernel form of `ops.roi_pool`, differentiable in the features."""
     corners = corners.detach().to(coordinate_type(input.dtype)).contiguous()  # [K, 4]
-    out, _ = torch.ops.mrcnn_lite.roi_pool(input, image, corners, *size, spatial_scale)
+    out, _ = roi_pool_op(input, image, corners, *size, spatial_scale)
     return out.permute(0, 3, 1, 2)  # [K, C, P, P]

@@ -1,4 +1,4 @@
-"""The kernels of mask targets and pasting against their twins in `ops`."""
+"""The kernels of mask targets and pasting against `ops`."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""RoIAlign's kernels against their twin in `ops`: forward, backward, boxes, the operator.
+"""RoIAlign's kernels against `ops`: forward, backward, boxes, the operator.
 
 Without a GPU the kernels run in Triton's interpreter; a second file compiles them for GPUs.
 """
@@ -122,12 +122,12 @@ def test_too_many_levels():
 def test_the_operator_is_registered_rightly():
     """Schema, fake form, autograd and tracing, by PyTorch's own checks."""
     maps = [m.detach() for m in pyramid(channels=2, levels=2)]
-    place = torch.tensor([[0, 0], [1, 1]], dtype=torch.int32, device=DEVICE)
+    map_index = torch.tensor([[0, 0], [1, 1]], dtype=torch.int32, device=DEVICE)
     corners = torch.tensor([[3.0, 4, 30, 20], [5, 6, 40, 50]], dtype=torch.float64, device=DEVICE)
     settings = ([1 / 4, 1 / 8], [2, 3], 1, True)
     maps = [m.requires_grad_() for m in maps]
     torch.library.opcheck(
-        torch.ops.mrcnn_lite.roi_align, (maps, place, corners.requires_grad_(), *settings)
+        torch.ops.mrcnn_lite.roi_align, (maps, map_index, corners.requires_grad_(), *settings)
     )
 
 
