@@ -15,7 +15,7 @@ Boxes are (x1, y1, x2, y2) in continuous image coordinates, half open. Images ar
 masks [N, H, W]. Class 0 is the background.
 """
 
-from mrcnn_lite.ops.backend import backend, set_backend, use_backend
+from .ops.backend import backend, set_backend, use_backend
 
 __version__ = "0.2.0"
 
