@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cached_property
@@ -124,8 +125,12 @@ class TrainingRun:
     @cached_property
     def _network(self) -> nn.Module:
         """Images and checked targets in, losses out; several processes average their gradients."""
-        losses, several = LossesModule(self.model), world_size() > 1
-        return DistributedDataParallel(losses, broadcast_buffers=False) if several else losses
+        losses = LossesModule(self.model)
+        if world_size() == 1:
+            return losses
+        # A 1 x 1 convolution's gradient has other strides than its channels-last weight.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        return DistributedDataParallel(losses)
 
     def clip(self) -> Tensor:
         """Shorten the gradients to the largest length allowed; return their length before."""
