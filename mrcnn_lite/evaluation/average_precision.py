@@ -72,12 +72,12 @@ def average_precision(
         return np.stack([p for p, _ in curves]), np.stack([r for _, r in curves])
 
     precision, recall = figures("all")  # [classes, thresholds, 101] and so on
-    found = {"AP": precision, "AP50": precision[:, 0], "AP75": precision[:, 5]}
+    result = {"AP": precision, "AP50": precision[:, 0], "AP75": precision[:, 5]}
     by_area = {name: figures(name) for name in ("s", "m", "l")}
-    found |= {f"AP{name}": values[0] for name, values in by_area.items()}
-    found |= {f"AR{limit}": figures("all", limit)[1] for limit in (1, 10)}
-    found |= {"AR100": recall} | {f"AR{name}": values[1] for name, values in by_area.items()}
-    return {name: float(np.mean(values)) for name, values in found.items()}
+    result |= {f"AP{name}": values[0] for name, values in by_area.items()}
+    result |= {f"AR{limit}": figures("all", limit)[1] for limit in (1, 10)}
+    result |= {"AR100": recall} | {f"AR{name}": values[1] for name, values in by_area.items()}
+    return {name: float(np.mean(values)) for name, values in result.items()}
 
 
 def precision_and_recall(
@@ -95,12 +95,12 @@ def precision_and_recall(
         None when no object counts.
     """
     scores, right, counted, total = [], [], [], 0
-    for found, objects in images:
+    for detections, objects in images:
         ignored = objects["crowd"] | _outside(objects["area"], area)  # [G]
-        matched = match(found["iou"][:limit], objects["crowd"], ignored)  # [thresholds, N]
+        matched = match(detections["iou"][:limit], objects["crowd"], ignored)  # [thresholds, N]
         on_ignored = np.append(ignored, False)[matched]  # [thresholds, N]; -1 is the appended one
-        aside = on_ignored | ((matched < 0) & _outside(found["area"][:limit], area))
-        scores.append(found["scores"][:limit])
+        aside = on_ignored | ((matched < 0) & _outside(detections["area"][:limit], area))
+        scores.append(detections["scores"][:limit])
         right.append((matched >= 0) & ~aside)
         counted.append(~aside)
         total += int((~ignored).sum())
@@ -148,16 +148,16 @@ def match(
         [T, N] the object of each detection, -1 for none.
     """
     matched = np.full((len(thresholds), len(iou)), -1)
-    wanted = np.flatnonzero(~ignored), np.flatnonzero(ignored)
+    groups = np.flatnonzero(~ignored), np.flatnonzero(ignored)  # in order of choice
     for row, threshold in zip(matched, thresholds, strict=True):
         free = np.ones(len(crowd), dtype=bool)
-        for place, overlaps in enumerate(iou):
-            for group in wanted:
+        for n, overlaps in enumerate(iou):
+            for group in groups:
                 candidates = group[free[group] & (overlaps[group] >= min(threshold, 1 - 1e-10))]
                 if len(candidates):
                     # The last of the largest: argmax of the reversed list.
                     best = candidates[::-1][np.argmax(overlaps[candidates[::-1]])]
-                    row[place], free[best] = best, crowd[best]
+                    row[n], free[best] = best, crowd[best]
                     break
     return matched
 
@@ -183,29 +183,33 @@ def _by_class(
         crowd = target["iscrowd"][theirs].bool().numpy()
         part = "boxes" if kind == "box" else "masks"
         areas, iou = overlap(detection[part][mine], target[part][theirs], crowd)
-        found = {"scores": detection["scores"][mine].double().numpy(), "area": areas, "iou": iou}
-        result[label] = found, {"area": target["area"][theirs].double().numpy(), "crowd": crowd}
+        scores = detection["scores"][mine].double().numpy()
+        detections = {"scores": scores, "area": areas, "iou": iou}
+        objects = {"area": target["area"][theirs].double().numpy(), "crowd": crowd}
+        result[label] = detections, objects
     return result
 
 
-def overlap(found: Tensor, objects: Tensor, crowd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def overlap(
+    detections: Tensor, objects: Tensor, crowd: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Areas of detections and their overlaps with the objects.
 
     Args:
-        found: boxes [N, 4] or masks [N, H, W] or [N, 1, H, W].
+        detections: boxes [N, 4] or masks [N, H, W] or [N, 1, H, W].
         objects: boxes [G, 4] or masks [G, H, W].
         crowd: bool [G]; there the overlap is the share of the detection that lies inside.
 
     Returns:
         Areas [N] and overlaps [N, G], float64.
     """
-    if found.ndim == 2:
-        a, b = found.double(), objects.double()
+    if detections.ndim == 2:
+        a, b = detections.double(), objects.double()
         sides = torch.minimum(a[:, None, 2:], b[:, 2:]) - torch.maximum(a[:, None, :2], b[:, :2])
         both = sides.clamp(min=0).prod(dim=2).numpy()  # [N, G]
         area, area_b = box_area(a).numpy(), box_area(b).numpy()  # [N], [G]
     else:
-        a, b = (found >= MASK_THRESHOLD).flatten(1).double(), (objects != 0).flatten(1).double()
+        a, b = (m.flatten(1).double() for m in (detections >= MASK_THRESHOLD, objects != 0))
         both = (a @ b.T).numpy()  # [N, G]
         area, area_b = a.sum(dim=1).numpy(), b.sum(dim=1).numpy()  # [N], [G]
     total = np.where(crowd, area[:, None], area[:, None] + area_b - both)  # [N, G]

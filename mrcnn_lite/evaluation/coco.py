@@ -31,15 +31,15 @@ def evaluate(
     and all return the same figures: those of one process.
 
     Args:
-        model: Called in evaluation mode with a list of images; its mode is restored afterwards.
-        dataset: Sequence of (image, target) with ``class_names``.
-        batch_size: Images per call of the model.
-        progress: Wraps the sequence of batches, for instance ``tqdm``.
-        limit: Use only the first images; None for all.
+        model: called in evaluation mode with a list of images; its mode is restored afterwards.
+        dataset: sequence of (image, target) with `class_names`.
+        batch_size: images per call of the model.
+        progress: wraps the sequence of batches, for instance `tqdm`.
+        limit: use only the first images; None for all.
 
     Returns:
-        ``{"mask": {"AP": …, "AP50": …, …}, "box": {…}, "images": n}``; a figure without any
-        object to measure it on is NaN.
+        `{"mask": {"AP": …, "AP50": …, …}, "box": {…}, "images": n}`; a figure without any object to
+        measure it on is NaN.
     """
     count = len(dataset) if limit is None else min(limit, len(dataset))
     process, processes = (dist.get_rank(), dist.get_world_size()) if _joined() else (0, 1)
@@ -47,24 +47,21 @@ def evaluate(
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     training = model.training
     model.eval()
-    collectors: dict[int, _Collector] = {}
+    images: dict[int, dict] = {}  # by index in the data set
     try:
         for start in starts if progress is None else progress(starts):
-            samples = [dataset[index] for index in range(start, min(start + batch_size, count))]
+            rows = range(start, min(start + batch_size, count))
+            samples = [dataset[row] for row in rows]
             detections = model([image.to(device) for image, _ in samples])
-            collectors[start] = _Collector(dataset.class_names)
-            for (image, target), detection in zip(samples, detections, strict=True):
-                collectors[start].add(tuple(image.shape[1:]), target, detection)
+            for row, sample, detection in zip(rows, samples, detections, strict=True):
+                images[row] = _encoded(*sample, detection)
     finally:
         model.train(training)
     if _joined():
         shares: list = [None] * processes
-        dist.all_gather_object(shares, collectors)
-        collectors = {start: part for share in shares for start, part in share.items()}
-    whole = _Collector(dataset.class_names)
-    for start in sorted(collectors):
-        whole.extend(collectors[start])
-    return whole.measure()
+        dist.all_gather_object(shares, images)
+        images = {row: image for share in shares for row, image in share.items()}
+    return _measure([images[row] for row in sorted(images)], dataset.class_names)
 
 
 def _joined() -> bool:
@@ -72,85 +69,49 @@ def _joined() -> bool:
 
 
 def evaluate_detections(detections: Sequence[dict], dataset: Sequence) -> dict:
-    """Measure detections that were made before.
+    """Measure detections that were made before; the result is as of `evaluate`.
 
     Args:
-        detections: One dict per image with ``boxes`` ``Tensor[n, 4]``, ``labels``, ``scores`` and
-            ``masks`` ``Tensor[n, 1, H, W]`` (probabilities, or 0 and 1).
-        dataset: Sequence of (image, target) with ``class_names``, in the same order.
-
-    Returns:
-        As `evaluate`.
-
-    Raises:
-        ValueError: When the numbers of images differ.
+        detections: one dict per image with boxes [N, 4], labels, scores and masks [N, 1, H, W]
+            (probabilities, or 0 and 1).
+        dataset: sequence of (image, target) with `class_names`, in the same order.
     """
     if len(detections) != len(dataset):
         raise ValueError(
             f"detections has {len(detections)} images, dataset {len(dataset)}; give one per image"
         )
-    collector = _Collector(dataset.class_names)
-    for index, detection in enumerate(detections):
-        image, target = dataset[index]
-        collector.add(tuple(image.shape[1:]), target, detection)
-    return collector.measure()
+    images = [_encoded(*dataset[row], detection) for row, detection in enumerate(detections)]
+    return _measure(images, dataset.class_names)
 
 
-class _Collector:
-    """Objects and detections in COCO's form; masks are kept as run lengths only."""
+def _encoded(image: Tensor, target: dict, detection: dict) -> dict:
+    """One image in COCO's form: its size, its objects and what was detected; masks are kept as run
+    lengths only."""
+    objects, detections = _rows(target), _rows(detection)
+    more = zip(target["area"].tolist(), target["iscrowd"].tolist(), strict=True)
+    for row, (area, crowd) in zip(objects, more, strict=True):
+        row.update(area=area, iscrowd=int(crowd))
+    for row, score in zip(detections, detection["scores"].tolist(), strict=True):
+        row["score"] = score
+    height, width = image.shape[1:]
+    size = {"height": height, "width": width}
+    return {"size": size, "objects": objects, "detections": detections}
 
-    def __init__(self, class_names: Sequence[str]) -> None:
-        categories = [{"id": k, "name": name} for k, name in enumerate(class_names) if k > 0]
-        self.truth: dict = {"images": [], "annotations": [], "categories": categories}
-        self.found: list[dict] = []
 
-    def add(self, size: tuple[int, int], target: dict, detection: dict) -> None:
-        """Add one image: its size (height, width), its objects and what was detected."""
-        number = len(self.truth["images"]) + 1  # not the image's own id: that may repeat
-        self.truth["images"].append({"id": number, "height": size[0], "width": size[1]})
-        outlines = _encode(target["masks"])
-        for row, outline in enumerate(outlines):
-            self.truth["annotations"].append(
-                {
-                    "id": len(self.truth["annotations"]) + 1,
-                    "image_id": number,
-                    "category_id": int(target["labels"][row]),
-                    "bbox": _to_xywh(target["boxes"][row]),
-                    "area": float(target["area"][row]),
-                    "iscrowd": int(target["iscrowd"][row]),
-                    "segmentation": outline,
-                }
-            )
-        labels, scores = detection["labels"].tolist(), detection["scores"].tolist()
-        outlines = _encode(detection["masks"])
-        for row, (label, score) in enumerate(zip(labels, scores, strict=True)):
-            self.found.append(
-                {
-                    "image_id": number,
-                    "category_id": label,
-                    "score": score,
-                    "bbox": _to_xywh(detection["boxes"][row]),
-                    "segmentation": outlines[row],
-                }
-            )
-
-    def extend(self, other: "_Collector") -> None:
-        """Append another collector's images; their numbers go on where these end."""
-        images, objects = len(self.truth["images"]), len(self.truth["annotations"])
-        self.truth["images"] += [{**row, "id": row["id"] + images} for row in other.truth["images"]]
-        self.truth["annotations"] += [
-            {**row, "id": row["id"] + objects, "image_id": row["image_id"] + images}
-            for row in other.truth["annotations"]
-        ]
-        self.found += [{**row, "image_id": row["image_id"] + images} for row in other.found]
-
-    def measure(self) -> dict:
-        """Compute AP for masks and for boxes."""
-        return {
-            "mask": _average_precision(self.truth, self.found, "segm"),
-            "box": _average_precision(self.truth, self.found, "bbox"),
-            "images": len(self.truth["images"]),
-        }
+def _measure(images: list[dict], class_names: Sequence[str]) -> dict:
+    """Number images and objects, and compute AP for masks and for boxes."""
+    truth: dict = {"images": [], "annotations": []}
+    truth["categories"] = [{"id": k, "name": name} for k, name in enumerate(class_names) if k > 0]
+    found: list[dict] = []
+    for number, image in enumerate(images, start=1):  # not the image's own id: that may repeat
+        truth["images"].append({"id": number, **image["size"]})
+        found += [{"image_id": number, **row} for row in image["detections"]]
+        for row in image["objects"]:
+            ids = {"id": len(truth["annotations"]) + 1, "image_id": number}
+            truth["annotations"].append(ids | row)
+    kinds = {"mask": "segm", "box": "bbox"}
+    figures = {name: _average_precision(truth, found, kind) for name, kind in kinds.items()}
+    return figures | {"images": len(images)}
 
 
 def _encode(masks: Tensor) -> list[dict]:
@@ -164,12 +125,15 @@ def _encode(masks: Tensor) -> list[dict]:
     return mask_api.encode(np.asfortranarray(binary.permute(1, 2, 0).numpy()))
 
 
-def _to_xywh(box: Tensor) -> list[float]:
-    x1, y1, x2, y2 = box.tolist()
-    return [x1, y1, x2 - x1, y2 - y1]
+def _rows(values: dict) -> list[dict]:
+    """What COCO's form says of objects and of detections alike."""
+    names = ("category_id", "bbox", "segmentation")
+    boxes = [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in values["boxes"].tolist()]
+    rows = zip(values["labels"].tolist(), boxes, _encode(values["masks"]), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _average_precision(truth: dict, found: list[dict], kind: str) -> dict[str, float]:
+def _average_precision(truth: dict, detections: list[dict], kind: str) -> dict[str, float]:
     from faster_coco_eval import COCO, COCOeval_faster
 
     if not truth["annotations"]:
@@ -178,7 +142,7 @@ def _average_precision(truth: dict, found: list[dict], kind: str) -> dict[str, f
     # detection from its box when there is one, which is wrong for masks: so only one is passed.
     unused = "segmentation" if kind == "bbox" else "bbox"
     objects = COCO({**truth, "annotations": [dict(row) for row in truth["annotations"]]})
-    results = [{key: row[key] for key in row if key != unused} for row in found]
+    results = [{key: row[key] for key in row if key != unused} for row in detections]
     evaluation = COCOeval_faster(
         objects, objects.loadRes(results), kind, print_function=lambda *words: None
     )
