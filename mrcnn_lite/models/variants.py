@@ -124,10 +124,10 @@ class LeanRoIHeads(RoIHeads):
     ) -> Tensor:
         """Mask logits Tensor[K, 1, M, M], or of all classes where others take part."""
         predictor, competition = self.mask_predictor, self.config.mask.competition
-        if competition != "sigmoid" or not one_class_pays(predictor):
-            return super().predict_masks(features, boxes, size, labels)
         x = self.mask_head(self.mask_roi_pool(features, boxes, size))  # [K, C, P, P]
-        return at_least_float32(logits_of_classes(predictor, x, labels))  # [K, 1, M, M]
+        if competition == "sigmoid" and one_class_pays(predictor):
+            return at_least_float32(logits_of_classes(predictor, x, labels))  # [K, 1, M, M]
+        return at_least_float32(predictor(x))  # [K, C, M, M]
 
     def drop_invalid(self, valid: Tensor, *values: Tensor) -> list[list[Tensor]]:
         """See `RoIHeads.drop_invalid`; with static shapes all rows stay."""

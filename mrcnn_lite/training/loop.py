@@ -59,19 +59,20 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         _drop_log_after(folder / LOG, run.steps)
     start, saved = time.perf_counter() - run.seconds, run.seconds
+    progress = _progress(run, start, steps, seconds)
     source = batches(run.steps)
     try:
-        while (progress := _progress(run, start, steps, seconds)) < 1:
+        while progress < 1:
             report = _step(run, next(source), progress, folder)
-            if not first:
-                continue
-            if on_step:
+            if first and on_step:
                 on_step(run.steps, progress, report)
-            validation = validate(run.steps) if validate else None
-            _log(folder / LOG, run, report, validation)
-            if run.steps % save_every == 0 if save_every else run.seconds - saved > SAVE_EVERY:
+            if first:
+                _log(folder / LOG, run, report, validate(run.steps) if validate else None)
+            due = run.steps % save_every == 0 if save_every else run.seconds - saved > SAVE_EVERY
+            if first and due:
                 run.save(folder)
                 saved = run.seconds
+            progress = _progress(run, start, steps, seconds)
     finally:
         if hasattr(source, "close"):  # a source with a thread ends it
             source.close()

@@ -86,11 +86,11 @@ class TrainingRun:
         bad = [name for name in report if not math.isfinite(report[name])]
         self._stop_if(bad or ([] if math.isfinite(norm) else ["gradients"]), rate, batch[1])
         self.optimizer.step()
-        if self.steps == 0 and rank() == 0:
-            for message in check_first_losses(report, self.config):
-                print(f"warning: {message}", file=sys.stderr, flush=True)
         self.steps += 1
         self._update_average()
+        if self.steps == 1 and rank() == 0:
+            for message in check_first_losses(report, self.config):
+                print(f"warning: {message}", file=sys.stderr, flush=True)
         return report | {"learning_rate": rate}
 
     def gradients(self, batch: Batch, rate: float) -> dict[str, Tensor]:
@@ -146,9 +146,10 @@ class TrainingRun:
         self, first: int, images: list[Tensor], targets: list[dict[str, Any]], rate: float
     ) -> dict[str, Tensor]:
         """The losses of some images, the first of which has this index in the whole batch."""
-        batch, network = to_device((images, targets), self.device), self._network
+        batch = to_device((images, targets), self.device)
         try:
             with self.autocast():
+                network = self._network
                 self.model.sampler.priorities = image_priorities(self.seed, self.steps, first)
                 return network(*batch)
         except ValueError as error:
