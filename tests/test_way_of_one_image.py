@@ -140,7 +140,6 @@ GOALS = {
 }
 
 
-@pytest.mark.xfail(reason="the goals of the second plan, not reached yet", strict=False)
 @pytest.mark.parametrize("way", GOALS)
 def test_the_way_is_short(way):
     walk, most = GOALS[way]
@@ -148,7 +147,6 @@ def test_the_way_is_short(way):
     assert {name: found[name] for name in most if found[name] > most[name]} == {}, found
 
 
-@pytest.mark.xfail(reason="the goal of the second plan, not reached yet", strict=False)
 def test_imports_are_not_deep():
     chain = longest_import_chain()
     assert len(chain) <= 8, " -> ".join(chain)

@@ -5,8 +5,7 @@ A sample is an image ``Tensor[3, H, W]`` in 0..1 and a target: a dictionary with
 ``uint8[G]`` and ``area`` ``Tensor[G]``, in pixels of the (visible) mask.
 """
 
-from .coco import CocoDataset
-from .formats import open_dataset
+from .coco import CocoDataset, open_dataset
 from .shapes import Shapes
 
 __all__ = ["CocoDataset", "Shapes", "open_dataset"]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .faults import Fault, short
 
+ONE_CLASS = "object"  # where no region has a class
+
 
 @dataclass(frozen=True)
 class Source:

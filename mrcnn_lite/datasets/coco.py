@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from .annotations import Source, read_coco
 from .faults import Fault, counted, refuse
+from .formats import read_source
 from .images import read_image
 from .masks import mask_boxes, segmentation_to_mask
 from .rules import AS_STORED, DROP
@@ -160,3 +162,19 @@ def _choose(count: int, indices: Iterable[int] | None, exclude: Iterable[int] | 
         for wrong in sorted(values - set(range(count)))[:1]:
             raise ValueError(f"{name}: {wrong} is not one of the {count} images (0..{count - 1})")
     return sorted(chosen - dropped)
+
+
+def open_dataset(path: str | Path, attribute: str | None = None, **options: Any) -> CocoDataset:
+    """Open a data set of any format.
+
+    Args:
+        path, attribute: As `read_source` takes them.
+        **options: As `CocoDataset` takes them.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: When the data set has faults, or an index does not exist.
+    """
+    return CocoDataset(read_source(path, attribute), **options)

@@ -1,34 +1,16 @@
-"""One way to open a data set: COCO JSON, VIA JSON, or a folder of label maps.
+"""One way to read a data set: COCO JSON, VIA JSON, or a folder of label maps.
 
 Every reader turns what it finds into the content of a COCO file, in memory. So checks, repair and
 training are the same for all formats.
 """
 
 from pathlib import Path
-from typing import Any
 
 from .annotations import Source, read_coco
-from .coco import CocoDataset
 from .label_maps import read_label_maps
 from .via import is_via, read_via
 
 REPORT = "report.json"  # beside the annotations of a repaired copy
-
-
-def open_dataset(path: str | Path, attribute: str | None = None, **options: Any) -> CocoDataset:
-    """Open a data set of any format.
-
-    Args:
-        path, attribute: As `read_source` takes them.
-        **options: As `CocoDataset` takes them.
-
-    Returns:
-        The data set.
-
-    Raises:
-        ValueError: When the data set has faults, or an index does not exist.
-    """
-    return CocoDataset(read_source(path, attribute), **options)
 
 
 def read_source(path: str | Path, attribute: str | None = None) -> Source:

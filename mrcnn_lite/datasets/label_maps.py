@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .annotations import Skip, Source, load_json, skipping
+from .annotations import ONE_CLASS, Skip, Source, load_json, skipping
 from .faults import Fault
 from .images import image_size, open_image
 from .rle import encode_rle
 from .rules import is_name
-from .via import ONE_CLASS
 
 FOLDERS = (("images", "masks"), ("images", "labels"), ("PNGImages", "PedMasks"))
 SUFFIXES = ("", "_mask", "_label", "_instance")  # of the map's name, after the image's

@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from pathlib import Path
 
-from .annotations import Skip, Source, skipping
+from .annotations import ONE_CLASS, Skip, Source, skipping
 from .faults import short
 from .images import image_size
 from .rules import is_name, is_numbers
@@ -17,7 +17,6 @@ from .rules import is_name, is_numbers
 PROJECT = "_via_img_metadata"
 VIA_3 = {"project", "metadata", "file"}
 CLASS_NAMES = ("class", "label", "category", "name", "type", "object")  # usual attribute names
-ONE_CLASS = "object"  # when no region has a class
 CORNERS = 72  # of a circle
 FIELDS = {
     "rect": ("x", "y", "width", "height"),

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mrcnn_lite.datasets import open_dataset
 from mrcnn_lite.datasets.annotations import read_coco
 from mrcnn_lite.datasets.coco import CocoDataset
-from mrcnn_lite.datasets.formats import open_dataset, read_source
+from mrcnn_lite.datasets.formats import read_source
 from mrcnn_lite.datasets.rle import check_rle, decode_rle, encode_rle
 from mrcnn_lite.datasets.scan import scan
 
