@@ -1,4 +1,4 @@
-"""Mask R-CNN, small enough to read in a day and fast enough to train on a laptop.
+"""Mask R-CNN, written to be read, and fast enough to train on a laptop.
 
 Shape letters, used in every comment of the package:
 

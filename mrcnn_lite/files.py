@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: a crash or a full disk leaves the old one."""
+"""Atomic writes: a file is written whole or not at all; a crash leaves the old one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of images and a folder of label maps: PNG files whose pixels say which object it is.
+"""A folder of images and a folder of label maps: PNG files whose pixels say which object they are.
 
 Value 0 is the background, every other value is one object of that image. ``classes.json`` beside
 the folders names the classes by value: ``{"1-99": "cat", "100-199": "dog", "255": null}``, where

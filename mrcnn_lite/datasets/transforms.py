@@ -1,4 +1,4 @@
-"""Changes of an image together with its boxes and masks, for training on few images.
+"""Augmentation: an image changed together with its boxes and masks, for training on few images.
 
 A transform is called with an image ``[3, H, W]``, its target and a generator, and returns a new
 image and target; it never writes into its input. Masks are resampled by pixel centres: a new pixel

@@ -1,4 +1,4 @@
-"""COCO's average precision from zero, for reading; `evaluation.coco` computes the same faster.
+"""COCO's average precision from scratch, for reading; `evaluation.coco` computes the same faster.
 
 A detection is right when it overlaps an object of its class enough, and no better detection has
 taken that object. Going through the detections of all images from the best score down, precision is

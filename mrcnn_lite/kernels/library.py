@@ -1,4 +1,4 @@
-"""RoIAlign's kernels as operators of PyTorch: autograd, `torch.compile` and CUDA graphs know them.
+"""RoIAlign's kernels as custom operators of PyTorch, for autograd, `torch.compile`, CUDA graphs.
 
 An operator has a name, a signature of plain types, a fake form that says only which shape comes out
 (for tracing), and its gradients, which are operators too.

@@ -1,4 +1,4 @@
-"""Non-maximum suppression of many problems at once, without a word to the host.
+"""Non-maximum suppression of many problems at once, without waiting for the host.
 
 The boxes come sorted, best first. Two kernels:
 

@@ -1,4 +1,4 @@
-"""What RoIAlign sends back to the feature maps: each RoI's A_yᵀ · G · A_x, added up over the RoIs.
+"""RoIAlign's gradient for the feature maps: each RoI's A_yᵀ · G · A_x, added up over the RoIs.
 
 G is the gradient of a RoI's output; A_y and A_x are the interpolation matrices of its two axes, one
 row per bin. Two kernels share that product, made for one tile of a map at a time:

@@ -1,4 +1,4 @@
-"""What RoIAlign sends back to the boxes: how the outputs change when a side of a RoI moves.
+"""RoIAlign's gradient for the boxes: how the outputs change when a side of a RoI moves.
 
 A sample's value changes with its position by the slope of the map there; its position lies at a
 fraction t of the way from one side of the RoI to the other, so the near side moves it by 1 - t and

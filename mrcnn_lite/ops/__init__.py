@@ -1,4 +1,5 @@
-"""The paper's functions, in torch only: each file first a loop to read, then the form to run.
+"""The paper's functions, in torch only: pooling, suppression, matching and masks as a loop to
+read and a fast form.
 
 What is imported from here, such as `from ..ops import nms`, checks its arguments: kinds, shapes,
 devices, and on a CPU every value. The file behind it, `from ..ops.nms import nms`, has the same

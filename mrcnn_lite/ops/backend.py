@@ -1,4 +1,4 @@
-"""The one switch: which form of an operation runs.
+"""The one switch: which implementation of an operation runs.
 
     reference   the loop that reads like the paper (slow; for reading and for checking)
     torch       the tensor form (fast, any device)

@@ -1,4 +1,4 @@
-"""Constant numbers as a tensor. A GPU keeps it: to bring numbers there makes the host wait."""
+"""Constant numbers as a tensor, cached on a GPU: to copy numbers there makes the host wait."""
 
 from collections.abc import Iterable
 

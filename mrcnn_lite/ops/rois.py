@@ -1,4 +1,4 @@
-"""Regions of interest (RoIs), in the two forms in which they are given and as they go on."""
+"""Regions of interest (RoIs): torchvision's two forms of giving them, and the one used inside."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

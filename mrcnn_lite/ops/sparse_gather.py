@@ -1,4 +1,4 @@
-"""Weighted sums of pixels: the form in which RoIAlign runs.
+"""Weighted sums of pixels: the sparse gather behind `roi_align_tensor`.
 
 Lay the maps out as a table, channels last: one row per pixel, one column per channel; image after
 image, in each level after level, in each row by row. An output bin is a weighted sum of a few rows,

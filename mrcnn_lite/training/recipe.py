@@ -1,4 +1,4 @@
-"""From a data set to batches: what the network must know of it, and how pictures are varied."""
+"""From a data set to batches: what the network must know of it, and how images are augmented."""
 
 from __future__ import annotations
 
