@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What happens to a picture before the first convolution."""
+    """What happens to an image before the first convolution."""
 
     min_size: int = 800  # §3.1: the shorter side is resized to 800 pixels
     max_size: int = 1333  # tv: ... unless the longer side would pass this
@@ -107,7 +107,7 @@ class TrainingConfig:
     decay_fraction: float = 0.6  # last part of the run; the rate falls to 0 by a cosine
     gradient_clip: float = 10.0  # largest L2 norm of all gradients together
     ema_decay: float = 0.995  # running average of the weights that is saved and evaluated
-    crop_size: int = 128  # side of the training crops of photographs; 0 = whole images
+    crop_size: int = 128  # side of the training crops of stored images; 0 = whole images
     scale_range: tuple[float, float] = (0.75, 1.33)  # ... and how much they are scaled
     precision: str = "fp32"  # or "bf16": convolutions and linear layers; boxes and losses stay fp32
     accumulate: int = 1  # parts in which a process takes its share of a batch, to save memory

@@ -102,15 +102,15 @@ def _measure(images: list[dict], class_names: Sequence[str]) -> dict:
     """Number images and objects, and compute AP for masks and for boxes."""
     truth: dict = {"images": [], "annotations": []}
     truth["categories"] = [{"id": k, "name": name} for k, name in enumerate(class_names) if k > 0]
-    found: list[dict] = []
+    detections: list[dict] = []
     for number, image in enumerate(images, start=1):  # not the image's own id: that may repeat
         truth["images"].append({"id": number, **image["size"]})
-        found += [{"image_id": number, **row} for row in image["detections"]]
+        detections += [{"image_id": number, **row} for row in image["detections"]]
         for row in image["objects"]:
             ids = {"id": len(truth["annotations"]) + 1, "image_id": number}
             truth["annotations"].append(ids | row)
     kinds = {"mask": "segm", "box": "bbox"}
-    figures = {name: _average_precision(truth, found, kind) for name, kind in kinds.items()}
+    figures = {name: _average_precision(truth, detections, kind) for name, kind in kinds.items()}
     return figures | {"images": len(images)}
 
 
@@ -144,7 +144,7 @@ def _average_precision(truth: dict, detections: list[dict], kind: str) -> dict[s
     objects = COCO({**truth, "annotations": [dict(row) for row in truth["annotations"]]})
     results = [{key: row[key] for key in row if key != unused} for row in detections]
     evaluation = COCOeval_faster(
-        objects, objects.loadRes(results), kind, print_function=lambda *words: None
+        objects, objects.loadRes(results), kind, print_function=lambda *_: None
     )
     evaluation.run()
     pairs = zip(METRICS, map(float, evaluation.stats), strict=False)  # stats goes on with recalls

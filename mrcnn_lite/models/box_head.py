@@ -22,7 +22,7 @@ class TwoMLPHead(nn.Module):
 
 
 class FastRCNNConvFCHead(nn.Sequential):
-    """3 x 3 convolutions before one fully connected layer: position still counts while it looks.
+    """3 x 3 convolutions before one fully connected layer: position still counts.
 
     From scratch this head learns classes much sooner than two fully connected layers do
     ("4conv1fc" of Group Normalization, Wu and He 2018; also torchvision's `_v2` model).

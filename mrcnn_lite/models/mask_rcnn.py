@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 
 from torch import Tensor, nn
 
 from ..config import Config, lite
+from ..ops.masks import RULES
 from .backbone import make_body
 from .fpn import FeaturePyramid
 from .matching import BalancedSampler
@@ -27,6 +29,7 @@ class MaskRCNN(nn.Module):
 
     def __init__(self, config: Config, variants: bool = True) -> None:
         super().__init__()
+        check_config(config)
         self.config, cfg = config, config.backbone
         body = make_body(cfg)
         fpn = FeaturePyramid(body.out_channels, cfg.fpn_channels, cfg.extra_level, cfg.fpn_norm)
@@ -82,7 +85,7 @@ class MaskRCNN(nn.Module):
 
         Args:
             images, targets: see `forward`.
-            check: whether to look for targets that would train nonsense.
+            check: whether to refuse targets that would train nonsense.
         """
         if check:
             check_targets(images, targets, self.num_classes)
@@ -110,6 +113,25 @@ class MaskRCNN(nn.Module):
     def num_classes(self) -> int:
         """Classes that the box predictor tells apart, background included; it may be replaced."""
         return self.roi_heads.box_predictor.cls_score.out_features
+
+
+def check_config(config: Config) -> None:
+    """Refuse numbers that the operations inside, which check nothing, could not use."""
+    box, mask, weights = config.box, config.mask, config.box.code_weights
+    _require(len(weights) == 4, "box.code_weights", weights, "four positive numbers")
+    _require(all(0 < w < inf for w in weights), "box.code_weights", weights, "positive numbers")
+    _require(mask.paste in RULES, "mask.paste", mask.paste, " or ".join(RULES))
+    for name, part in (("rpn", config.rpn), ("box", box)):
+        _require(0 <= part.nms_iou <= 1, f"{name}.nms_iou", part.nms_iou, "0 to 1")
+    for name, part in (("box", box), ("mask", mask)):
+        size, ratio = part.pooled_size, part.sampling_ratio
+        _require(isinstance(size, int) and size > 0, f"{name}.pooled_size", size, "1, 2, ...")
+        _require(isinstance(ratio, int), f"{name}.sampling_ratio", ratio, "a whole number")
+
+
+def _require(allowed: bool, name: str, value: object, asked: str) -> None:
+    if not allowed:
+        raise ValueError(f"config.{name} is {value!r}; give {asked}")
 
 
 def maskrcnn_lite(num_classes: int = 6) -> MaskRCNN:

@@ -154,7 +154,7 @@ def pad_targets(
 
 
 def check_images(images: list[Tensor]) -> None:
-    """Refuse what is not a list of float RGB images; the message names index, value and cure."""
+    """Refuse what is not a list of float RGB images; the message names index, value and hint."""
     if not isinstance(images, list | tuple) or not images:
         raise TypeError("images must be a non-empty list of Tensor[3, H, W]")
     for index, image in enumerate(images):
@@ -168,8 +168,8 @@ def check_images(images: list[Tensor]) -> None:
         # Where the sum is finite all is: one pass. A GPU is not asked.
         asked = image.device.type == "cpu" and not image.sum().isfinite()
         if asked and not image.isfinite().all():
-            cure = "look at how it was read"
-            raise ValueError(f"images[{index}] holds NaN or infinite pixels; {cure}")
+            hint = "check how it was read"
+            raise ValueError(f"images[{index}] holds NaN or infinite pixels; {hint}")
 
 
 def check_targets(

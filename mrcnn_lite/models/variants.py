@@ -159,8 +159,8 @@ def wants_static_shapes(device: torch.device) -> bool:
 def one_class_pays(predictor: nn.Module) -> bool:
     """Say whether to ask for the one class that counts, and no other.
 
-    A user's own predictor need not be what it is taken for here, and a hook is somebody who looks
-    at all channels.
+    A user's own predictor need not be what it is taken for here, and a hook may read all
+    channels.
     """
     hooked = predictor._forward_hooks or predictor._forward_pre_hooks
     ours = type(predictor) is MaskRCNNPredictor

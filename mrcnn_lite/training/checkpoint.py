@@ -49,21 +49,21 @@ def load_checkpoint(
         ValueError: all are damaged.
     """
     folder = Path(folder)
-    places = [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
-    if not places:
+    paths = [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
+    if not paths:
         raise FileNotFoundError(
             f"{folder / LAST}: no checkpoint to resume from; run the same command without --resume"
         )
     faults: list[str] = []
-    for path in places:
+    for path in paths:
         try:
             state = _read(path)
         except ValueError as error:
             faults.append(str(error))
             continue
         if faults:
-            words = f"{faults[0]}; going on from {path.name}, step {state.get('steps', 'unknown')}"
-            (tell or _print)(words)
+            step = state.get("steps", "unknown")
+            (tell or _print)(f"{faults[0]}; going on from {path.name}, step {step}")
         return state
     raise ValueError("; ".join(faults) + "; no whole checkpoint is left: train again or use a copy")
 
@@ -79,5 +79,5 @@ def _read(path: Path) -> dict[str, Any]:
     return torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
 
 
-def _print(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _print(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
 """The next batches are made in a thread of their own while the network learns from the last one.
 
-The thread reads and varies pictures and, where there is a GPU, sends them there on a stream of its
+The thread reads and varies images and, where there is a GPU, sends them there on a stream of its
 own from pinned memory, so that neither host nor GPU waits for a copy. Order and numbers are those
 of the loader it runs: each sample draws from a generator of its own.
 
@@ -22,7 +22,7 @@ from ..datasets.transforms import Sample
 from .run import Batch, to_device
 
 AHEAD = 2  # batches that lie ready
-PATIENCE = 0.1  # seconds until the thread looks again whether it is still needed
+PATIENCE = 0.1  # seconds until the thread asks again whether it is still needed
 
 _END = object()
 
@@ -94,8 +94,8 @@ def _fill(
             with nullcontext() if stream is None else torch.cuda.stream(stream):
                 batch = next(batches, _END)
                 arrived = None if stream is None else stream.record_event()
-        except BaseException as found:  # whatever it is, the caller must hear of it
-            batch, error = _END, found
+        except BaseException as raised:  # whatever it is, the caller must hear of it
+            batch, error = _END, raised
         while not stop.is_set():
             with suppress(queue.Full):
                 ready.put((batch, error, arrived), timeout=PATIENCE)

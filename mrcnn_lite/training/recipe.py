@@ -18,9 +18,9 @@ from .prefetch import ToDevice, prefetch
 from .run import Batch
 
 SHAPES = "shapes"
-TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no picture
+TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no image
 HELD_OUT_IMAGES = 200
-CACHE_BYTES = 512 * 2**20  # photographs kept decoded: a small set is read thousands of times
+CACHE_BYTES = 512 * 2**20  # images kept decoded: a small set is read thousands of times
 OBJECT_SIZE = 32.0  # pixels (root of the area); the middle of the lite network's anchors
 
 
@@ -35,8 +35,8 @@ def open_data(
 
     Args:
         data: "shapes", or the path of a COCO or VIA JSON file or of a folder of label maps.
-        held_out: of shapes, the pictures that training never draws.
-        indices, exclude: of photographs, the images to take or to leave, counted in order of id.
+        held_out: of shapes, the images that training never draws.
+        indices, exclude: of files, the images to take or to leave, counted in order of id.
         images: how many held-out shapes.
 
     Raises:
@@ -45,14 +45,16 @@ def open_data(
     if data != SHAPES:
         return open_dataset(Path(data), indices=indices, exclude=exclude, cache_bytes=CACHE_BYTES)
     if indices is not None or exclude is not None:
-        raise ValueError("shapes are drawn, not stored: indices and exclude belong to photographs")
+        raise ValueError(
+            "shapes are drawn, not stored: indices and exclude belong to stored images"
+        )
     return Shapes(images, HELD_OUT_SEED) if held_out else Shapes(None, TRAIN_SEED)
 
 
 def fit_config(config: Config, dataset: Shapes | CocoDataset) -> Config:
-    """Give a config the data's number of classes and, for photographs, the size to look at them.
+    """Give a config the data's number of classes and, for images in files, the size to train at.
 
-    The lite network's anchors end at 52 pixels. Photographs are therefore shrunk until their
+    The lite network's anchors end at 52 pixels. Other images are therefore shrunk until their
     median object measures `OBJECT_SIZE`: one number read from the data instead of a guess.
     """
     config = replace(config, num_classes=len(dataset.class_names))
@@ -85,14 +87,14 @@ def training_batches(
 ) -> Callable[[int], Iterator[Batch]]:
     """Return a function that gives this process's batches from any step on.
 
-    Shapes are never repeated, so they need no variation; photographs are scaled, cropped, turned,
+    Shapes are never repeated, so they need no variation; other images are scaled, cropped, turned,
     flipped and tinted by chance.
 
     Args:
         config, dataset: see `fit_config`.
         seed: of the run.
         ahead_on: a device on which a thread makes the next batches in advance, the same ones. On a
-            GPU whole pictures are flipped there too; crops are cut on the host, which has less to
+            GPU whole images are flipped there too; crops are cut on the host, which has less to
             send then. (Resizing and normalising are the network's, on its device.)
     """
     training, parts = config.training, []

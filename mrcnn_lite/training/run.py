@@ -167,7 +167,7 @@ class TrainingRun:
         images = ", ".join(name for names in gather(names) for name in names)
         raise FloatingPointError(
             f"step {self.steps}: {', '.join(bad)} not finite at learning rate {rate:.2g}, images "
-            f"{images}; lower the learning rate, lengthen the warm-up, or look at these images"
+            f"{images}; lower the learning rate, lengthen the warm-up, or check these images"
         )
 
     @torch.no_grad()

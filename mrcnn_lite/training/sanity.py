@@ -22,30 +22,30 @@ MASK = (0.5, 15.0)
 def check_first_losses(report: dict[str, float], config: Config) -> list[str]:
     """Compare the losses of a fresh network's first step with their expected values: one sentence
     for each odd value, none for a healthy start."""
-    found = []
+    warnings = []
     if odd := _odd(report, "loss_objectness", math.log(2), "ln 2", OBJECTNESS):
-        found.append(f"{odd}: the RPN is not fresh, or the pictures are not in 0..1")
+        warnings.append(f"{odd}: the RPN is not fresh, or the images are not in 0..1")
     classes = config.num_classes
     if odd := _odd(report, "loss_classifier", math.log(classes), f"ln {classes}", CLASSIFIER):
-        found.append(
+        warnings.append(
             f"{odd}: a predictor with another start or number of classes, features that explode "
             "(frozen batch norms without trained weights), or too few positives to see"
         )
     if report.get("loss_mask") == 0:
-        found.append(
-            "loss_mask is 0 in the first step: no box matched an object; look whether boxes and "
-            "masks belong to the picture and whether the batch has objects"
+        warnings.append(
+            "loss_mask is 0 in the first step: no box matched an object; check that boxes and "
+            "masks belong to the image and that the batch has objects"
         )
     elif odd := _odd(report, "loss_mask", math.log(2), "ln 2", MASK):
-        found.append(f"{odd}: the mask predictor is not fresh, or its features explode")
-    return found
+        warnings.append(f"{odd}: the mask predictor is not fresh, or its features explode")
+    return warnings
 
 
 def _odd(
-    report: dict[str, float], name: str, expected: float, words: str, band: tuple[float, float]
+    report: dict[str, float], name: str, expected: float, formula: str, band: tuple[float, float]
 ) -> str:
     """The beginning of a sentence when a loss is outside its band, else nothing."""
     value = report.get(name, expected)
     if band[0] * expected <= value <= band[1] * expected:
         return ""
-    return f"{name} is {value:.3f} in the first step, expected about {expected:.3f} ({words})"
+    return f"{name} is {value:.3f} in the first step, expected about {expected:.3f} ({formula})"

@@ -201,6 +201,23 @@ def test_config_round_trip_and_unknown_field():
         Config.from_dict({"mask": {"rios": 3}})
 
 
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [
+        ("rpn", "nms_iou", 1.5),
+        ("box", "nms_iou", float("nan")),
+        ("box", "code_weights", (10.0, 10.0, 5.0)),
+        ("box", "code_weights", (10.0, 10.0, 5.0, 0.0)),
+        ("box", "pooled_size", 0),
+        ("mask", "sampling_ratio", 2.5),
+        ("mask", "paste", "detectron2"),
+    ],
+)
+def test_numbers_that_no_operation_could_use_are_refused_at_the_door(section, field, value):
+    with pytest.raises(ValueError, match=rf"config.{section}.{field} is .*; give "):
+        MaskRCNN(lite().with_(**{section: {field: value}}))
+
+
 def test_resnet_depths():
     assert ResNet(18).out_channels == [64, 128, 256, 512]
     assert ResNet(50).out_channels == [256, 512, 1024, 2048]

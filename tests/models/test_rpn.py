@@ -59,7 +59,7 @@ def test_it_is_used_only_where_it_pays():
 def test_a_training_step_has_the_same_losses_and_gradients_both_ways(monkeypatch):
     torch.manual_seed(0)
     model = MaskRCNN(lite()).double().train()
-    samples = [Shapes(None, seed=1)[place] for place in range(2)]
+    samples = [Shapes(None, seed=1)[index] for index in range(2)]
     images = [image.double() for image, _ in samples]
     targets = [{**target, "boxes": target["boxes"].double()} for _, target in samples]
     found = []

@@ -1,4 +1,4 @@
-"""Pictures to a batch and back: sizes, padding, and what is refused."""
+"""Images to a batch and back: sizes, padding, and what is refused."""
 
 import pytest
 import torch

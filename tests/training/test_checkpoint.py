@@ -180,11 +180,11 @@ def test_validation_losses_repeat_and_change_nothing(tmp_path):
     run = new_run()
     held_out = Shapes(5, seed=2)
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    keys = run.model.sampler.priorities
+    priorities = run.model.sampler.priorities
     first = validation_losses(run.model, held_out, batch_size=2)
     assert first == validation_losses(run.model, held_out, batch_size=2)
     assert first["loss"] == pytest.approx(sum(v for k, v in first.items() if k != "loss"))
-    assert run.model.training and run.model.sampler.priorities is keys
+    assert run.model.training and run.model.sampler.priorities is priorities
     assert all(torch.equal(before[n], v) for n, v in run.model.state_dict().items())
     batches = training_batches(run.config, SHAPES, 0)
 

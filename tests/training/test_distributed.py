@@ -164,7 +164,7 @@ def test_a_dead_process_ends_the_run_and_resume_goes_on(tmp_path, processes):
     assert load_weights(out / "last.safetensors")[1][0] == "background"
 
 
-def test_keys_belong_to_the_image_and_not_to_its_batch():
+def test_priorities_belong_to_the_image_and_not_to_its_batch():
     """An image draws the same numbers in any process and with any padding."""
     cpu = torch.device("cpu")
     whole = image_priorities(3, 5, 0)

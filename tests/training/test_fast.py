@@ -1,4 +1,4 @@
-"""The fast step and the fast look: the same numbers as the default's, on the CPU branch of both."""
+"""The fast step and the detector: the same numbers as the default's, on the CPU branch of both."""
 
 import contextlib
 from types import SimpleNamespace
@@ -37,8 +37,8 @@ def one_thread():
 def batch(first, sides):
     """Drawn shapes, cut to sizes of their own: (height, width) each."""
     images, targets = [], []
-    for place, (height, width) in enumerate(sides):
-        image, target = SHAPES[first + place]
+    for row, (height, width) in enumerate(sides):
+        image, target = SHAPES[first + row]
         masks = target["masks"][:, :height, :width]
         seen = masks.flatten(1).amax(1) > 0
         boxes = target["boxes"][seen].clone()
@@ -130,17 +130,17 @@ def test_padding_by_orientation():
     assert size((64, 200)) == (64, 200)  # larger than the network resizes to: never cut
 
 
-def test_keys_stay_in_place_and_are_those_of_the_source():
-    keys, cpu = StaticPriorities(), torch.device("cpu")
-    places = []
+def test_priorities_stay_in_their_tensors_and_are_those_of_the_source():
+    priorities, cpu = StaticPriorities(), torch.device("cpu")
+    addresses = []
     for seed in (1, 2):
-        keys.draw(random_priorities(torch.Generator().manual_seed(seed)))
-        keys.rewind()
-        drawn = [keys((2, 5), cpu), keys((3,), cpu)]
-        wanted = random_priorities(torch.Generator().manual_seed(seed))
-        assert all(torch.equal(d, wanted(tuple(d.shape), cpu)) for d in drawn)
-        places.append([d.data_ptr() for d in drawn])
-    assert places[0] == places[1]
+        priorities.draw(random_priorities(torch.Generator().manual_seed(seed)))
+        priorities.rewind()
+        drawn = [priorities((2, 5), cpu), priorities((3,), cpu)]
+        source = random_priorities(torch.Generator().manual_seed(seed))
+        assert all(torch.equal(d, source(tuple(d.shape), cpu)) for d in drawn)
+        addresses.append([d.data_ptr() for d in drawn])
+    assert addresses[0] == addresses[1]
 
 
 class Graph:
@@ -212,7 +212,7 @@ def test_a_detector_gives_what_the_network_gives(model):
     found = [detector(image) for image in images]
     with torch.inference_mode():
         wanted = [model([image])[0] for image in images]
-    same(found, wanted)  # also those of which the next picture took the place
+    same(found, wanted)  # also those that the next image has overwritten
     assert len(detector._graphs) == 2
 
 
