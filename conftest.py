@@ -31,9 +31,10 @@ LONGEST_FIRST = (
     "12_training.ipynb",
     "test_browser.py",
     "test_browser_site.py",
-    "test_n11_parity.py",
-    "11_whole_network.ipynb",
     "test_checkpoint.py",
+    "11_whole_network.ipynb",
+    "test_n11_parity.py",
+    "test_exercise_matrix.py",
     "test_training.py",
     "test_distributed.py",
 )

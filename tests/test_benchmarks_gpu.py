@@ -22,6 +22,7 @@ from mrcnn_lite.lessons.n17_gpu_training.waits import waits_of_a_step
 from mrcnn_lite.models import mask_rcnn
 from mrcnn_lite.ops import use_backend
 
+LONG = ("roi_backward_gpu", "step_gpu")  # rehearsed with --all
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 
 
@@ -29,7 +30,13 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is her
 
 
 @without_gpu
-@pytest.mark.parametrize("name", command.ON_GPU)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name in command.ON_GPU
+    ],
+)
 def test_rehearsal(name, capsys):
     """Every gate holds, no time is told, and the kernels are gone afterwards."""
     assert command.main([name, "--dry"]) == 0
@@ -198,6 +205,7 @@ def test_sweeps_are_drawn(tmp_path):
 # --- Waits ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_waits_in_the_network(monkeypatch):
     """Every row's count is that of its locations, and a wait that is added is found."""
     before = {row.what: row for row in syncs.run(small=True)}

@@ -12,6 +12,7 @@ from browser_tools import ERRORS, MARKS, SAVE, open_and_run
 from source_tree import NOTEBOOKS
 
 LONG_TRAINING = ("12_",)  # its cells train for minutes; nbval runs it, and its widget has a test
+LONG_CELLS = ("11_", "17_", "18_")  # opened here with --all; nbval runs them always
 ANSWER = 2  # seconds for one of them, on a loaded machine
 KEYS = 8  # so many steps at most until picture and numbers have both changed
 
@@ -68,9 +69,17 @@ def drag_by_keyboard(explorer) -> None:
         time.sleep(0.03)
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in NOTEBOOKS if not p.name.startswith(LONG_TRAINING)], ids=lambda p: p.stem
-)
+def opened_here() -> list:
+    """The notebooks; those whose cells compute longest are slow tests here."""
+    paths = [path for path in NOTEBOOKS if not path.name.startswith(LONG_TRAINING)]
+    slow = [pytest.mark.slow]
+    return [
+        pytest.param(path, id=path.stem, marks=slow if path.name.startswith(LONG_CELLS) else [])
+        for path in paths
+    ]
+
+
+@pytest.mark.parametrize("path", opened_here())
 def test_widgets_move(path, lab, page):
     open_and_run(page, lab, path.name)
     assert page.evaluate(ERRORS) == []

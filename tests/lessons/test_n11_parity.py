@@ -38,6 +38,7 @@ def test_every_stage_and_gradient_in_float64(both_versions):
     assert not [r for r in rows if not r.holds]
 
 
+@pytest.mark.slow
 def test_every_stage_in_float32():
     pair = make_pair("v1", seed=6, dtype=torch.float32)
     images, targets = make_images(SIZES, 6, torch.float32)
@@ -45,16 +46,13 @@ def test_every_stage_in_float32():
     assert not [r for r in rows if not r.holds]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "first"),
     [
-        pytest.param("backbone.body.layer4.2.bn3.running_var", "backbone", marks=pytest.mark.slow),
-        pytest.param("rpn.head.conv.0.0.weight", "rpn.head", marks=pytest.mark.slow),
-        pytest.param(
-            "roi_heads.box_predictor.cls_score.weight",
-            "roi_heads.box_predictor",
-            marks=pytest.mark.slow,
-        ),
+        ("backbone.body.layer4.2.bn3.running_var", "backbone"),
+        ("rpn.head.conv.0.0.weight", "rpn.head"),
+        ("roi_heads.box_predictor.cls_score.weight", "roi_heads.box_predictor"),
         ("roi_heads.mask_predictor.mask_fcn_logits.weight", "roi_heads.mask_predictor"),
     ],
 )
