@@ -72,11 +72,11 @@ def corners(position: Tensor, n: int | Tensor) -> tuple[Tensor, Tensor, Tensor, 
     fraction: 0..1, the weight of `high`; its derivative is the right derivative.
     inside: bool, False where the sample counts as 0. A NaN is not inside.
     """
-    inside = (position >= -1) & (position <= n)
+    inside, last = (position >= -1) & (position <= n), n - 1
     on_map = torch.fmax(position, position.new_zeros(()))  # a NaN becomes 0, an index that exists
-    on_map = _at_most(on_map, n - 1)
+    on_map = _at_most(on_map, last)
     low = on_map.detach().long()  # [...]; truncation is floor, since nothing is negative
-    return low, _at_most(low + 1, n - 1), on_map - low, inside
+    return low, _at_most(low + 1, last), on_map - low, inside
 
 
 def _at_most(x: Tensor, limit: int | Tensor) -> Tensor:

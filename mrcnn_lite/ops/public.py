@@ -111,13 +111,13 @@ def _pooling(
             f"boxes are {corners.dtype} and {name} is {input.dtype}; "
             f"give boxes.to(input.dtype) or features.to(boxes.dtype)"
         )
-    given = boxes[:, 0] if isinstance(boxes, Tensor) else image
-    row = _first_row((image < 0) | (image >= len(input)) | (image != given))
-    if row is not None:
-        raise ValueError(
-            f"boxes: row {row} has image index {given[row].item():g}, but {name} holds "
-            f"{len(input)} image(s): whole numbers 0 to {len(input) - 1} are allowed"
-        )
+    if isinstance(boxes, Tensor):
+        row = _first_row((image < 0) | (image >= len(input)) | (image != boxes[:, 0]))
+        if row is not None:
+            raise ValueError(
+                f"boxes: row {row} has image index {boxes[row, 0].item():g}, but {name} holds "
+                f"{len(input)} image(s): whole numbers 0 to {len(input) - 1} are allowed"
+            )
 
 
 def _pyramid(

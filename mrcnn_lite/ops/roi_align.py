@@ -94,10 +94,10 @@ def roi_align_tensor(
 
     All levels are one table of pixels; a RoI's level only decides where its pixels begin.
     """
-    shapes = constants_like(rois.image, (tuple(f.shape[-2:]) for f in features))  # [L, 2]
-    pixels = shapes.prod(1)  # [L]
-    h, w = shapes[rois.level].unbind(1)  # [K] each
-    first = rois.image * pixels.sum() + (pixels.cumsum(0) - pixels)[rois.level]  # [K]
+    pixels = [f.shape[-2:].numel() for f in features]
+    levels = ((*f.shape[-2:], sum(pixels[:l])) for l, f in enumerate(features))
+    h, w, begin = constants_like(rois.image, levels)[rois.level].unbind(1)  # [K] each
+    first = rois.image * sum(pixels) + begin  # [K]
     scale = constants_like(rois.corners, scales)[rois.level, None]  # [K, 1]
     start, extent = roi_extent(rois.corners, scale, grid.aligned)  # [K, 2] each
 
