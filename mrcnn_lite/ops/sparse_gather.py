@@ -48,15 +48,21 @@ def weighted_sums(maps: Sequence[Tensor], y: Axis, x: Axis) -> Tensor:
     """
     if y[1].requires_grad or x[1].requires_grad:
         # embedding_bag's own backward also serves the weights, more slowly.
-        index, weight = _products(*y, *x, _rows(maps))
-        table = channels_last_table(maps).to(weight.dtype)  # [N, C]
-        out = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)  # [bins, C]
+        table = channels_last_table(maps)  # [N, C]
+        index, weight = _products(*y, *x, len(table))
+        out = _bags(table.to(weight.dtype), index, weight)  # [bins, C]
     else:
         step = max(1, MAX_ENTRIES // max(1, y[0][:1].numel() * x[0][:1].numel()))  # RoIs
         parts = zip(*(t.split(step) for t in (*y, *x)), strict=True)
         sums = [_Gather.apply(*part, *maps) for part in parts]
         out = sums[0] if len(sums) == 1 else torch.cat(sums)  # [bins, C]
     return out.view(*y[0].shape[:2], x[0].shape[1], out.shape[1])  # [K, P, P, C]
+
+
+def _bags(table: Tensor, index: Tensor, weight: Tensor, offsets: Tensor | None = None) -> Tensor:
+    """Weighted sums of table rows: a bag is a row of index [bins, N], or a part of index [N]."""
+    ends = {} if offsets is None else {"offsets": offsets, "include_last_offset": True}
+    return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight, **ends)
 
 
 class _Gather(torch.autograd.Function):
@@ -71,12 +77,16 @@ class _Gather(torch.autograd.Function):
         axes, maps = axes_and_maps[:4], axes_and_maps[4:]
         ctx.save_for_backward(*axes)
         ctx.layouts = [_layout(f) for f in maps]
-        index, weight = _products(*axes, _rows(maps))
-        out = weight.new_empty(len(index), maps[0].shape[1])  # [bins, C]
-        for channels, table in _tables(maps, weight):
-            bags = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
-            if bags.shape == out.shape:
+        index, weight = _products(*axes, _rows(ctx.layouts))
+        if _is_table(ctx.layouts, weight.dtype):
+            return _bags(channels_last_table(maps), index, weight)  # [bins, C]
+        out = weight.new_empty(len(index), 0)  # fresh memory is slow: no more than is needed
+        for channels, table in _tables(maps, weight, _rows(ctx.layouts)):
+            bags = _bags(table, index, weight)
+            if bags.shape[1] == maps[0].shape[1]:
                 return bags
+            if not channels.start:
+                out = bags.new_empty(len(bags), maps[0].shape[1])  # [bins, C]
             out[:, channels] = bags
         return out
 
@@ -86,30 +96,23 @@ class _Gather(torch.autograd.Function):
 
 
 class _ScatterAdd(torch.autograd.Function):
-    """The transpose of `_Gather`: every pixel collects from the bins that read it. And the
-    transpose of a transpose gathers."""
+    """The transpose of `_Gather`, and back: every pixel collects from the bins that read it."""
 
     @staticmethod
     def forward(ctx, grad, layouts, *axes):
         ctx.save_for_backward(*axes)
-        maps = tuple(torch.empty(device=grad.device, **layout) for layout in layouts)
         if not len(grad):
-            return tuple(f.zero_() for f in maps)
-        index, weight = _products(*axes, _rows(maps))
-        owner, starts, weight = _transposed(index, weight, _rows(maps))
-        grad, whole = grad.to(weight.dtype), _is_table(maps, weight.dtype)
-        for channels in _channel_blocks(grad.shape[1], grad.device, whole):
-            pixels = F.embedding_bag(
-                owner,
-                grad[:, channels].contiguous(),
-                offsets=starts,
-                mode="sum",
-                per_sample_weights=weight,
-                include_last_offset=True,
-            )  # [N, channels]
-            if whole:
-                b, c, h, w = maps[0].shape
-                return (pixels.view(b, h, w, c).permute(0, 3, 1, 2),)  # [B, C, h, w]
+            return tuple(torch.empty(device=grad.device, **layout).zero_() for layout in layouts)
+        index, weight = _products(*axes, _rows(layouts))
+        owner, starts, weight = _transposed(index, weight, _rows(layouts))
+        grad = grad.to(weight.dtype)
+        if _is_table(layouts, weight.dtype):
+            b, c, h, w = layouts[0]["size"]
+            pixels = _bags(grad.contiguous(), owner, weight, starts)  # [N, C]
+            return (pixels.view(b, h, w, c).permute(0, 3, 1, 2),)  # [B, C, h, w]
+        maps = tuple(torch.empty(device=grad.device, **layout) for layout in layouts)
+        for channels in _channel_blocks(grad.shape[1], grad.device):
+            pixels = _bags(grad[:, channels].contiguous(), owner, weight, starts)  # [N, channels]
             for there, here in _blocks(maps, channels, pixels):
                 there.copy_(here.t())
         return maps
@@ -126,34 +129,31 @@ def _layout(features: Tensor) -> dict[str, Any]:
     return {"size": features.shape, "dtype": features.dtype, "memory_format": form}
 
 
-def _rows(maps: Sequence[Tensor]) -> int:
-    """Rows of the table."""
-    return sum(f.shape[0] * f.shape[2:].numel() for f in maps)
-
-
-def _is_table(maps: Sequence[Tensor], dtype: torch.dtype) -> bool:
+def _is_table(layouts: list[dict[str, Any]], dtype: torch.dtype) -> bool:
     """Whether the table of that dtype would be a mere view."""
-    last = maps[0].is_contiguous(memory_format=torch.channels_last)
-    return len(maps) == 1 and last and maps[0].dtype == dtype
+    last = layouts[0]["memory_format"] == torch.channels_last
+    return len(layouts) == 1 and last and layouts[0]["dtype"] == dtype
 
 
-def _channel_blocks(channels: int, device: torch.device, whole: bool) -> Iterator[slice]:
-    """Which channels to work on together: all of them on a GPU, or where nothing is copied."""
-    step = channels if whole or device.type != "cpu" else min(channels, CHANNELS)
+def _rows(layouts: list[dict[str, Any]]) -> int:
+    """Rows of the table."""
+    return sum(layout["size"][0] * layout["size"][2:].numel() for layout in layouts)
+
+
+def _channel_blocks(channels: int, device: torch.device) -> Iterator[slice]:
+    """Which channels to copy together: all of them on a GPU."""
+    step = min(channels, CHANNELS) if device.type == "cpu" else channels
     for first in range(0, channels, max(1, step)):
         yield slice(first, min(first + step, channels))
 
 
-def _tables(maps: Sequence[Tensor], weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """The table, or as many of its columns at a time as are worth copying together."""
-    if _is_table(maps, weight.dtype):
-        yield slice(0, maps[0].shape[1]), channels_last_table(maps)
-        return
+def _tables(maps: Sequence[Tensor], weight: Tensor, rows: int) -> Iterator[tuple[slice, Tensor]]:
+    """As many columns of the table at a time as are worth copying together."""
     buffer = weight.new_empty(0)
-    for channels in _channel_blocks(maps[0].shape[1], weight.device, whole=False):
+    for channels in _channel_blocks(maps[0].shape[1], weight.device):
         width = channels.stop - channels.start
         if buffer.shape[-1] != width:
-            buffer = weight.new_empty(_rows(maps), width)  # [N, channels]
+            buffer = weight.new_empty(rows, width)  # [N, channels]
         for pixels, part in _blocks(maps, channels, buffer):
             part.copy_(pixels.t())
         yield channels, buffer
