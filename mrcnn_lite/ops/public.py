@@ -39,7 +39,7 @@ def _weights(weights: Sequence[float], name: str) -> None:
 
 
 def _image_size(size: tuple[int, int] | Tensor, name: str) -> None:
-    check_finite(size if isinstance(size, Tensor) else torch.tensor(size).double(), "image_size")
+    check_finite(size if isinstance(size, Tensor) else torch.tensor(size).double(), name)
 
 
 def _mask_size(size: int, name: str) -> None:

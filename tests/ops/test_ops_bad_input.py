@@ -1,9 +1,11 @@
 """Bad input to the operations: one clear error each, with argument, row and cure; never a crash."""
 
+import inspect
 import math
 
 import pytest
 import torch
+from source_tree import PACKAGE
 
 from mrcnn_lite import ops
 
@@ -220,3 +222,19 @@ def test_large_finite_boxes_are_no_error():
     rois = spoiled(ROIS, 1, 3e38)
     rois[0, 1:3], rois[0, 3:] = -3e38, 3e38
     assert roi_align(boxes=rois).isfinite().all()
+
+
+def test_checks_stand_at_the_door_and_nowhere_else():
+    """The files with the operations know no check; the door keeps their names and signatures."""
+    inside = {path for path in (PACKAGE / "ops").glob("*.py") if path.stem != "public"}
+    assert not [path.name for path in inside if "from .checks" in path.read_text("utf-8")]
+    for name in ("nms", "roi_align", "decode_boxes", "multiscale_roi_align", "paste_masks"):
+        public = getattr(ops, name)
+        plain = inspect.unwrap(public)
+        assert plain is not public and inspect.signature(plain) == inspect.signature(public)
+        assert public.__doc__.startswith(plain.__doc__.rstrip()) and "Raises:" in public.__doc__
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(TypeError, match="scores"):
+        ops.nms(BOXES, iou_threshold=0.5)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcnn_lite.ops import roi_pool, use_backend
-from mrcnn_lite.ops.roi_pool import round_half_away
+from mrcnn_lite.ops.roi_pool import roi_pool_bins, round_half_away
 
 
 def test_the_articles_numbers():
@@ -34,6 +34,14 @@ def test_halves_are_rounded_away_from_zero():
     out = roi_pool(article_map(), article_rois(80, 80, 124, 124), 2, 1 / 32)
     expected = [0.0457, 0.1530, -0.0865, 2.3571]
     assert out.flatten().tolist() == pytest.approx(expected, abs=5e-5)
+
+
+def test_the_elements_of_bins_by_hand():
+    """Five elements in two bins overlap in one; beside the map a bin is empty."""
+    boxes = torch.tensor([[0.0, 0, 4, 4], [3, 0, 40, 2]])
+    top, bottom, left, right = roi_pool_bins(boxes, (2, 2), 1.0, h=5, w=6)
+    assert top.tolist() == [[0, 2], [0, 1]] and bottom.tolist() == [[3, 5], [2, 3]]
+    assert left.tolist() == [[0, 2], [3, 6]] and right.tolist() == [[3, 5], [6, 6]]
 
 
 def test_moving_the_box_a_little_changes_nothing():
