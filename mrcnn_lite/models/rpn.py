@@ -114,8 +114,9 @@ class RegionProposalNetwork(nn.Module):
         # tv compares probabilities: sure anchors of two levels can tie.
         scores = logits.gather(1, top).sigmoid()  # [B, N]
         deltas = deltas.take_along_dim(top[..., None], dim=1)  # [B, N, 4]
-        if deltas.device.type == "cpu" and not deltas.sum().isfinite():
-            check_finite(deltas, "deltas of the RPN")  # weights that exploded: stop here, say so
+        if deltas.device.type == "cpu" and not (scores.sum() + deltas.sum()).isfinite():
+            check_finite(scores, "scores of the RPN")  # weights that exploded: stop here, say so
+            check_finite(deltas, "deltas of the RPN")
         boxes = clip_boxes(decode_boxes(deltas, anchors[top]), image_sizes[:, None])  # [B, N, 4]
         valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
         split = boxes.split(counts, dim=1), scores.split(counts, dim=1), valid.split(counts, dim=1)

@@ -175,6 +175,25 @@ def test_initial_losses_are_the_expected_ones():
     assert abs(losses["loss_mask"].item() - 0.6931) < 0.4
 
 
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("backbone.body.stem.0.weight", "scores of the RPN: row 0 is not finite"),
+        ("rpn.head.cls_logits.bias", "scores of the RPN: row 0 is not finite: nan"),
+        ("rpn.head.bbox_pred.bias", r"deltas of the RPN: row \[0, \d+\] is not finite: \[nan"),
+        ("roi_heads.box_predictor.bbox_pred.bias", r"deltas of the boxes: row .* is not finite"),
+    ],
+)
+def test_a_network_of_nans_says_so_in_the_first_operation(parameter, message):
+    """A user's own backbone or head may give them; they must not become detections."""
+    torch.manual_seed(0)
+    model = maskrcnn_lite(num_classes=3).eval()
+    with torch.no_grad():
+        dict(model.named_parameters())[parameter].fill_(float("nan"))
+    with pytest.raises(ValueError, match=message), torch.no_grad():
+        model([torch.rand(3, 64, 64)])
+
+
 def test_images_without_objects_train():
     torch.manual_seed(0)
     model = maskrcnn_lite(num_classes=3).train()
