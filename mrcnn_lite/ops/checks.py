@@ -91,8 +91,7 @@ def check_tensor(tensor: Tensor, name: str, shape: str) -> None:
 
 
 def sums_finite(tensor: Tensor) -> bool:
-    """Say, in one pass, whether the sum of all values is finite; then all of them are. (A sum may
-    also overflow: False only asks for a closer look.)"""
+    """Say whether the sum of all values is finite; then all are. (If not, it may have overflowed.)"""
     return math.isfinite(tensor.detach().sum().item())
 
 
