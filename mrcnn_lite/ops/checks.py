@@ -91,7 +91,7 @@ def check_tensor(tensor: Tensor, name: str, shape: str) -> None:
 
 
 def sums_finite(tensor: Tensor) -> bool:
-    """Say whether the sum of all values is finite; then all are. (If not, it may have overflowed.)"""
+    """Say whether the sum of all values is finite; then all are. (If not, it may be too large.)"""
     return math.isfinite(tensor.detach().sum().item())
 
 
