@@ -13,6 +13,7 @@ FUNCTION_LINES = 60
 PARAMETERS = 8
 KERNEL_PARAMETERS = 16
 FORWARD_LINES = 30
+LIBRARY_LINES, LESSONS_LINES, BENCHMARKS_LINES = 10_000, 11_200, 2_800
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 SHAPE = re.compile(r"#\s*\[([^\]\[]*)\]")
@@ -95,3 +96,13 @@ def test_the_network_reads_like_figure_1():
         start = function.body[1] if ast.get_docstring(function) else function.body[0]
         length = function.end_lineno - start.lineno + 1
         assert length <= FORWARD_LINES, f"forward: {length} lines"
+
+
+def test_the_whole_stays_small():
+    def lines(paths):
+        return sum(path.read_text(encoding="utf-8").count("\n") for path in paths)
+
+    lessons = [path for path in MODULES if "mrcnn_lite.lessons" in dotted(path)]
+    assert lines(set(MODULES) - set(lessons)) <= LIBRARY_LINES
+    assert lines(lessons) <= LESSONS_LINES
+    assert lines((ROOT / "benchmarks").glob("*.py")) <= BENCHMARKS_LINES
