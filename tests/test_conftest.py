@@ -55,6 +55,7 @@ def run(folder, *options: str) -> tuple[list[str], dict[str, str]]:
     return list(dict.fromkeys(files)), dict(lines)
 
 
+@pytest.mark.slow
 def test_alone_everything_runs_in_order(folder):
     files, summary = run(folder, "--all")
     assert files == [
