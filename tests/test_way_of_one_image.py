@@ -102,7 +102,7 @@ def training_step() -> list[Visit]:
 
 def longest_import_chain() -> list[str]:
     """The library's longest chain of imports."""
-    modules = [p for p in MODULES if p.name != "__init__.py" and "lessons" not in p.parts]
+    modules = [p for p in MODULES if p.name != "__init__.py" and ".lessons" not in dotted(p)]
     graph = {dotted(p): imported(p) & NAMES for p in modules}
 
     @cache
