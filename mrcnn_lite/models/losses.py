@@ -25,7 +25,7 @@ class Normaliser(nn.Module):
     def forward(self, valid: Tensor) -> Tensor:
         """Return Tensor[], at least 1, for any bool tensor."""
         count = valid.sum()
-        if self.training and dist.is_initialized():
+        if self.training and dist.is_available() and dist.is_initialized():
             count = count.float()
             dist.all_reduce(count)
             count = count / dist.get_world_size()

@@ -120,7 +120,7 @@ def resize_boxes(boxes: Tensor, old: tuple[float, float], new: tuple[float, floa
 
 def largest_of_processes(size: Size) -> Size:
     """Return the largest size of any process: all that share a batch pad to one."""
-    if not dist.is_initialized():
+    if not (dist.is_available() and dist.is_initialized()):
         return size
     # NCCL reads a GPU's memory, gloo the CPU's.
     message = torch.tensor(size, device="cuda" if dist.get_backend() == "nccl" else "cpu")
