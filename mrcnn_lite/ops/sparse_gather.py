@@ -74,6 +74,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, *axes_and_maps):
+        """Bins Tensor[bins, C] from (y rows, y weights, x index, x weights) and the maps."""
         axes, maps = axes_and_maps[:4], axes_and_maps[4:]
         ctx.save_for_backward(*axes)
         ctx.layouts = [_layout(f) for f in maps]
@@ -92,6 +93,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
+        """The maps' gradients, Tensor[B, C, h, w] each; rows and weights are constants."""
         return (None,) * 4 + _ScatterAdd.apply(grad, ctx.layouts, *ctx.saved_tensors)
 
 
@@ -100,6 +102,7 @@ class _ScatterAdd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, grad, layouts, *axes):
+        """Maps Tensor[B, C, h, w] of these layouts from the bins' gradient, Tensor[bins, C]."""
         ctx.save_for_backward(*axes)
         if not len(grad):
             return tuple(torch.empty(device=grad.device, **layout).zero_() for layout in layouts)
@@ -119,6 +122,7 @@ class _ScatterAdd(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grads):
+        """The gradient of a gradient: the gather itself."""
         return (_Gather.apply(*ctx.saved_tensors, *grads), *(None,) * 5)
 
 
