@@ -1,4 +1,4 @@
-"""The course's own code: `kit` for all lessons, and one folder a lesson with the same rooms.
+"""The course's own code: `kit` for all lessons, and a folder for each, with what it has of these:
 
     pictures.py    the lesson's figures
     explorer.py    what its reader moves
