@@ -102,10 +102,14 @@ class LossesModule(nn.Module):
         return self.model.losses(images, targets, check=False)
 
 
-def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None:
-    """Call `function(*arguments)` in `workers` processes that can talk to each other.
+def launch(function: Callable[..., Any], workers: int, *arguments: Any) -> Any:
+    """Call `function(*arguments)` in `workers` processes that can talk to each other; 0 takes as
+    many as pay.
 
     Under torchrun the processes exist already and this call joins them.
+
+    Returns:
+        What the function returned, where this process called it.
 
     Raises:
         DeadProcess: a process was killed.
@@ -113,18 +117,18 @@ def launch(function: Callable[..., None], workers: int, *arguments: Any) -> None
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         with _group("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])):
-            function(*arguments)
-    elif workers == 1:
-        function(*arguments)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            meeting = (Path(folder) / "meeting").as_uri()
-            try:
-                torch.multiprocessing.spawn(
-                    _worker, (workers, meeting, function, arguments), nprocs=workers
-                )
-            except torch.multiprocessing.ProcessExitedException as error:
-                raise DeadProcess(f"{error}; go on with --resume") from error
+            return function(*arguments)
+    workers = workers or default_workers()
+    if workers == 1:
+        return function(*arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = (Path(folder) / "meeting").as_uri()
+        try:
+            torch.multiprocessing.spawn(
+                _worker, (workers, meeting, function, arguments), nprocs=workers
+            )
+        except torch.multiprocessing.ProcessExitedException as error:
+            raise DeadProcess(f"{error}; go on with --resume") from error
 
 
 def _worker(

@@ -78,7 +78,7 @@ class TrainingRun:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # Here, where a batch from the host can be checked without waiting for a GPU.
-        check_targets(*batch, self.model.num_classes)
+        check_targets(*batch, self.config.num_classes)
         losses = self.gradients(batch, rate)
         values = torch.stack(list(losses.values())).tolist()  # all that is asked of a GPU, at once
         report = dict(zip(losses, values, strict=True))

@@ -1,0 +1,38 @@
+"""`evaluate`: average precision of trained weights."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+
+from ..evaluation.coco import evaluate
+from ..models import load_weights
+from ..training import open_data
+from ..training.distributed import rank
+
+
+def evaluate_data(options: argparse.Namespace) -> None:
+    """Print box and mask AP; under torchrun the processes share the images."""
+    from tqdm import tqdm
+
+    model, class_names = load_weights(options.weights)
+    model.to(options.device)
+    dataset = open_data(options.data, held_out=True, indices=options.only, images=options.images)
+    if dataset.class_names != class_names:
+        raise ValueError(f"the weights know {class_names}, the data {dataset.class_names}")
+    figures = evaluate(
+        model, dataset, progress=lambda b: tqdm(b, unit="batch", disable=rank() != 0)
+    )
+    if rank() != 0:
+        return
+    names = list(figures["mask"])
+    print(f"{figures['images']} images  " + "  ".join(f"{name:>5}" for name in names))
+    for kind in ("mask", "box"):
+        values = "  ".join(f"{figures[kind][name]:5.3f}" for name in names)
+        print(f"{kind:<{len(str(figures['images'])) + 7}}  {values}")
+    if options.json:
+        # JSON has no NaN; a figure without any object to measure it on becomes null.
+        for kind in ("mask", "box"):
+            figures[kind] = {k: None if math.isnan(v) else v for k, v in figures[kind].items()}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")

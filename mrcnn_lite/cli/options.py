@@ -1,0 +1,145 @@
+"""What can be said on the command line, and the range of every number."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from ..config import PRESETS
+from ..training.run import PRECISIONS
+
+LARGEST_SEED = 2**32 - 1  # of numpy's generators
+WEEK = 7 * 24 * 3600.0
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose error is one sentence, as every other mistake of a user ends in one."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog.removeprefix('python -m ')}: {message}; --help lists all\n")
+
+
+def read_options(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line, `sys.argv` by default; a mistake in it ends the program with 2."""
+    parser = _Parser(prog="python -m mrcnn_lite", description=sys.modules[__package__].__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    _describe_train(commands.add_parser("train", help="train a network from scratch"))
+    _describe_evaluate(commands.add_parser("evaluate", help="COCO average precision of weights"))
+    _describe_predict(commands.add_parser("predict", help="draw detections on images"))
+    _describe_verify(commands.add_parser("verify", help="list all faults of a data set"))
+    return parser.parse_args(words)
+
+
+def _describe_train(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--preset", choices=sorted(PRESETS), default="lite")
+    sub.add_argument("--data", required=True, help="shapes, COCO or VIA JSON, folder of label maps")
+    sub.add_argument("--out", type=Path, required=True, help="folder for weights, log, checkpoint")
+    length = sub.add_mutually_exclusive_group(required=True)
+    length.add_argument("--seconds", type=_number(1e-3, 52 * WEEK), help="length by the clock")
+    length.add_argument("--steps", type=_integer(1), help="length of the run in steps")
+    sub.add_argument("--resume", action="store_true", help="go on from --out")
+    sub.add_argument("--hold-out", type=_indices, help="images to leave out, counted from 0: 3,8")
+    sub.add_argument("--workers", type=_integer(0, 64), default=0, help="processes; 0 chooses")
+    sub.add_argument("--seed", type=_integer(0, LARGEST_SEED), default=0)
+    sub.add_argument("--batch-size", type=_integer(1), help="images per step over all processes")
+    sub.add_argument("--accumulate", type=_integer(1), help="parts of a process's images")
+    sub.add_argument("--precision", choices=sorted(PRECISIONS), help="of convolutions")
+    sub.add_argument("--fast", action="store_true", help="of a GPU: bf16, a recorded step")
+    sub.add_argument("--compile", action="store_true", help="torch.compile for the convolutions")
+    sub.add_argument("--no-channels-last", action="store_true", help="the other memory layout")
+    sub.add_argument("--save-every", type=_integer(1), help="steps between checkpoints")
+    sub.add_argument("--validate-every", type=_integer(1), help="steps between held-out losses")
+    _add_device(sub)
+
+
+def _describe_evaluate(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--weights", type=Path, required=True)
+    sub.add_argument("--data", required=True, help="shapes (held-out ones), or as for train")
+    sub.add_argument("--images", type=_integer(1), default=200, help="how many held-out shapes")
+    sub.add_argument("--only", type=_indices, help="images to evaluate, counted from 0: 3,8")
+    sub.add_argument("--json", type=Path, help="also write the figures here")
+    _add_device(sub)
+    sub.set_defaults(workers=1)
+
+
+def _describe_predict(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--weights", type=Path, required=True)
+    sub.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    sub.add_argument("--out", type=Path, required=True, help="folder for the drawn images")
+    sub.add_argument("--score", type=_number(0, 1), default=0.5, help="draw from this score on")
+    _add_device(sub)
+    sub.set_defaults(workers=1)
+
+
+def _describe_verify(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("data", type=Path, help="COCO or VIA JSON file, or folder of label maps")
+    sub.add_argument("--repair", type=Path, metavar="OUT", help="new folder for a repaired copy")
+    sub.add_argument("--attribute", help="of VIA: the region attribute that holds the class")
+    sub.set_defaults(workers=1)
+
+
+def _add_device(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--device", type=_device, default="auto", help="auto (a GPU if any), cpu, cuda"
+    )
+
+
+def _integer(low: int, high: int = 10**9) -> Callable[[str], int]:
+    """The type of a whole number in a range."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    """The type of a number in a range; NaN is in none."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is no number from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+def _indices(text: str) -> list[int]:
+    """Read "3,8,12" as numbers of images."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers like 3,8,12")
+    return [int(part) for part in parts]
+
+
+def _device(name: str) -> torch.device:
+    """The device of a name; torchrun gives each process a GPU of its own."""
+    gpus = torch.cuda.device_count()
+    if name == "auto":
+        name = "cuda" if gpus else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (kind == "cpu" and index) or not (index or "0").isdecimal():
+        raise argparse.ArgumentTypeError(f"{name} is unknown; choose auto, cpu, cuda or cuda:1")
+    if kind == "cuda" and int(index or 0) >= gpus:
+        seen = f"{gpus} GPUs" if gpus else "no GPU"
+        raise argparse.ArgumentTypeError(f"{name}: torch {torch.__version__} sees {seen}; use cpu")
+    return torch.device(name)
