@@ -28,12 +28,12 @@ class BackboneConfig:
     """The body (§3, "backbone") and the pyramid on top of it."""
 
     kind: str = "resnet"  # §3: "resnet", or "small" for two CPU cores
-    depth: int = 50  # §3: ResNet depth: 18, 34, 50, 101, 152
+    depth: int = 50  # §3: 18, 34, 50, 101, 152 ("resnet" only)
     widths: tuple[int, ...] = (32, 48, 64, 96)  # channels at strides 4, 8, 16, 32 ("small" only)
     blocks: tuple[int, ...] = (1, 1, 1, 1)  # residual blocks at each stride ("small" only)
     norm: str = "frozen_batch"  # §3.1 freezes it; "group" trains from scratch, "batch" is _v2's
-    norm_eps: float = 1e-5  # of the frozen norm; tv: its COCO_V1 weights were trained with 0
-    trainable_layers: int = 3  # tv: stages that train, counted from the top (0..5)
+    norm_eps: float = 1e-5  # of the frozen norm; tv: 0 for its COCO_V1 weights ("resnet" only)
+    trainable_layers: int = 3  # tv: stages that train, from the top, 0..5 ("resnet" only)
     fpn_channels: int = 256  # FPN §3: d = 256
     fpn_norm: str = "none"  # FPN §3 has none; "group" from scratch, "batch" in _v2
     extra_level: bool = True  # FPN §4.1: P6, a stride-2 subsampling of P5, for the largest anchors

@@ -103,7 +103,7 @@ def _pixel_axis(box_ptr, axis: tl.constexpr, pixel, n, M: tl.constexpr, ROUNDED:
     else:
         size = high - low
         position = (pixel + 0.5 - low) / size * M + 0.5
-        # Half a cell of the mask beyond the box its border still fades out. No size, no mask.
+        # Half an element of the mask beyond the box its border still fades out. No size, no mask.
         first = tl.floor(low - size / (2 * M))
         last = tl.where(size > 0, tl.ceil(high + size / (2 * M)), first)
     return position, (pixel >= first) & (pixel < last) & (pixel < n)

@@ -13,7 +13,7 @@ from ..ops.constants import constant
 LEVELS = 5  # as many as a kernel takes; fewer are filled up with the last one
 
 
-class Pyramid(NamedTuple):
+class PackedMaps(NamedTuple):
     """What a kernel needs to know of L maps."""
 
     maps: tuple[Tensor, ...]  # LEVELS Tensor[B, h, w, C], contiguous
@@ -30,7 +30,7 @@ def channels_last(feature: Tensor) -> Tensor:
     return feature.permute(0, 2, 3, 1).contiguous()  # [B, h, w, C]
 
 
-def pack(features: Sequence[Tensor], scales: Sequence[float]) -> Pyramid:
+def pack(features: Sequence[Tensor], scales: Sequence[float]) -> PackedMaps:
     """Prepare L maps Tensor[B, C, h, w] and their scales for a kernel; at most LEVELS."""
     if len(features) > LEVELS:
         raise ValueError(f"features has {len(features)} levels; the kernels take at most {LEVELS}")
@@ -38,7 +38,7 @@ def pack(features: Sequence[Tensor], scales: Sequence[float]) -> Pyramid:
     maps += maps[-1:] * (LEVELS - len(maps))
     rows = ((*feature.shape[-2:], scale) for feature, scale in zip(features, scales, strict=True))
     dtype = coordinate_type(features[0].dtype)
-    return Pyramid(tuple(maps), constant(tuple(rows), dtype, features[0].device))  # [L, 3]
+    return PackedMaps(tuple(maps), constant(tuple(rows), dtype, features[0].device))  # [L, 3]
 
 
 @triton.jit
@@ -57,7 +57,7 @@ def level_of(
 
 
 @triton.jit
-def load_cell(
+def load_neighbours(
     pointer: tl.tensor, top: tl.tensor, bottom: tl.tensor, left: tl.tensor, right: tl.tensor,
     channel: tl.tensor, w: tl.tensor, channels: tl.tensor, used: tl.tensor, dtype: tl.constexpr,
 ) -> tuple:  # fmt: skip

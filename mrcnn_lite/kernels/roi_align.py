@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .axis import corners, roi_axis, sample_count
-from .pyramid import level_of, load_cell, pack
+from .pyramid import level_of, load_neighbours, pack
 
 BLOCK_C = 128  # channels per program: 256 bytes of bf16, two full memory transactions
 
@@ -49,7 +49,7 @@ def _roi_align_kernel(
             x = start_x + column * bin_w + (b + 0.5) * bin_w / across  # [BLOCK_P]
             left, right, u, counts_x = corners(x, w)
             u, counts = u[:, None], (counts_x * counts_y)[:, None]
-            f1, f2, f3, f4 = load_cell(
+            f1, f2, f3, f4 = load_neighbours(
                 pointer, top, bottom, left, right, channel, w, channels, used, total.dtype
             )
             value = (1 - v) * ((1 - u) * f1 + u * f2) + v * ((1 - u) * f3 + u * f4)

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .axis import corners, moves, roi_axis, sample_count
-from .pyramid import level_of, load_cell, pack
+from .pyramid import level_of, load_neighbours, pack
 
 BLOCK_C = 128  # channels at a time
 
@@ -56,7 +56,7 @@ def _boxes_kernel(
                 part_x = (column * across + b + 0.5).to(dtype) / (COLUMNS * across)  # [BLOCK_P]
                 x = start_x + column * bin_w + (b + 0.5) * bin_w / across  # [BLOCK_P]
                 left, right, u, counts_x = corners(x, w)
-                f1, f2, f3, f4 = load_cell(
+                f1, f2, f3, f4 = load_neighbours(
                     pointer, top, bottom, left, right, channel, w, channels, used, dtype
                 )
                 slope_x = (1 - v) * (f2 - f1) + v * (f4 - f3)  # [BLOCK_P, BLOCK_C]

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 
 def cell_anchors(sizes: tuple[int, ...], aspect_ratios: tuple[float, ...]) -> Tensor:
-    """Return the anchors of one cell, centred on (0, 0) and rounded to whole pixels as torchvision
-    does.
+    """Return the anchors of one element, centred on (0, 0) and rounded to whole pixels as in
+    torchvision.
 
     Args:
         sizes: square roots of the anchors' areas, in pixels.
@@ -25,7 +25,7 @@ def cell_anchors(sizes: tuple[int, ...], aspect_ratios: tuple[float, ...]) -> Te
 
 
 class AnchorGenerator(nn.Module):
-    """Lay the cell anchors of each level on that level's grid.
+    """Lay the anchors of one element over each level's grid.
 
     The grid of stride s starts at (0, 0), not at (s/2, s/2): torchvision's choice, which its
     weights learned.
@@ -39,7 +39,7 @@ class AnchorGenerator(nn.Module):
         self._cache: dict[tuple, Tensor] = {}
 
     def per_location(self) -> int:
-        """Return how many anchors each cell has (the same on all levels)."""
+        """Return how many anchors each element has (the same on all levels)."""
         counts = {len(sizes) for sizes in self.sizes}
         if len(counts) != 1:
             raise ValueError(
@@ -74,7 +74,7 @@ class AnchorGenerator(nn.Module):
     def _level(
         self, feature: Tensor, sizes: tuple[int, ...], image_size: tuple[int, int]
     ) -> Tensor:
-        """Return one level's anchors, cell by cell in row order: Tensor[h * w * N, 4]."""
+        """Return one level's anchors, element by element in row order: Tensor[h * w * N, 4]."""
         h, w = feature.shape[-2:]
         ys = torch.arange(h, device=feature.device) * (image_size[0] // h)
         xs = torch.arange(w, device=feature.device) * (image_size[1] // w)

@@ -19,12 +19,17 @@ STEM_CHANNELS = 64
 GROUPS = 8
 
 
-def make_body(config: BackboneConfig) -> ResNet | SmallBackbone:
-    """Return the body that `config.kind` names."""
+def make_body(config: BackboneConfig) -> ResNet | SmallBody:
+    """Return the body that `config.kind` names.
+
+    A body is a module whose `forward` turns images Tensor[B, 3, H, W] into a list of maps, finest
+    first, Tensor[B, C_l, h_l, w_l] at strides that double from 4, and whose `out_channels` lists
+    their C_l. With the pyramid on top of it, it is the backbone.
+    """
     if config.kind == "resnet":
         return ResNet(config.depth, config.norm, config.trainable_layers, config.norm_eps)
     if config.kind == "small":
-        return SmallBackbone(config.widths, config.blocks, config.norm)
+        return SmallBody(config.widths, config.blocks, config.norm)
     raise ValueError(f"config.backbone.kind is {config.kind!r}; choose 'resnet' or 'small'")
 
 
@@ -167,7 +172,7 @@ class ResNet(nn.Module):
         return maps
 
 
-class SmallBackbone(nn.Module):
+class SmallBody(nn.Module):
     """A stem of two strided convolutions, then residual blocks at strides 4, 8, 16, 32."""
 
     def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], norm: str) -> None:

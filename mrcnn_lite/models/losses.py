@@ -106,8 +106,8 @@ def mask_loss(
 
     "sigmoid" is the paper's loss: binary cross entropy on the channel of the ground-truth class;
     the other channels take no part and receive no gradient. "softmax" is the alternative of
-    table 2b: the classes compete for every cell, class 0 stands for "not the object".
-    The mean runs over all cells of all valid RoIs of the batch, not image by image.
+    table 2b: the classes compete for every element, class 0 stands for "not the object".
+    The mean runs over all elements of all valid RoIs of the batch, not image by image.
 
     Args:
         mask_logits: Tensor[K, C, M, M], one channel per class, or one channel in all (C = 1) for
@@ -132,13 +132,13 @@ def mask_loss(
     # Padding rows may hold any label; channel 0 always exists.
     channel = torch.where(valid, channel, 0)  # [K]
     if competition == "sigmoid":
-        per_cell = F.binary_cross_entropy_with_logits(
+        per_element = F.binary_cross_entropy_with_logits(
             mask_logits[rows, channel], targets, reduction="none"
         )  # [K, M, M]
     else:
         log_p = mask_logits.log_softmax(dim=1)  # [K, C, M, M]
-        per_cell = -(targets * log_p[rows, channel] + (1 - targets) * log_p[:, 0])  # [K, M, M]
-    return _mean(per_cell.mean(dim=(1, 2)), valid, valid, count)
+        per_element = -(targets * log_p[rows, channel] + (1 - targets) * log_p[:, 0])  # [K, M, M]
+    return _mean(per_element.mean(dim=(1, 2)), valid, valid, count)
 
 
 def _mean(loss: Tensor, summed: Tensor, valid: Tensor, count: Tensor | None) -> Tensor:

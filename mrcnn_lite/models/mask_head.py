@@ -64,10 +64,10 @@ def _rename_old_keys(
 
 
 class MaskRCNNPredictor(nn.Sequential):
-    """From features to one logit per class and cell, at twice the resolution (figure 4):
+    """From features to one logit per class and element, at twice the resolution (figure 4):
     Tensor[K, C, P, P] to Tensor[K, C, M, M] with M = 2 P.
 
-    The deconvolution has kernel 2 and stride 2, so its windows never overlap: each input cell
+    The deconvolution has kernel 2 and stride 2, so its windows never overlap: each element
     writes its own 2x2 block of outputs. It is therefore the same function as a 1x1 convolution
     to four times the channels followed by `pixel_shuffle`. Measured on a CPU (K = 16 and 32,
     14x14, 32 and 64 channels, channels last), that form is as fast forward, but 1.3 to 1.7 times
@@ -94,7 +94,7 @@ class MaskRCNNPredictor(nn.Sequential):
 class MaskHeadC4(MaskRCNNPredictor):
     """The whole mask branch of the model without a pyramid (figure 4, left).
 
-    Box and mask branch share RoIAlign and res5; from res5's 7x7 cells one deconvolution leads to
+    Box and mask branch share RoIAlign and res5; from res5's 7x7 elements one deconvolution leads to
     14x14 masks. "The mask is always 28x28" holds for the FPN model only. Arguments as of
     `MaskRCNNPredictor`; res5 has 2048 channels for ResNet-50 and deeper.
     """

@@ -106,8 +106,8 @@ class MaskRCNN(nn.Module):
         size, heads = tuple(pixels.shape[-2:]), self.roi_heads
         features = self.backbone(pixels)
         proposals, valid, rpn_losses = self.rpn(features, size, sizes, objects)
-        box_losses, rois = heads.train_boxes(features, proposals, valid, size, objects)
-        return box_losses | heads.train_masks(features, rois, size, objects) | rpn_losses
+        box_losses, rois = heads.box_losses(features, proposals, valid, size, objects)
+        return box_losses | heads.mask_losses(features, rois, size, objects) | rpn_losses
 
     @property
     def num_classes(self) -> int:

@@ -41,23 +41,23 @@ def match(
 
     Returns:
         matched: int64 Tensor[B, A], index of the object (0 where there is none).
-        labels: int64 Tensor[B, A], 1 positive, 0 background, -1 ignored.
+        match_labels: int64 Tensor[B, A], 1 positive, 0 background, -1 ignored.
     """
     best, matched, low_quality = best_objects(gt_boxes, gt_valid, boxes, allow_low_quality)
-    labels = torch.where(best >= foreground_iou, 1, IGNORED)  # [B, A]
-    labels = torch.where(best < background_iou, BACKGROUND, labels)
+    match_labels = torch.where(best >= foreground_iou, 1, IGNORED)  # [B, A]
+    match_labels = torch.where(best < background_iou, BACKGROUND, match_labels)
     if allow_low_quality:
-        labels = torch.where(low_quality, 1, labels)
-    return matched, labels
+        match_labels = torch.where(low_quality, 1, match_labels)
+    return matched, match_labels
 
 
 def sample(
-    labels: Tensor, count: int, positive_fraction: float, priorities: Tensor
+    match_labels: Tensor, count: int, positive_fraction: float, priorities: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Choose `count` boxes per image, at most `positive_fraction` of them positive (FR §3.1.3).
 
     Args:
-        labels: Tensor[B, N]: positive > 0, background 0, ignored < 0.
+        match_labels: Tensor[B, N]: positive > 0, background 0, ignored < 0.
         count: how many to take; background fills what the positives leave free.
         positive_fraction: largest share of positives.
         priorities: Tensor[B, N] in [0, 1): of each kind the smallest are taken. Random numbers
@@ -68,10 +68,10 @@ def sample(
         valid: bool Tensor[B, count], False where an image had too few candidates.
     """
     limit = int(count * positive_fraction)
-    positive = _first(labels > 0, priorities, min(limit, labels.shape[1]))
-    background = _first(labels == BACKGROUND, priorities, min(count, labels.shape[1]))
+    positive = _first(match_labels > 0, priorities, min(limit, match_labels.shape[1]))
+    background = _first(match_labels == BACKGROUND, priorities, min(count, match_labels.shape[1]))
     free = count - positive[1].sum(dim=1, keepdim=True)  # [B, 1]
-    room = torch.arange(background[1].shape[1], device=labels.device) < free
+    room = torch.arange(background[1].shape[1], device=match_labels.device) < free
     index = torch.cat([positive[0], background[0]], dim=1)
     valid = torch.cat([positive[1], background[1] & room], dim=1)
     # The chosen ones to the front: a stable sort keeps positives before background.
@@ -98,11 +98,11 @@ class BalancedSampler:
         self.priorities: Priorities = random_priorities(generator)
 
     def __call__(
-        self, labels: Tensor, count: int, positive_fraction: float
+        self, match_labels: Tensor, count: int, positive_fraction: float
     ) -> tuple[Tensor, Tensor]:
         """See `sample`."""
-        priorities = self.priorities(tuple(labels.shape), labels.device)  # [B, N]
-        return sample(labels, count, positive_fraction, priorities)
+        priorities = self.priorities(tuple(match_labels.shape), match_labels.device)  # [B, N]
+        return sample(match_labels, count, positive_fraction, priorities)
 
 
 def random_priorities(generator: torch.Generator | None = None) -> Priorities:

@@ -17,7 +17,7 @@ from .box_head import FastRCNNPredictor, make_box_head
 from .fpn import Pyramid
 from .losses import Normaliser, at_least_float32, box_loss, class_loss, mask_loss
 from .mask_head import MaskHead, MaskRCNNPredictor
-from .matching import BalancedSampler, match
+from .matching import IGNORED, BalancedSampler, match
 from .postprocess import Detection, select_detections, select_masks
 from .transform import Size, Targets
 
@@ -62,7 +62,7 @@ class RoIHeads(nn.Module):
         kinds = 1 if mask.class_agnostic else config.num_classes
         self.mask_predictor = MaskRCNNPredictor(self.mask_head.out_channels, mask.hidden, kinds)
 
-    def train_boxes(
+    def box_losses(
         self, features: Pyramid, proposals: Tensor, valid: Tensor, size: Size, targets: Targets
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
         """Losses of the box branch, and the sampled RoIs for the mask branch.
@@ -76,12 +76,12 @@ class RoIHeads(nn.Module):
         proposals = torch.cat([proposals, targets.boxes], dim=1)  # [B, R + G, 4]
         valid = torch.cat([valid, targets.valid], dim=1)  # [B, R + G]
         limits = cfg.foreground_iou, cfg.foreground_iou  # below it, all is background
-        matched, labels = match(targets.boxes, targets.valid, proposals, *limits)
-        labels = labels.masked_fill(~valid, -1)
-        index, chosen = self.sampler(labels, cfg.samples, cfg.positive_fraction)  # [B, R]
+        matched, match_labels = match(targets.boxes, targets.valid, proposals, *limits)
+        match_labels = match_labels.masked_fill(~valid, IGNORED)
+        index, chosen = self.sampler(match_labels, cfg.samples, cfg.positive_fraction)  # [B, R]
         boxes = proposals.take_along_dim(index[..., None], dim=1)  # [B, R, 4]
         matched = matched.gather(1, index)  # [B, R]
-        positive = (labels.gather(1, index) > 0) & chosen
+        positive = (match_labels.gather(1, index) > 0) & chosen
         labels = torch.where(positive, targets.labels.gather(1, matched), 0)  # [B, R]
 
         pooled = self.box_roi_pool(features, list(boxes), size)  # [K, C, P, P]
@@ -104,7 +104,7 @@ class RoIHeads(nn.Module):
         }
         return losses, (boxes, matched, labels)
 
-    def train_masks(
+    def mask_losses(
         self, features: Pyramid, rois: tuple[Tensor, ...], size: Size, targets: Targets
     ) -> dict[str, Tensor]:
         """Loss of the mask branch on the positive RoIs, at most `config.mask.rois` per image."""
@@ -122,7 +122,8 @@ class RoIHeads(nn.Module):
         return {"loss_mask": mask_loss(logits, target, labels, positive, cfg.competition, count)}
 
     def drop_invalid(self, valid: Tensor, *values: Tensor) -> list[list[Tensor]]:
-        """Of every Tensor[B, R, ...] the valid rows, a Tensor[R_b, ...] per image."""
+        """Of every Tensor[B, R, ...] the valid rows, a Tensor[R_b, ...] per image; a variant keeps
+        all rows, and the invalid ones count for nothing."""
         return [[row[good] for row, good in zip(v, valid, strict=True)] for v in values]
 
     def predict_boxes(self, pooled: Tensor) -> tuple[Tensor, Tensor]:

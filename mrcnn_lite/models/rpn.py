@@ -61,7 +61,7 @@ class RegionProposalNetwork(nn.Module):
     def forward(
         self, features: Pyramid, size: Size, image_sizes: Tensor, targets: Targets | None = None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Propose boxes.
+        """Propose boxes; `variants.SampledRPN` does the same with less work for the losses.
 
         Args:
             features: of the batch. size: its (H, W), padding included.
@@ -138,9 +138,10 @@ class RegionProposalNetwork(nn.Module):
         """
         cfg = self.config
         objects, limits = (targets.boxes, targets.valid), (cfg.foreground_iou, cfg.background_iou)
-        matched, labels = match(*objects, anchors, *limits, allow_low_quality=True)
-        index, valid = self.sampler(labels, cfg.samples, cfg.positive_fraction)  # [B, samples]
-        positive = (labels.gather(1, index) > 0) & valid
+        matched, match_labels = match(*objects, anchors, *limits, allow_low_quality=True)
+        wanted = cfg.samples, cfg.positive_fraction
+        index, valid = self.sampler(match_labels, *wanted)  # [B, samples]
+        positive = (match_labels.gather(1, index) > 0) & valid
         matched = matched.gather(1, index)[..., None]  # [B, samples, 1]
         gt_boxes = targets.boxes.take_along_dim(matched, dim=1)  # [B, samples, 4]
         # Only positives have a box to reach; the others stand in for themselves, because a

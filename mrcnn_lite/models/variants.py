@@ -61,7 +61,7 @@ def head_at(head: RPNHead, features: Pyramid, index: Tensor) -> tuple[Tensor, Te
     """Return the head's answers for the anchors of `index`, int64 [B, N]: logits [B, N] and deltas
     [B, N, 4]."""
     conv, score, move = head.conv[0][0], head.cls_logits, head.bbox_pred
-    kinds = score.out_channels  # anchors per cell
+    kinds = score.out_channels  # anchors per element
     x = im2col_patches(features, index // kinds)  # [B, N, 9 * C]
     x = F.linear(x, conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias).relu()  # [B, N, C]
     logits = at_least_float32(F.linear(x, score.weight.flatten(1), score.bias))  # [B, N, kinds]
@@ -71,25 +71,25 @@ def head_at(head: RPNHead, features: Pyramid, index: Tensor) -> tuple[Tensor, Te
     return logits.gather(2, kind)[..., 0], deltas[:, :, 0]  # [B, N], [B, N, 4]
 
 
-def im2col_patches(features: Pyramid, cells: Tensor) -> Tensor:
-    """Gather the 3 x 3 pixels around some cells of a pyramid, pixel after pixel: [B, N, 9 * C].
+def im2col_patches(features: Pyramid, elements: Tensor) -> Tensor:
+    """Gather the 3 x 3 pixels around some elements of a pyramid: [B, N, 9 * C].
 
-    `cells` [B, N] are counted level after level and row by row; pixels outside a map are zero.
+    `elements` [B, N] are counted level after level and row by row; pixels outside a map are zero.
     """
     batch, channels = features[0].shape[:2]
     # One table of all pixels of an image. Its first row is the zero outside the maps.
     outside = features[0].new_zeros(batch, 1, channels)
     pixels = [f.flatten(2).transpose(1, 2) for f in features]  # [B, h_l * w_l, C] each
-    table = torch.cat([outside, *pixels], dim=1)  # [B, 1 + cells, C]
-    around, first = [], 1  # rows of the table that hold the nine pixels around every cell
+    table = torch.cat([outside, *pixels], dim=1)  # [B, 1 + elements, C]
+    around, first = [], 1  # rows of the table that hold the nine pixels around each
     for height, width in (f.shape[-2:] for f in features):
         last = first + height * width
         rows = torch.arange(first, last, dtype=torch.float64, device=table.device)
         # The padding's zero is the number of the row that is zero.
         around.append(F.unfold(rows.view(1, 1, height, width), 3, padding=1)[0])  # [9, h * w]
         first = last
-    rows = torch.cat(around, dim=1).T.long()[cells]  # [B, N, 9]
-    start = torch.arange(batch, device=cells.device) * table.shape[1]  # [B]
+    rows = torch.cat(around, dim=1).T.long()[elements]  # [B, N, 9]
+    start = torch.arange(batch, device=elements.device) * table.shape[1]  # [B]
     patches = F.embedding(rows + start[:, None, None], table.flatten(0, 1))  # [B, N, 9, C]
     return patches.flatten(2)  # [B, N, 9 * C]
 
@@ -97,8 +97,8 @@ def im2col_patches(features: Pyramid, cells: Tensor) -> Tensor:
 class ChannelsLastHead(FastRCNNConvFCHead):
     """The linear layer reads the features in their memory order, so that none is moved.
 
-    Flattening goes channel by channel, while in channels_last memory the channels of a cell are
-    neighbours. So the linear layer's columns are put in that order, not the features: there are
+    Flattening goes channel by channel, while in channels_last memory the channels of an element
+    are neighbours. So the linear layer's columns are put in that order, not the features: there are
     fewer of them, and in the backward pass the gradient has the order of the features.
     """
 
@@ -108,8 +108,8 @@ class ChannelsLastHead(FastRCNNConvFCHead):
         for conv in convs:
             x = conv(x)  # [K, C, P, P]
         weight = linear.weight.unflatten(1, x.shape[1:]).permute(0, 2, 3, 1)  # [channels, P, P, C]
-        cells = x.permute(0, 2, 3, 1).flatten(1)  # [K, P * P * C]
-        return relu(F.linear(cells, weight.flatten(1), linear.bias))  # [K, channels]
+        flat = x.permute(0, 2, 3, 1).flatten(1)  # [K, P * P * C]
+        return relu(F.linear(flat, weight.flatten(1), linear.bias))  # [K, channels]
 
 
 class LeanRoIHeads(RoIHeads):
@@ -171,9 +171,9 @@ def logits_of_classes(predictor: MaskRCNNPredictor, x: Tensor, labels: Tensor) -
     """Return the predictor's answer for one class of each RoI: [K, C, P, P] to [K, 1, M, M]."""
     x = predictor.relu(predictor.conv5_mask(x))  # [K, C, M, M]
     last, (height, width) = predictor.mask_fcn_logits, x.shape[-2:]
-    cells = x.permute(0, 2, 3, 1).flatten(1, 2)  # [K, M * M, C]
+    flat = x.permute(0, 2, 3, 1).flatten(1, 2)  # [K, M * M, C]
     kernel, bias = last.weight.flatten(1)[labels], last.bias[labels]  # [K, C], [K]
-    logits = torch.baddbmm(bias[:, None, None], cells, kernel[:, :, None])  # [K, M * M, 1]
+    logits = torch.baddbmm(bias[:, None, None], flat, kernel[:, :, None])  # [K, M * M, 1]
     return logits.reshape(len(x), 1, height, width)  # [K, 1, M, M]
 
 

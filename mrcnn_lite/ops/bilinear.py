@@ -1,6 +1,6 @@
 """Bilinear sampling: the value of a feature map between its elements.
 
-Element (i, j) of the map stands at y = i, x = j. A sample lies in one cell, whose four corners are
+Element (i, j) of the map stands at y = i, x = j. A sample lies between four elements, each
 weighted by how near it is. These are the border rules of RoIAlign:
 
     outside [-1, h] x [-1, w]   the sample is 0

@@ -3,14 +3,18 @@
 from torch import Tensor, nn
 
 from .public import multiscale_roi_align, roi_align, roi_pool
-from .rois import Boxes, Size
+from .rois import Boxes, OutputSize
 
 
 class RoIAlign(nn.Module):
     """`roi_align` as a layer."""
 
     def __init__(
-        self, output_size: Size, spatial_scale: float, sampling_ratio: int, aligned: bool = False
+        self,
+        output_size: OutputSize,
+        spatial_scale: float,
+        sampling_ratio: int,
+        aligned: bool = False,
     ) -> None:
         super().__init__()
         self.output_size, self.spatial_scale = output_size, spatial_scale
@@ -25,7 +29,7 @@ class RoIAlign(nn.Module):
 class RoIPool(nn.Module):
     """`roi_pool` as a layer."""
 
-    def __init__(self, output_size: Size, spatial_scale: float) -> None:
+    def __init__(self, output_size: OutputSize, spatial_scale: float) -> None:
         super().__init__()
         self.output_size, self.spatial_scale = output_size, spatial_scale
 
@@ -43,7 +47,7 @@ class MultiScaleRoIAlign(nn.Module):
     def __init__(
         self,
         featmap_names: list[str],
-        output_size: Size,
+        output_size: OutputSize,
         sampling_ratio: int,
         *,
         canonical_scale: int = 224,

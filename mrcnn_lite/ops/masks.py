@@ -17,7 +17,7 @@ from .rois import Grid, Rois, as_pair
 SMALL_BIN = 8
 # Masks whose weights are made at a time when pasting: bounds the memory.
 PASTE_CHUNK = 64
-# A mean of ones may miss 1 by the rounding of its weights; a cell this near to 1 is full.
+# A mean of ones may miss 1 by the rounding of its weights; an element this near to 1 is full.
 FULL = 1e-5
 RULES = ("torchvision", "pixel_centres")
 
@@ -28,7 +28,7 @@ def crop_masks(
     """Cut the matched object's mask out of the image and scale it to M x M: the mask target.
 
     This is RoIAlign of the 0/1 mask with adaptive sampling (torchvision's
-    `project_masks_on_boxes`), so cells on the outline hold fractions: soft targets.
+    `project_masks_on_boxes`), so elements on the outline hold fractions: soft targets.
 
     Args:
         masks: Tensor[G, H, W] uint8, bool or float, 1 on the object.
@@ -158,7 +158,7 @@ def _positions(sides: Tensor, m: int, n: int, rule: str) -> tuple[Tensor, list[i
     else:
         size = high - low
         position = (pixel - low) / size * m + 0.5  # [N, pixels]
-        # Half a cell of the mask beyond the box its border still fades out. No size, no mask.
+        # Half an element of the mask beyond the box its border still fades out. No size, no mask.
         reach = size / (2 * m)
         first, last = torch.floor(low - reach), torch.ceil(high + reach)
         last = torch.where(size > 0, last, first)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .roi_align import pool_rois
-from .rois import Grid, Rois, Size, as_pair, split_rois
+from .rois import Grid, OutputSize, Rois, as_pair, split_rois
 
 # Added before the logarithm, as torchvision does, so that exact powers of two do not fall below.
 LEVEL_EPS = 1e-6
@@ -46,7 +46,7 @@ def multiscale_roi_align(
     features: Sequence[Tensor],
     boxes: Sequence[Tensor],
     image_size: tuple[int, int],
-    output_size: Size,
+    output_size: OutputSize,
     sampling_ratio: int = 2,
     aligned: bool = False,
     canonical_scale: float = 224,

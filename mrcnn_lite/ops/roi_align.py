@@ -16,14 +16,14 @@ from torch import Tensor
 from .backend import choose
 from .bilinear import adaptive_counts, bilinear_loop, by_size, interpolation
 from .constants import constants_like
-from .rois import Boxes, Grid, Rois, Size, as_pair, split_rois
+from .rois import Boxes, Grid, OutputSize, Rois, as_pair, split_rois
 from .sparse_gather import weighted_sums
 
 
 def roi_align(
     input: Tensor,
     boxes: Boxes,
-    output_size: Size,
+    output_size: OutputSize,
     spatial_scale: float = 1.0,
     sampling_ratio: int = -1,
     aligned: bool = False,

@@ -1,4 +1,4 @@
-"""RoIPool (Girshick 2015, Fast R-CNN, section 2.1): the maximum of each cell of a coarse grid.
+"""RoIPool (Girshick 2015, Fast R-CNN, section 2.1): the maximum of each bin of a coarse grid.
 
 Two roundings happen. The corners of the RoI are rounded to whole elements of the map, *both ends
 included*: corners that round to 0 and 4 cover five elements. Then the borders between the bins are
@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .backend import choose
-from .rois import Boxes, Size, as_pair, split_rois
+from .rois import Boxes, OutputSize, as_pair, split_rois
 from .sparse_gather import channels_last_table
 
 
-def roi_pool(input: Tensor, boxes: Boxes, output_size: Size, spatial_scale: float = 1.0) -> Tensor:
+def roi_pool(
+    input: Tensor, boxes: Boxes, output_size: OutputSize, spatial_scale: float = 1.0
+) -> Tensor:
     """Pool every RoI to a fixed grid by maxima.
 
     Args:

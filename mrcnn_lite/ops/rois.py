@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 Boxes = Tensor | Sequence[Tensor]  # [K, 5] of (image index, x1, y1, x2, y2), or B x [R, 4]
-Size = int | tuple[int, int]  # P, or (rows, columns)
+OutputSize = int | tuple[int, int]  # P, or (rows, columns)
 
 
 class Rois(NamedTuple):
@@ -43,7 +43,7 @@ def split_rois(input: Tensor, boxes: Boxes) -> tuple[Tensor, Tensor]:
     return image, corners.float() if half else corners
 
 
-def as_pair(size: Size) -> tuple[int, int]:
+def as_pair(size: OutputSize) -> tuple[int, int]:
     """Read `7` or `(7, 7)` as (rows, columns)."""
     rows, columns = size if isinstance(size, Sequence) else (size, size)
     return int(rows), int(columns)

@@ -1,4 +1,4 @@
-"""RoIPool's kernel against its twin in `ops`, in Triton's interpreter or on a GPU."""
+"""RoIPool's kernel against its reference in `ops`, in Triton's interpreter or on a GPU."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def test_the_articles_numbers():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("size", [1, (3, 2), 7])
-def test_like_its_twin(size, dtype):
+def test_like_its_reference(size, dtype):
     features = torch.randn(2, 5, 12, 9, dtype=dtype, device=DEVICE)
     rois = random_rois(10, 2, IMAGE, seed=1).to(DEVICE, dtype)
     out, gradient, expected, expected_gradient = both(features, rois, size)

@@ -33,7 +33,7 @@ def small_resnet_config() -> Config:
     )
 
 
-def torchvision_twin() -> torch.nn.Module:
+def torchvision_reference() -> torch.nn.Module:
     detection = pytest.importorskip("torchvision").models.detection
     backbone = detection.backbone_utils.resnet_fpn_backbone(
         backbone_name="resnet18", weights=None, trainable_layers=3
@@ -56,10 +56,10 @@ def torchvision_twin() -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module")
-def twins() -> tuple[MaskRCNN, torch.nn.Module]:
+def reference_pair() -> tuple[MaskRCNN, torch.nn.Module]:
     """Our network and torchvision's with the same random weights in float64."""
     torch.manual_seed(0)
-    theirs = torchvision_twin()
+    theirs = torchvision_reference()
     for module in theirs.modules():  # fresh batch norms are all alike and would hide mistakes
         if hasattr(module, "running_var"):
             module.running_var.uniform_(0.5, 2)
@@ -96,14 +96,14 @@ def pictures(seed: int = 3) -> tuple[list, list]:
     return images, targets
 
 
-def test_state_dict_goes_both_ways(twins):
-    ours, theirs = twins
+def test_state_dict_goes_both_ways(reference_pair):
+    ours, theirs = reference_pair
     theirs.load_state_dict(ours.state_dict())
     assert list(ours.state_dict()) != [] and set(ours.state_dict()) == set(theirs.state_dict())
 
 
-def test_training_equals_torchvision(twins):
-    ours, theirs = twins
+def test_training_equals_torchvision(reference_pair):
+    ours, theirs = reference_pair
     images, targets = pictures()
     got = ours.train()(images, targets)
     want = theirs.train()(images, [dict(t) for t in targets])
@@ -121,8 +121,8 @@ def test_training_equals_torchvision(twins):
             assert (parameter.grad - wanted).abs().max() <= 1e-9 * wanted.abs().max(), name
 
 
-def test_detections_equal_torchvision(twins):
-    ours, theirs = twins
+def test_detections_equal_torchvision(reference_pair):
+    ours, theirs = reference_pair
     images, _ = pictures(seed=5)
     images.append(
         torch.rand(3, 131, 190, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
