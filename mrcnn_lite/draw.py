@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CYCLE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 SMALLEST = 480  # pixels of the longer side below which an image is enlarged, to make room for text
 FILL, RIM = 0.38, 0.7  # opacity of a mask and of the rim that sets it off from its surroundings
+BAND = 256  # rows that are blended at a time; colours are floats then, and need 12 bytes a pixel
 DASHES = ((1, 0), (6, 4), (2, 3), (12, 4))  # drawn and empty, in line widths; by class
 
 
@@ -40,9 +41,10 @@ def paint_instances(
     """Paint objects over an image, without matplotlib's figures.
 
     Args:
-        image: ``Tensor[3, H, W]`` in 0..1.
+        image: ``Tensor[3, H, W]`` in 0..1, or ``uint8``.
         instances: ``boxes`` ``Tensor[G, 4]``, ``labels`` ``int64[G]``, ``masks`` ``[G, H, W]`` or
-            ``[G, 1, H, W]``; detections have ``scores`` too, targets may have ``iscrowd``.
+            ``[G, 1, H, W]``, of which one is read at a time; detections have ``scores`` too,
+            targets may have ``iscrowd``.
         class_names: Index 0 is the background.
         score_threshold: Detections with a lower score are left out.
         show_boxes: Draw the boxes.
@@ -55,14 +57,13 @@ def paint_instances(
 
     height, width = image.shape[1:]
     factor = max(1, -(-SMALLEST // max(height, width)))
-    canvas = _enlarge(image.detach().float().cpu(), factor, "bicubic").clamp(0, 1)  # [3, H, W]
+    canvas = _canvas(image.detach().cpu(), factor)  # uint8 [3, H, W]
     rows = _rows_to_draw(instances, score_threshold)
     line = max(2, round(max(canvas.shape[1:]) / 350))
     for row in rows:
-        mask = instances["masks"][row].detach().float().cpu().reshape(1, height, width)
+        mask = instances["masks"][row].detach().cpu().reshape(1, height, width)
         _blend_mask(canvas, _enlarge(mask, factor, "bilinear")[0] >= 0.5, _rgb(row), line)
-    pixels = (canvas * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()  # [H, W, 3]
-    painted = Image.fromarray(pixels.numpy())
+    painted = Image.fromarray(canvas.permute(1, 2, 0).contiguous().numpy())  # [H, W, 3]
     draw = ImageDraw.Draw(painted)
     boxes = (instances["boxes"].detach().cpu() * factor).tolist()
     for row in rows if show_boxes else ():
@@ -114,15 +115,26 @@ def _label(instances: dict, row: int, class_names: Sequence[str]) -> str:
     return label
 
 
+def _canvas(image: Tensor, factor: int) -> Tensor:
+    """The enlarged image in bytes, ``uint8[3, H, W]``, as a copy."""
+    if image.dtype == torch.uint8:
+        if factor == 1:
+            return image.clone()
+        image = image / 255
+    image = _enlarge(image.float(), factor, "bicubic")
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
 def _enlarge(image: Tensor, factor: int, mode: str) -> Tensor:
     """Enlarge ``[C, H, W]`` by a whole factor."""
     if factor == 1:
-        return image.clone()
-    return F.interpolate(image[None], scale_factor=factor, mode=mode, align_corners=False)[0]
+        return image
+    image = image.float()[None]
+    return F.interpolate(image, scale_factor=factor, mode=mode, align_corners=False)[0]
 
 
 def _blend_mask(canvas: Tensor, mask: Tensor, colour: Tensor, line: int) -> None:
-    """Tint the mask ``[H, W]``, draw its edge inside, and put a thin white rim around it."""
+    """Tint the mask ``bool[H, W]``, draw its edge inside, and put a thin white rim around it."""
     if not mask.any():
         return
     near = line + 1  # work only where the mask and its rim are
@@ -131,17 +143,29 @@ def _blend_mask(canvas: Tensor, mask: Tensor, colour: Tensor, line: int) -> None
         slice(max(0, int(n.min()) - near), int(n.max()) + near + 1) for n in (rows, columns)
     )
     mask, canvas = mask[part], canvas[:, *part]
-    near_outside = _grow(~mask, line)
-    opacity = FILL * mask.float()  # [H, W]
-    opacity[mask & near_outside] = 1.0
-    canvas += opacity * (colour[:, None, None] - canvas)
+    edge = mask & _grow(~mask, line)
     rim = _grow(mask, max(1, line // 2)) & ~mask
-    canvas += RIM * rim * (1 - canvas)
+    for top in range(0, len(mask), BAND):
+        band = slice(top, top + BAND)
+        pixels = canvas[:, band].float()  # [3, BAND, W]
+        opacity = (FILL * mask[band]).masked_fill(edge[band], 1.0)  # [BAND, W]
+        pixels += opacity * (255 * colour[:, None, None] - pixels)
+        pixels += RIM * rim[band] * (255 - pixels)
+        canvas[:, band] = pixels.round().to(torch.uint8)
 
 
 def _grow(mask: Tensor, radius: int) -> Tensor:
-    """All pixels within a square of this radius around the mask ``[H, W]``."""
-    return F.max_pool2d(mask.float()[None], 2 * radius + 1, 1, radius)[0] > 0
+    """All pixels within a square of this radius around the mask, ``bool[H, W]``."""
+    grown = mask.clone()
+    for lines in (grown, grown.T):
+        reach = 0
+        while reach < radius:  # 1, 3, 7, 15, …: what was reached moves as a whole
+            step = min(reach + 1, radius - reach)
+            before = lines.clone()
+            lines[step:] |= before[:-step]
+            lines[:-step] |= before[step:]
+            reach += step
+    return grown
 
 
 def _draw_box(

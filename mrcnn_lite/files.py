@@ -1,15 +1,62 @@
-"""Atomic writes: a file is written whole or not at all; a crash leaves the old one."""
+"""Writing files: never over what somebody else wrote, and whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+HEAD = 256  # bytes by which a file is recognised
+PART = ".{}.mrcnn_lite.part"  # where a file is written before it gets its name
+
+
+def output_folder(path: Path, option: str) -> Path:
+    """Make the folder that an option of the command line names, and its parents.
+
+    Raises:
+        ValueError: it, or one of its parents, is a file.
+        OSError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(f"{option} {path}: is, or lies in, a file; name a folder") from error
+    return path
+
+
+def check_output(path: Path, option: str, ours: bytes) -> None:
+    """Refuse to replace a file that the same command did not write; make its folder.
+
+    Args:
+        path: of the file that will be written.
+        option: of the command line, for the message.
+        ours: a regular expression that the beginning of every file of this command matches.
+
+    Raises:
+        ValueError: there is a folder, a device, or somebody else's file.
+    """
+    output_folder(path.parent, option)
+    if path.is_dir():
+        raise ValueError(f"{option} {path}: is a folder; name a file")
+    if os.path.lexists(path) and not is_ours(path, ours):
+        raise ValueError(
+            f"{option} {path}: exists, and this command did not write it; choose another name"
+        )
+
+
+def is_ours(path: Path, ours: bytes) -> bool:
+    """Whether a file begins as those of a command do; see `check_output`."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return re.match(ours, file.read(HEAD), re.DOTALL) is not None
 
 
 def write_whole(path: Path, *pieces: bytes | memoryview, previous: Path | None = None) -> None:
     """Replace a file in one step, so that whoever reads it finds the old or the new one.
 
-    It is written under another name beside its place, forced onto the disk, and then renamed.
+    It is written under another name beside its place, forced onto the disk, and then renamed. That
+    name is hidden and short: `photo.jpg.part` may be a download, and a name can have 255 bytes.
 
     Args:
         path: of the file; its folder exists.
@@ -19,7 +66,7 @@ def write_whole(path: Path, *pieces: bytes | memoryview, previous: Path | None =
     Raises:
         OSError: it cannot be written; the file that was there is untouched.
     """
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(PART.format(path.name[:40]))
     try:
         with open(part, "wb") as file:
             for piece in pieces:

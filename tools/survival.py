@@ -27,6 +27,7 @@ from typing import Any
 import torch
 
 from mrcnn_lite.cli import main as command_line
+from mrcnn_lite.files import PART
 from mrcnn_lite.training.checkpoint import LAST, PREVIOUS, load_checkpoint, save_checkpoint
 
 STEPS, SAVE_EVERY = 12, 2
@@ -74,7 +75,7 @@ def kill_in_save(child: int, out: Path, skip: int) -> bool:
         out: its folder.
         skip: how many saves to let pass.
     """
-    parts = [out / (LAST + ".part"), out / "last.safetensors.part"]
+    parts = [out / PART.format(name) for name in (LAST, "last.safetensors")]
     seen, inside = -1, False
     while not os.waitpid(child, os.WNOHANG)[0]:
         now = any(part.exists() for part in parts)

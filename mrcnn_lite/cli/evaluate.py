@@ -7,15 +7,20 @@ import json
 import math
 
 from ..evaluation.coco import evaluate
+from ..files import check_output, write_whole
 from ..models import load_weights
 from ..training import open_data
 from ..training.distributed import rank
+
+OUR_JSON = rb'\{\n "mask": \{\n  "AP": '
 
 
 def evaluate_data(options: argparse.Namespace) -> None:
     """Print box and mask AP; under torchrun the processes share the images."""
     from tqdm import tqdm
 
+    if options.json:  # said before the work, not after it
+        check_output(options.json, "--json", OUR_JSON)
     model, class_names = load_weights(options.weights)
     model.to(options.device)
     dataset = open_data(options.data, held_out=True, indices=options.only, images=options.images)
@@ -35,4 +40,4 @@ def evaluate_data(options: argparse.Namespace) -> None:
         # JSON has no NaN; a figure without any object to measure it on becomes null.
         for kind in ("mask", "box"):
             figures[kind] = {k: None if math.isnan(v) else v for k, v in figures[kind].items()}
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+        write_whole(options.json, (json.dumps(figures, indent=1) + "\n").encode())

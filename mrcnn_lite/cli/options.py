@@ -71,9 +71,13 @@ def _describe_evaluate(sub: argparse.ArgumentParser) -> None:
 
 def _describe_predict(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--weights", type=Path, required=True)
-    sub.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    sub.add_argument("--out", type=Path, required=True, help="folder for the drawn images")
-    sub.add_argument("--score", type=_number(0, 1), default=0.5, help="draw from this score on")
+    images = "PNG or JPEG files, folders of them, or patterns such as '*.jpg'"
+    sub.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help=images)
+    sub.add_argument("--out", type=Path, help="folder for the drawn images")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="results as COCO has them, RLE")
+    maps = "PNG label maps: a pixel is the number of its object; default folder: masks in --out"
+    sub.add_argument("--masks", type=Path, nargs="?", const=True, metavar="FOLDER", help=maps)
+    sub.add_argument("--score", type=_number(0, 1), default=0.5, help="objects from this score on")
     _add_device(sub)
     sub.set_defaults(workers=1)
 

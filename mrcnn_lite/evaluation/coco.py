@@ -7,13 +7,18 @@ right nor as wrong.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ..models import MaskRCNN
+from ..models.postprocess import PastedMasks
+
 MASK_THRESHOLD = 0.5  # probability from which on (>=) a pixel belongs to the object
+PIXELS_AT_ONCE = 2**25  # of the masks that are encoded: bounds the memory, a byte or a float each
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the first six of COCO's summary
 
 
@@ -40,8 +45,13 @@ def evaluate(
     Returns:
         `{"mask": {"AP": …, "AP50": …, …}, "box": {…}, "images": n}`; a figure without any object to
         measure it on is NaN.
+
+    Raises:
+        ValueError: there is no image.
     """
     count = len(dataset) if limit is None else min(limit, len(dataset))
+    if count < 1:
+        raise ValueError(f"dataset has {len(dataset)} images, limit is {limit}: none to evaluate")
     process, processes = (dist.get_rank(), dist.get_world_size()) if _joined() else (0, 1)
     starts = range(process * batch_size, count, processes * batch_size)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
@@ -52,7 +62,10 @@ def evaluate(
         for start in starts if progress is None else progress(starts):
             rows = range(start, min(start + batch_size, count))
             samples = [dataset[row] for row in rows]
-            detections = model([image.to(device) for image, _ in samples])
+            inputs = [image.to(device) for image, _ in samples]
+            # Other models paste all masks of an image at once.
+            lean = getattr(model.forward, "__func__", None) is MaskRCNN.forward
+            detections = model(inputs, lazy_masks=True) if lean else model(inputs)
             for row, sample, detection in zip(rows, samples, detections, strict=True):
                 images[row] = _encoded(*sample, detection)
     finally:
@@ -114,22 +127,36 @@ def _measure(images: list[dict], class_names: Sequence[str]) -> dict:
     return figures | {"images": len(images)}
 
 
-def _encode(masks: Tensor) -> list[dict]:
-    """Run-length encode masks ``[n, H, W]`` or ``[n, 1, H, W]``, probabilities or 0 and 1."""
+def encode_masks(masks: Tensor | PastedMasks) -> list[dict]:
+    """Run-length encode masks, probabilities or 0 and 1, a few at a time.
+
+    Args:
+        masks: Tensor[N, H, W] or Tensor[N, 1, H, W], or masks that are not pasted yet.
+
+    Returns:
+        `{"size": [H, W], "counts": bytes}` each; a pixel belongs to the object from a
+        probability of `MASK_THRESHOLD` on.
+    """
     from faster_coco_eval.core import mask as mask_api
 
-    if not len(masks):
-        return []
-    binary = (masks.reshape(-1, *masks.shape[-2:]) >= MASK_THRESHOLD).to("cpu", torch.uint8)
-    # the encoder wants [H, W, n] with the rows running fastest
-    return mask_api.encode(np.asfortranarray(binary.permute(1, 2, 0).numpy()))
+    if isinstance(masks, PastedMasks):
+        masks, (height, width) = replace(masks, threshold=MASK_THRESHOLD), masks.image_size
+    else:
+        height, width = masks.shape[-2:]
+    step, codes = max(1, PIXELS_AT_ONCE // (height * width)), []
+    for first in range(0, len(masks), step):
+        part = masks[first : first + step].reshape(-1, height, width) >= MASK_THRESHOLD
+        for mask in part.to("cpu", torch.uint8).numpy():
+            # The encoder wants [H, W, n] with the rows running fastest.
+            codes += mask_api.encode(np.asfortranarray(mask[:, :, None]))
+    return codes
 
 
 def _rows(values: dict) -> list[dict]:
     """What COCO's form says of objects and of detections alike."""
     names = ("category_id", "bbox", "segmentation")
     boxes = [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in values["boxes"].tolist()]
-    rows = zip(values["labels"].tolist(), boxes, _encode(values["masks"]), strict=True)
+    rows = zip(values["labels"].tolist(), boxes, encode_masks(values["masks"]), strict=True)
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 

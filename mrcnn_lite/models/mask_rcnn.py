@@ -48,7 +48,10 @@ class MaskRCNN(nn.Module):
             use_variants(self)
 
     def forward(
-        self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None
+        self,
+        images: list[Tensor],
+        targets: list[dict[str, Tensor]] | None = None,
+        lazy_masks: bool = False,
     ) -> dict[str, Tensor] | list[Detection]:
         """Train on, or find the objects of, a list of images of any size.
 
@@ -56,6 +59,7 @@ class MaskRCNN(nn.Module):
             images: Tensor[3, H_b, W_b] each, RGB in 0..1.
             targets: in training one dict per image: boxes float [G, 4], labels int64 [G], masks
                 uint8 [G, H_b, W_b].
+            lazy_masks: whether masks are pasted only when asked for, see `PastedMasks`.
 
         Returns:
             In training the five losses by name. In evaluation one dict per image, best detection
@@ -69,7 +73,7 @@ class MaskRCNN(nn.Module):
         proposals, valid, _ = self.rpn(features, size, batch.sizes)
         detections = self.roi_heads.detect(features, proposals, valid, size, batch.sizes)
         return [
-            to_original_size(detection, size, original, self.config.mask.paste)
+            to_original_size(detection, size, original, self.config.mask.paste, lazy_masks)
             for detection, size, original in zip(
                 detections, batch.resized_sizes, batch.original_sizes, strict=True
             )
