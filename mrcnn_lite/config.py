@@ -7,117 +7,148 @@ marks a value that the paper leaves open and torchvision fixed. The defaults are
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from math import inf
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+# The types say what is allowed: a plain int counts from 1, a plain float from 0.
+Count = Annotated[int, 0, 10**9]
+Stages = Annotated[int, 0, 5]
+Classes = Annotated[int, 2, 10**6]
+Ratio = Annotated[int, -1, 10**9]  # torchvision's: below 1 as many samples as the bin is wide
+Fraction = Annotated[float, 0, 1]
+Positive = Annotated[float, 1e-12, inf]
+Finite = Annotated[float, -(10.0**9), 10.0**9]
+Four = tuple[Positive, Positive, Positive, Positive]
+Sizes = tuple[tuple[Positive, ...], ...]
+Norm = Literal["group", "batch", "frozen_batch", "none"]
+Paste = Literal["torchvision", "pixel_centres"]
+Precision = Literal["fp32", "bf16"]
+
+
+class Checked:
+    """A section that refuses, where it is written, what no network or training could use."""
+
+    def __post_init__(self) -> None:
+        section = type(self).__name__.removesuffix("Config").lower()
+        for name, kind in _types(type(self)).items():
+            value = _plain(getattr(self, name))
+            if asked := _asked(value, kind):
+                name = ".".join(filter(None, ("config", section, name)))
+                raise ValueError(f"{name} is {value!r}; give {asked}")
+            object.__setattr__(self, name, value)  # JSON's lists as tuples: it stays hashable
 
 
 @dataclass(frozen=True)
-class ImageConfig:
+class ImageConfig(Checked):
     """What happens to an image before the first convolution."""
 
     min_size: int = 800  # §3.1: the shorter side is resized to 800 pixels
     max_size: int = 1333  # tv: ... unless the longer side would pass this
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # tv: ImageNet, RGB in 0..1
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # tv
+    mean: tuple[Finite, Finite, Finite] = (0.485, 0.456, 0.406)  # tv: ImageNet, RGB in 0..1
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)  # tv
     size_divisible: int = 32  # FPN §3: the coarsest stride must divide the padded size
     channels_last: bool = True  # memory layout, in which convolutions are faster; same results
 
 
 @dataclass(frozen=True)
-class BackboneConfig:
+class BackboneConfig(Checked):
     """The body (§3, "backbone") and the pyramid on top of it."""
 
-    kind: str = "resnet"  # §3: "resnet", or "small" for two CPU cores
-    depth: int = 50  # §3: 18, 34, 50, 101, 152 ("resnet" only)
+    kind: Literal["resnet", "small"] = "resnet"  # §3: "resnet", or "small" for two CPU cores
+    depth: Literal[18, 34, 50, 101, 152] = 50  # §3 ("resnet" only)
     widths: tuple[int, ...] = (32, 48, 64, 96)  # channels at strides 4, 8, 16, 32 ("small" only)
     blocks: tuple[int, ...] = (1, 1, 1, 1)  # residual blocks at each stride ("small" only)
-    norm: str = "frozen_batch"  # §3.1 freezes it; "group" trains from scratch, "batch" is _v2's
+    norm: Norm = "frozen_batch"  # §3.1 freezes it; "group" trains from scratch, "batch" is _v2's
     norm_eps: float = 1e-5  # of the frozen norm; tv: 0 for its COCO_V1 weights ("resnet" only)
-    trainable_layers: int = 3  # tv: stages that train, from the top, 0..5 ("resnet" only)
+    trainable_layers: Stages = 3  # tv: stages that train, from the top, 0..5 ("resnet" only)
     fpn_channels: int = 256  # FPN §3: d = 256
-    fpn_norm: str = "none"  # FPN §3 has none; "group" from scratch, "batch" in _v2
+    fpn_norm: Norm = "none"  # FPN §3 has none; "group" from scratch, "batch" in _v2
     extra_level: bool = True  # FPN §4.1: P6, a stride-2 subsampling of P5, for the largest anchors
 
 
 @dataclass(frozen=True)
-class RPNConfig:
+class RPNConfig(Checked):
     """Region proposal network (FR §3)."""
 
-    anchor_sizes: tuple[tuple[int, ...], ...] = ((32,), (64,), (128,), (256,), (512,))  # FPN §4.1
-    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # FR §3.1.1: height / width
-    foreground_iou: float = 0.7  # FR §3.1.2
-    background_iou: float = 0.3  # FR §3.1.2
+    anchor_sizes: Sizes = ((32,), (64,), (128,), (256,), (512,))  # FPN §4.1
+    aspect_ratios: tuple[Positive, ...] = (0.5, 1.0, 2.0)  # FR §3.1.1: height / width
+    foreground_iou: Fraction = 0.7  # FR §3.1.2
+    background_iou: Fraction = 0.3  # FR §3.1.2
     samples: int = 256  # FR §3.1.3: anchors per image in the loss
-    positive_fraction: float = 0.5  # FR §3.1.3
+    positive_fraction: Fraction = 0.5  # FR §3.1.3
     convs: int = 1  # FR §3.1: one 3 x 3 convolution; two in _v2
     pre_nms_train: int = 2000  # FPN: kept per level before NMS
     pre_nms_test: int = 1000  # tv
     post_nms_train: int = 2000  # tv: kept per image after NMS
     post_nms_test: int = 1000  # §3.1: 1000 with FPN
-    nms_iou: float = 0.7  # FR §3.3
+    nms_iou: Fraction = 0.7  # FR §3.3
     min_size: float = 1e-3  # tv: smaller proposals (in pixels) are dropped
 
 
 @dataclass(frozen=True)
-class BoxConfig:
+class BoxConfig(Checked):
     """Classification and box regression of each RoI (Fast R-CNN's head)."""
 
     roi_levels: int = 4  # FPN §4.2: RoIs are pooled from P2..P5; 1 = everything from P2
     pooled_size: int = 7  # §3, Figure 4
-    sampling_ratio: int = 2  # §3: four points per bin, i.e. 2 x 2
+    sampling_ratio: Ratio = 2  # §3: four points per bin, i.e. 2 x 2
     aligned: bool = False  # tv: no half-pixel shift; its pretrained weights depend on that
     convs: tuple[int, ...] = ()  # channels of 3 x 3 convolutions before the head's last layer
-    norm: str = "none"  # of those convolutions
+    norm: Norm = "none"  # of those convolutions
     head_channels: int = 1024  # Figure 4: two fully connected layers; one after convolutions
-    foreground_iou: float = 0.5  # §3.1
+    foreground_iou: Fraction = 0.5  # §3.1
     samples: int = 512  # §3.1: RoIs per image with FPN
-    positive_fraction: float = 0.25  # §3.1: 1 : 3
-    code_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0)  # Fast R-CNN: scaling of the targets
-    score_threshold: float = 0.05  # tv: weaker detections are not reported
-    nms_iou: float = 0.5  # §3.1 (Fast R-CNN)
+    positive_fraction: Fraction = 0.25  # §3.1: 1 : 3
+    code_weights: Four = (10.0, 10.0, 5.0, 5.0)  # Fast R-CNN: scaling of the targets
+    score_threshold: Fraction = 0.05  # tv: weaker detections are not reported
+    nms_iou: Fraction = 0.5  # §3.1 (Fast R-CNN)
     detections: int = 100  # §3.1: boxes per image that reach the mask branch
 
 
 @dataclass(frozen=True)
-class MaskConfig:
+class MaskConfig(Checked):
     """The mask branch (§3, "mask representation")."""
 
     pooled_size: int = 14  # Figure 4, right
-    sampling_ratio: int = 2  # §3
+    sampling_ratio: Ratio = 2  # §3
     aligned: bool = False  # tv
     channels: tuple[int, ...] = (256, 256, 256, 256)  # Figure 4: four 3 x 3 convolutions
     hidden: int = 256  # Figure 4: channels of the 2 x 2 deconvolution
-    norm: str = "none"  # "group" for training from scratch
+    norm: Norm = "none"  # "group" for training from scratch
     rois: int = 128  # §3.1: the positives; a cap on them makes a CPU step cheap
     targets_aligned: bool = False  # tv: its mask targets carry a half-pixel shift (notebook 09)
-    competition: str = "sigmoid"  # §3 "decoupled"; "softmax" is the ablation of Table 2b
+    competition: Literal["sigmoid", "softmax"] = "sigmoid"  # §3 "decoupled"; Table 2b: "softmax"
     class_agnostic: bool = False  # §4.2: one mask for all classes
-    paste: str = "torchvision"  # or "pixel_centres", which has no rounding (notebook 10)
+    paste: Paste = "torchvision"  # or "pixel_centres", which has no rounding (notebook 10)
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Checked):
     """Optimisation. The defaults are for two CPU cores and a network from scratch."""
 
     batch_size: int = 8  # images per step over all processes
-    optimizer: str = "adamw"  # "sgd" is the paper's (§3.1)
-    learning_rate: float = 3e-3  # for the batch size above
+    optimizer: Literal["adamw", "sgd"] = "adamw"  # "sgd" is the paper's (§3.1)
+    learning_rate: Positive = 3e-3  # for the batch size above
     weight_decay: float = 1e-2  # not applied to norms and biases
-    warmup_steps: int = 100  # linear, from near 0: the first gradients are the wildest
-    decay_fraction: float = 0.6  # last part of the run; the rate falls to 0 by a cosine
-    gradient_clip: float = 10.0  # largest L2 norm of all gradients together
-    ema_decay: float = 0.995  # running average of the weights that is saved and evaluated
-    crop_size: int = 128  # side of the training crops of stored images; 0 = whole images
-    scale_range: tuple[float, float] = (0.75, 1.33)  # ... and how much they are scaled
-    precision: str = "fp32"  # or "bf16": convolutions and linear layers; boxes and losses stay fp32
+    warmup_steps: Count = 100  # linear, from near 0: the first gradients are the wildest
+    decay_fraction: Fraction = 0.6  # last part of the run; the rate falls to 0 by a cosine
+    gradient_clip: Positive = 10.0  # largest L2 norm of all gradients together
+    ema_decay: Fraction = 0.995  # running average of the weights that is saved and evaluated
+    crop_size: Count = 128  # side of the training crops of stored images; 0 = whole images
+    scale_range: tuple[Positive, Positive] = (0.75, 1.33)  # ... and how much they are scaled
+    precision: Precision = "fp32"  # or "bf16": convolutions and linear layers; losses stay fp32
     accumulate: int = 1  # parts in which a process takes its share of a batch, to save memory
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """A whole network and its training; `num_classes` counts the background as class 0."""
 
-    num_classes: int = 91  # §4: the 80 COCO classes under their 90 ids, and the background
+    num_classes: Classes = 91  # §4: the 80 COCO classes under their 90 ids, and the background
     image: ImageConfig = field(default_factory=ImageConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     rpn: RPNConfig = field(default_factory=RPNConfig)
@@ -131,39 +162,61 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """Build a Config from `to_dict`'s form (lists may stand for tuples).
+        """Build a Config from `to_dict`'s form, or a part of it; errors as of `with_`."""
+        if not isinstance(values, dict):
+            raise ValueError(f"config is {values!r}; give its sections by name")
+        return cls().with_(**values)
+
+    def with_(self, /, **sections: Any) -> Config:
+        """Return a copy with some fields changed: `config.with_(mask={"rois": 8}, num_classes=3)`.
 
         Raises:
-            ValueError: a section or field is unknown; the message names it.
+            ValueError: a section or field is unknown, or holds what cannot be used; it is named.
         """
-        parts: dict[str, Any] = {}
-        sections = {f.name: f for f in fields(cls)}
-        for name, value in values.items():
-            if name not in sections:
-                raise ValueError(f"config: unknown section {name!r}; known: {sorted(sections)}")
-            if name == "num_classes":
-                parts[name] = int(value)
-                continue
-            section = sections[name].default_factory  # type: ignore[misc]
-            known = {f.name for f in fields(section)}
-            if unknown := set(value) - known:
-                raise ValueError(
-                    f"config.{name}: unknown field {sorted(unknown)[0]!r}; known: {sorted(known)}"
-                )
-            parts[name] = section(**{k: _as_tuple(v) for k, v in value.items()})
-        return cls(**parts)
-
-    def with_(self, **sections: dict[str, Any]) -> Config:
-        """Return a copy with some fields changed: `config.with_(mask={"rois": 8})`."""
-        changed = {
-            name: replace(getattr(self, name), **values) for name, values in sections.items()
-        }
-        return replace(self, **changed)
+        for name, values in sections.items():
+            if name not in (known := _types(type(self))):
+                raise ValueError(f"config: unknown section {name!r}; known: {sorted(known)}")
+            if isinstance(values, dict) and name != "num_classes":
+                section = getattr(self, name)
+                for key in values.keys() - (known := _types(type(section))).keys():
+                    known = sorted(known)
+                    raise ValueError(f"config.{name}: unknown field {key!r}; known: {known}")
+                sections[name] = replace(section, **values)
+        return replace(self, **sections)
 
 
-def _as_tuple(value: Any) -> Any:
-    """Turn JSON's lists back into tuples, so that the config stays frozen and hashable."""
-    return tuple(_as_tuple(v) for v in value) if isinstance(value, list) else value
+@cache
+def _types(section: type) -> dict[str, Any]:
+    """The type of every field, with its range."""
+    return get_type_hints(section, include_extras=True)
+
+
+def _plain(value: Any) -> Any:
+    """A value of JSON or numpy as Python's own, hashable one."""
+    if isinstance(value, list | tuple):
+        return tuple(_plain(v) for v in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _asked(value: Any, kind: Any) -> str:
+    """What the type of a field asks for where the value is something else."""
+    parts = get_args(kind)
+    if kind is bool or (isinstance(kind, type) and issubclass(kind, Checked)):
+        return "" if isinstance(value, kind) else f"a {kind.__name__}"
+    if get_origin(kind) is Literal:
+        known = any(type(value) is type(part) and value == part for part in parts)
+        return "" if known else " or ".join(map(str, parts))
+    if get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            return f"several values in brackets, each {_asked(None, parts[0])}"
+        kinds = parts[:1] * len(value) if parts[-1] is ... else parts
+        if len(kinds) != len(value) or not (value or parts[0] is int):  # a head without layers
+            return f"{len(kinds) or 'one or more'} values"
+        return next(filter(None, map(_asked, value, kinds)), "")
+    number, low, high = parts or (kind, *((1, 10**9) if kind is int else (0, 10**9)))
+    good = isinstance(value, int if number is int else int | float) and not isinstance(value, bool)
+    whole = "a whole number" if number is int else "a number"
+    return "" if good and low <= value <= high else f"{whole} from {low:g} to {high:g}"
 
 
 def resnet50_fpn(num_classes: int = 91) -> Config:
@@ -182,6 +235,16 @@ def resnet50_fpn_v2(num_classes: int = 91) -> Config:
         box={"convs": (256,) * 4, "norm": "batch"},
         mask={"norm": "batch"},
     )
+
+
+def from_scratch(config: Config) -> Config:
+    """Return the config with which random weights can learn: all stages train, and a frozen batch
+    norm, which needs what a training left in it, becomes a group norm: two images are too few for
+    the statistics of a batch (He et al. 2019, Rethinking ImageNet Pre-training)."""
+    if config.backbone.kind != "resnet":
+        return config
+    norm = "group" if config.backbone.norm == "frozen_batch" else config.backbone.norm
+    return config.with_(backbone={"norm": norm, "trainable_layers": 5})
 
 
 def lite(num_classes: int = 6) -> Config:

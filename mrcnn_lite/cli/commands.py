@@ -30,7 +30,10 @@ MISTAKES = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a user's mistake ends in one sentence on stderr and exit status 2."""
-    options = read_options(arguments)
+    try:
+        options = read_options(arguments)
+    except SystemExit as ended:  # of --help, or of a mistake that was told
+        return int(ended.code or 0)
     try:
         return launch(RUN[options.command], options.workers, options) or 0
     except ProcessRaisedException as error:

@@ -67,6 +67,11 @@ class FrozenBatchNorm2d(nn.Module):
 def make_norm(kind: str, channels: int) -> nn.Module:
     """Return the normalisation called `kind`: "group", "batch", "frozen_batch" or "none"."""
     if kind == "group":
+        if channels % GROUPS:
+            raise ValueError(
+                f"norm 'group' is for multiples of {GROUPS} channels, not {channels}; change the "
+                "config's widths (half of the first too), fpn_channels, convs or channels"
+            )
         return nn.GroupNorm(GROUPS, channels)
     if kind == "none":
         return nn.Identity()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from math import inf
 
 from torch import Tensor, nn
 
 from ..config import Config, lite
-from ..ops.masks import RULES
 from .backbone import make_body
 from .fpn import FeaturePyramid
 from .matching import BalancedSampler
@@ -120,17 +118,16 @@ class MaskRCNN(nn.Module):
 
 
 def check_config(config: Config) -> None:
-    """Refuse numbers that the operations inside, which check nothing, could not use."""
-    box, mask, weights = config.box, config.mask, config.box.code_weights
-    _require(len(weights) == 4, "box.code_weights", weights, "four positive numbers")
-    _require(all(0 < w < inf for w in weights), "box.code_weights", weights, "positive numbers")
-    _require(mask.paste in RULES, "mask.paste", mask.paste, " or ".join(RULES))
-    for name, part in (("rpn", config.rpn), ("box", box)):
-        _require(0 <= part.nms_iou <= 1, f"{name}.nms_iou", part.nms_iou, "0 to 1")
-    for name, part in (("box", box), ("mask", mask)):
-        size, ratio = part.pooled_size, part.sampling_ratio
-        _require(isinstance(size, int) and size > 0, f"{name}.pooled_size", size, "1, 2, ...")
-        _require(isinstance(ratio, int), f"{name}.sampling_ratio", ratio, "a whole number")
+    """Refuse fields that do not fit together; each by itself was checked where it was written."""
+    backbone, rpn, box = config.backbone, config.rpn, config.box
+    widths, levels = len(backbone.widths), len(rpn.anchor_sizes)
+    fits = backbone.kind != "small" or 0 < widths == len(backbone.blocks)
+    _require(fits, "backbone.blocks", backbone.blocks, f"one for each of {widths} widths")
+    most = rpn.foreground_iou
+    fits = rpn.background_iou <= most
+    _require(fits, "rpn.background_iou", rpn.background_iou, f"at most foreground_iou, {most}")
+    fits = box.roi_levels <= levels
+    _require(fits, "box.roi_levels", box.roi_levels, f"at most {levels}, the pyramid's levels")
 
 
 def _require(allowed: bool, name: str, value: object, asked: str) -> None:

@@ -151,7 +151,7 @@ def test_command_line_says_what_is_wrong(tmp_path, capsys):
     shape_run = ["train", "--data", "shapes", "--out", str(tmp_path), "--steps", "1"]
     if not torch.cuda.is_available():
         assert main([*shape_run, "--workers", "1", "--device", "cuda"]) == 2
-        assert "sees no GPU; use --device cpu" in capsys.readouterr().err
+        assert "sees no GPU; use cpu" in capsys.readouterr().err
     out = str(tmp_path)
     command = ["train", "--data", "shapes", "--out", out, "--steps", "1", "--hold-out", "1,2"]
     assert main([*command, "--workers", "1"]) == 2
