@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .faults import Fault, short
 
+IMAGES = (".png", ".jpg", ".jpeg")
 ONE_CLASS = "object"  # where no region has a class
 
 
@@ -19,29 +20,30 @@ class Source:
         path: The annotation file, or the folder of label maps.
         kind: "COCO", "VIA" or "label maps".
         data: Content of a COCO file; anything at all when the file is wrong.
-        image_folder: Where the images lie.
+        image_folder: The only folder in which its images are looked for; None: around the file.
         faults: Found while reading; what they concern is not in ``data``.
     """
 
     path: Path
     kind: str
     data: object
-    image_folder: Path
+    image_folder: Path | None
     faults: list[Fault] = field(default_factory=list)
 
 
-def read_coco(path: str | Path) -> Source:
+def read_coco(path: str | Path, image_folder: str | Path | None = None) -> Source:
     """Read a COCO file without judging it.
 
-    Its images lie in the folder ``images`` beside it if there is one, else in its own folder.
+    Args:
+        path: The file.
+        image_folder: Where its images lie; default as `image_files` says.
 
     Raises:
         ValueError: When there is no such file, or it is not JSON.
     """
     path = Path(path)
     data, faults = load_json(path)
-    images = path.parent / "images"
-    return Source(path, "COCO", data, images if images.is_dir() else path.parent, faults)
+    return Source(path, "COCO", data, Path(image_folder) if image_folder else None, faults)
 
 
 def load_json(path: Path) -> tuple[object, list[Fault]]:
@@ -62,8 +64,11 @@ def load_json(path: Path) -> tuple[object, list[Fault]]:
             repeated.extend(key for key, value in pairs if row[key] != value)
         return row
 
+    if path.suffix.lower() in IMAGES:
+        raise ValueError(f"{path}: is an image; give the annotation file, or the folder of both")
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; give the path of a COCO JSON file")
+        what = "a pattern" if set(path.name) & set("*?[") else "no such file"
+        raise ValueError(f"{path}: {what}; give one COCO or VIA JSON file, or one folder")
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=build)
     except RecursionError:

@@ -13,6 +13,7 @@ from torch import Tensor
 from .annotations import Source, read_coco
 from .faults import Fault, counted, refuse
 from .formats import read_source
+from .image_files import ImageFiles
 from .images import read_image
 from .masks import mask_boxes, segmentation_to_mask
 from .rules import AS_STORED, DROP
@@ -29,7 +30,8 @@ class CocoDataset:
 
     Args:
         source: The path of a COCO file, or a data set that another reader has read.
-        image_folder: Folder of the images; default ``images`` beside the file, else its folder.
+        image_folder: The only folder in which its images are looked for; default: around the
+            file (see `image_files`); ``files.told()`` says where they were found.
         indices: Keep only these images, counted from 0 in order of image id.
         exclude: Leave these images out.
         cache_bytes: Keep decoded samples until they fill this much memory. Treat the tensors of
@@ -51,9 +53,10 @@ class CocoDataset:
         repair: bool = False,
     ) -> None:
         source = source if isinstance(source, Source) else read_coco(source)
+        if image_folder:
+            source = replace(source, image_folder=Path(image_folder))
         self.path = source.path
-        self.image_folder = Path(image_folder or source.image_folder)
-        data, self.changes = _without_faults(source, self.image_folder, repair)
+        data, self.files, self.changes = _without_faults(source, repair)
         categories = sorted(data["categories"], key=lambda category: category["id"])
         self.category_ids = [-1] + [category["id"] for category in categories]
         self._labels = {category["id"]: k for k, category in enumerate(categories, start=1)}
@@ -94,7 +97,7 @@ class CocoDataset:
 
     def _read_image(self, index: int) -> Tensor:
         row = self.images[index]
-        image = read_image(self.image_folder / row["file_name"])  # [3, H, W]
+        image = read_image(self.files.path(row["file_name"]))  # [3, H, W]
         height, width = image.shape[1:]
         if (height, width) != (row["height"], row["width"]):
             hint = "it was resized after the annotation; use the original"
@@ -128,20 +131,25 @@ class CocoDataset:
             "area": torch.from_numpy(masks.sum(axis=(1, 2), dtype=np.float32)),
         }
 
+    def object_count(self) -> int:
+        """How many objects there are to learn or to find; crowd regions are none."""
+        return sum(not row.get("iscrowd") for rows in self._rows.values() for row in rows)
+
     def _check_files(self) -> None:
-        folder = self.image_folder
-        missing = [image for image in self.images if not (folder / image["file_name"]).is_file()]
+        reasons = self.files.missing()
+        missing = [image for image in self.images if image["file_name"] in reasons]
         if missing:
+            name = missing[0]["file_name"]
             raise ValueError(
                 f"{self.path}: {len(missing)} of {len(self.images)} images are missing; the first "
-                f"is image {missing[0]['id']}, file_name = {missing[0]['file_name']!r} in "
-                f"{folder}; give image_folder, or restore the file"
+                f"is image {missing[0]['id']}: file_name = {name!r} {reasons[name]}"
             )
 
 
-def _without_faults(source: Source, folder: Path, repair: bool) -> tuple[dict, list[Fault]]:
-    """The content without its faults, and what was done about each; without repair none may be."""
-    report = scan(source, folder, open_images=repair)
+def _without_faults(source: Source, repair: bool) -> tuple[dict, ImageFiles, list[Fault]]:
+    """The content without its faults, where its images lie, and what was done about each fault;
+    without repair there may be none."""
+    report = scan(source, open_images=repair)
     refuse(fault for fault in report.faults if not (repair and fault.fix))
     # Images that their EXIF tag turns can be stored anew, but not read as the annotations saw them.
     images = [image for image in report.data["images"] if "as_stored" not in image]
@@ -152,7 +160,7 @@ def _without_faults(source: Source, folder: Path, repair: bool) -> tuple[dict, l
             f"{changes[0]}",
             stacklevel=3,
         )
-    return report.data | {"images": images}, changes
+    return report.data | {"images": images}, report.files, changes
 
 
 def _choose(count: int, indices: Iterable[int] | None, exclude: Iterable[int] | None) -> list[int]:
@@ -161,14 +169,21 @@ def _choose(count: int, indices: Iterable[int] | None, exclude: Iterable[int] | 
     for name, values in (("indices", chosen), ("exclude", dropped)):
         for wrong in sorted(values - set(range(count)))[:1]:
             raise ValueError(f"{name}: {wrong} is not one of the {count} images (0..{count - 1})")
+    if count and not chosen - dropped:
+        raise ValueError(f"none of the {count} images is left; choose fewer to hold out, or more")
     return sorted(chosen - dropped)
 
 
-def open_dataset(path: str | Path, attribute: str | None = None, **options: Any) -> CocoDataset:
+def open_dataset(
+    path: str | Path,
+    attribute: str | None = None,
+    image_folder: str | Path | None = None,
+    **options: Any,
+) -> CocoDataset:
     """Open a data set of any format.
 
     Args:
-        path, attribute: As `read_source` takes them.
+        path, attribute, image_folder: As `read_source` takes them.
         **options: As `CocoDataset` takes them.
 
     Returns:
@@ -177,4 +192,4 @@ def open_dataset(path: str | Path, attribute: str | None = None, **options: Any)
     Raises:
         ValueError: When the data set has faults, or an index does not exist.
     """
-    return CocoDataset(read_source(path, attribute), **options)
+    return CocoDataset(read_source(path, attribute, image_folder), **options)

@@ -14,6 +14,8 @@ from .rle import MAX_PIXELS
 
 FORMATS = ("PNG", "JPEG")  # Pillow's other decoders have had most of its security holes
 ORIENTATION = 0x0112  # EXIF tag
+# What turns an image of each orientation upright, as Pillow's `Image.Transpose` numbers it.
+TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
 
 def read_image(path: str | Path, upright: bool = True) -> Tensor:
@@ -33,11 +35,10 @@ def read_image(path: str | Path, upright: bool = True) -> Tensor:
     Raises:
         ValueError: When the file is missing, not a PNG or JPEG, damaged or too large.
     """
-    from PIL import ImageOps
-
     with open_image(path) as image:
         image.load()
-        turned = ImageOps.exif_transpose(image) if upright else image
+        turn = TURNS.get(_orientation(image)) if upright else None
+        turned = image if turn is None else image.transpose(turn)
         pixels = np.array(_to_rgb(turned))  # [H, W, C]
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # [C, H, W]
 
@@ -52,6 +53,8 @@ def open_image(path: str | Path) -> Iterator[Any]:
     from PIL import Image
 
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; give an image file in it")
     if not path.is_file():
         raise ValueError(f"{path}: no such file; check the folder of the images")
     try:
@@ -78,8 +81,15 @@ def image_size(path: str | Path) -> tuple[int, int]:
         ValueError: As `read_image`, except for damage behind the header.
     """
     with open_image(path) as image:
-        turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-        return image.size if turned else image.size[::-1]
+        return image.size if _orientation(image) in (5, 6, 7, 8) else image.size[::-1]
+
+
+def _orientation(image: Any) -> int:
+    """How the camera was held, 1 to 8; 1 where the tag cannot be read, as viewers show it."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # an odd tag is no reason to refuse pixels that can be decoded
+        return 1
 
 
 def _to_rgb(image: Any) -> Any:

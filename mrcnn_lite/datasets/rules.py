@@ -8,15 +8,16 @@ what is certain: it writes some fields anew, or it leaves the entry out.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from .faults import Fault, short
+from .image_files import ImageFiles, stays_inside
 from .images import read_image
 from .masks import mask_boxes
 from .rle import MAX_PIXELS, check_rle
+from .values import is_integer, is_name, is_numbers, to_integer
 
 SECTIONS = ("images", "annotations", "categories")
 MAX_MASK_BYTES = 2**31  # of all masks of one image; they are decoded together
@@ -25,7 +26,7 @@ BOX_PIXELS, BOX_SHARE = 3.0, 0.1  # a side of bbox that misses the mask by the l
 DROP = "left out"  # an image with its annotations
 DROP_CLASS = "left out with its annotations"
 DROP_ALL = "left out with its namesakes"  # every entry that has this id
-INTEGER = "written as an integer"
+FILE_SIZE = "taken from the image file"
 RENUMBER = "given an id of its own"
 REBOX = "computed from the mask"
 DROP_PART = "part left out"  # of a segmentation, when it adds no pixel
@@ -40,6 +41,7 @@ Rule = Callable[[dict, Any], Iterator[Fault]]
 class Known:
     """What the rules for an entry know of the others; None stands for one that is left out."""
 
+    files: ImageFiles
     images: dict[int, dict | None] = field(default_factory=dict)  # by id
     categories: dict[int, dict | None] = field(default_factory=dict)
     annotations: Counter[int | None] = field(default_factory=Counter)  # number per image id
@@ -69,26 +71,29 @@ def has_name(category: dict, known: Known) -> Iterator[Fault]:
 def has_file_name(image: dict, known: Known) -> Iterator[Fault]:
     """The file name of an image stays in the image folder."""
     name = image.get("file_name")
-    if not is_name(name) or not name.strip("./\\ "):
-        message, hint = "is not a file name", "name the image"
-    elif (
-        PurePosixPath(name).is_absolute()
-        or PureWindowsPath(name).drive
-        or ".." in name.replace("\\", "/").split("/")
-    ):
+    if not stays_inside(name):
         message, hint = "leaves the image folder", "use a path inside it"
-    else:
-        return
-    yield _fault("file name", "file_name", name, message, hint, DROP)
+        if not is_name(name) or not name.strip("./\\ "):
+            message, hint = "is not a file name", "name the image"
+        yield _fault("file name", "file_name", name, message, hint, DROP)
 
 
 def has_size(image: dict, known: Known) -> Iterator[Fault]:
-    """An image has a height and a width, and its masks fit the memory."""
+    """An image has a height and a width; where they are absent its file has told them."""
     for side in ("height", "width"):
         if not is_integer(image.get(side)) or image[side] < 1:
             message, hint = "is not a positive number of pixels", "write the image's size"
-            yield _fault("image size", side, image.get(side), message, hint, DROP)
+            size = known.files.size(image.get("file_name"))
+            change = size and dict(zip(("height", "width"), size, strict=True))
+            fix = FILE_SIZE if size else DROP
+            yield _fault("image size", side, image.get(side), message, hint, fix, change)
             return
+
+
+def fits_memory(image: dict, known: Known) -> Iterator[Fault]:
+    """The masks of an image fit the memory."""
+    if not all(is_integer(image.get(side)) for side in ("height", "width")):
+        return  # told already
     height, width = image["height"], image["width"]
     count = known.annotations[to_integer(image.get("id"))]
     if height * width > MAX_PIXELS:
@@ -107,10 +112,9 @@ def has_image_and_category(row: dict, known: Known) -> Iterator[Fault]:
     ):
         value = row.get(name)
         if not is_integer(value) or value not in ids:
-            number, message = to_integer(value), f"is not among the {section}"
+            message = f"is not among the {section}"
             hint = f"correct it, add it to the {section}, or remove the annotation"
-            fix, change = (INTEGER, {name: number}) if number in ids else (DROP, None)
-            yield _fault(f"unknown {name}", name, value, message, hint, fix, change)
+            yield _fault(f"unknown {name}", name, value, message, hint, DROP)
 
 
 def has_crowd_flag(row: dict, known: Known) -> Iterator[Fault]:
@@ -170,14 +174,23 @@ def _fits_rle(rle: dict, height: int, width: int) -> Iterator[Fault]:
 
 
 def _fits_polygons(polygons: list, height: int, width: int) -> Iterator[Fault]:
-    wrong = [_polygon_fault(polygon, height, width) for polygon in polygons]
-    rest = {"segmentation": [p for p, fault in zip(polygons, wrong, strict=True) if not fault]}
-    for part, fault in enumerate(wrong):
-        if fault:
-            kind, message, empty = fault
-            fix, change = (DROP_PART, rest) if empty and rest["segmentation"] else (DROP, None)
-            name, hint = f"segmentation[{part}]", "correct or remove it"
-            yield _fault(kind, name, polygons[part], message, hint, fix, change)
+    """One fault, that of the first wrong part, however many there are."""
+    name, hint = "segmentation", "correct or remove it"
+    if not all(isinstance(polygon, list) for polygon in polygons):
+        message = "must be a list of polygons, [[x, y, x, y, …], …], or RLE"
+        yield _fault("polygon", name, polygons, message, hint, DROP)
+        return
+    wrong = {part: _polygon_fault(polygon, height, width) for part, polygon in enumerate(polygons)}
+    wrong = {part: fault for part, fault in wrong.items() if fault}
+    if not wrong:
+        return
+    rest = [polygon for part, polygon in enumerate(polygons) if part not in wrong]
+    certain = rest and all(empty for *_, empty in wrong.values())
+    part = next((p for p, (*_, empty) in wrong.items() if not empty), next(iter(wrong)))
+    kind, message, _ = wrong[part]
+    message += f" (and {len(wrong) - 1} more of its polygons)" if len(wrong) > 1 else ""
+    fix, change = (DROP_PART, {name: rest}) if certain else (DROP, None)
+    yield _fault(kind, f"{name}[{part}]", polygons[part], message, hint, fix, change)
 
 
 def _polygon_fault(polygon: object, height: int, width: int) -> tuple[str, str, bool] | None:
@@ -195,10 +208,11 @@ def _polygon_fault(polygon: object, height: int, width: int) -> tuple[str, str, 
     return None
 
 
-def fits_file(image: dict, path: Path) -> Iterator[Fault]:
+def fits_file(image: dict, files: ImageFiles) -> Iterator[Fault]:
     """The file of an image can be read and has the size that the annotations say."""
     name, told = image["file_name"], (image["height"], image["width"])
     try:
+        path = files.path(name)
         size = tuple(read_image(path).shape[1:])
     except ValueError as error:
         message, hint = f"cannot be opened ({error})", "restore the file, or remove the image"
@@ -242,7 +256,7 @@ def has_box_of_mask(row: dict, mask: np.ndarray) -> Iterator[Fault]:
 
 
 CATEGORY = (has_name,)  # one entry of the section each
-IMAGE = (has_file_name, has_size)
+IMAGE = (has_file_name, has_size, fits_memory)
 ANNOTATION = (has_image_and_category, has_crowd_flag, has_area, has_box, has_segmentation)
 IMAGE_FILE = (fits_file,)  # once it is opened
 MASK = (covers_pixels, has_box_of_mask)  # once it is filled in
@@ -250,35 +264,3 @@ MASK = (covers_pixels, has_box_of_mask)  # once it is filled in
 
 def _fault(kind, field, value, message, hint, fix="", change=None) -> Fault:
     return Fault(kind, field, short(value), message, hint, fix, change)
-
-
-def is_integer(value: object) -> bool:
-    """Whether a value is an integer that every library holds: not True, not 2**60."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
-
-
-def to_integer(value: object) -> int | None:
-    """Read 7, 7.0 and "7" as 7, and everything else as None."""
-    digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16
-    if digits or (isinstance(value, float) and value.is_integer()):
-        value = int(value)
-    return value if is_integer(value) else None
-
-
-def is_numbers(values: object, largest: float = 1e9) -> bool:
-    """Whether a value is a list of finite numbers, none larger than this (NaN is not, either)."""
-    return isinstance(values, list) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= largest
-        for value in values
-    )
-
-
-def is_name(value: object) -> bool:
-    """Whether a value is a text that every system can write as a name."""
-    if not isinstance(value, str) or not value.strip():
-        return False
-    try:
-        parts = value.encode("utf-8").replace(b"\\", b"/").split(b"/")
-    except UnicodeEncodeError:  # half a character
-        return False
-    return max(map(len, parts)) < 256 and min(map(ord, value)) >= 32 and "\x7f" not in value

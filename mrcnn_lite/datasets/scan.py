@@ -8,13 +8,13 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from . import rules
 from .annotations import Source
 from .faults import Fault, short
+from .image_files import ImageFiles
 from .masks import segmentation_to_mask
-from .rules import is_integer, to_integer
+from .values import is_integer, tidy, to_integer
 
 GONE = "left out with its image or class"
 Progress = Callable[[list], Iterable]
@@ -28,6 +28,9 @@ class Report:
         source: The data set.
         faults: All of them.
         data: The content without the faults: entries are fixed or left out.
+        files: Where the images lie; None when the file holds none.
+        tidied: Number of entries of which a value was written in another form than COCO's.
+        sized: Number of images whose file told their size.
         clipped: Number of segmentations that reach more than a pixel over the border.
         sides: Smallest and largest side of the images in pixels.
         areas: Smallest and largest mask in pixels.
@@ -36,6 +39,9 @@ class Report:
     source: Source
     faults: list[Fault]
     data: dict = field(default_factory=lambda: {section: [] for section in rules.SECTIONS})
+    files: ImageFiles | None = None
+    tidied: int = 0
+    sized: int = 0
     clipped: int = 0
     sides: tuple[int, ...] = ()
     areas: tuple[int, ...] = ()
@@ -48,17 +54,11 @@ class Report:
         return Counter(names[row["category_id"]] for row in rows if not row.get("iscrowd"))
 
 
-def scan(
-    source: Source,
-    image_folder: str | Path | None = None,
-    open_images: bool = True,
-    progress: Progress | None = None,
-) -> Report:
+def scan(source: Source, open_images: bool = True, progress: Progress | None = None) -> Report:
     """Apply all rules to a data set.
 
     Args:
         source: As it was read.
-        image_folder: Default where the reader looks.
         open_images: Also open every image and fill in every mask.
         progress: Wraps the list of images, as tqdm does.
 
@@ -72,16 +72,24 @@ def scan(
         return report
     entries = {
         section: [
-            _Entry(file, section, row, entry, entry) for row, entry in enumerate(data[section])
+            _Entry(file, section, row, values, values)
+            for row, values in enumerate(tidy(section, entry) for entry in data[section])
         ]
         for section in rules.SECTIONS
     }
-    report.faults += _scan_entries(**entries)
+    report.tidied = sum(
+        entry.values is not data[section][entry.row]
+        for section, rows in entries.items()
+        for entry in rows
+    )
+    names = (image.values.get("file_name") for image in entries["images"])
+    report.files = ImageFiles(names, source.path, source.image_folder)
+    report.sized = sum(_take_size_of_file(image, report.files) for image in entries["images"])
+    report.faults += _scan_entries(report.files, **entries)
     if open_images and all(fault.fix for fault in report.faults):
-        folder = Path(image_folder or source.image_folder)
         images = [image for image in entries["images"] if image.kept]
         masks = [row for row in entries["annotations"] if row.kept]
-        report.faults += _scan_images(images, masks, folder, report, progress)
+        report.faults += _scan_images(images, masks, report, progress)
     kept = {section: [e.values for e in rows if e.kept] for section, rows in entries.items()}
     report.data = data | kept
     return report
@@ -94,7 +102,7 @@ class _Entry:
     file: str
     section: str
     row: int
-    original: dict  # a reader knows an entry by the ids of the file
+    original: dict  # a reader knows an entry by the ids of the file (as integers)
     values: dict  # with the fixes so far
     kept: bool = True
 
@@ -119,8 +127,6 @@ class _Entry:
                 where = entry["origin"] or where
         self.kept &= fault.change is not None
         self.values = self.values | (fault.change or {})
-        if fault.fix == rules.INTEGER:
-            self.original = self.values
         ids = {"image_id": identity} if section == "images" else {}
         ids = {"image_id": image, "annotation_id": identity} if section == "annotations" else ids
         return replace(fault, file=self.file, where=where, section=section, row=self.row, **ids)
@@ -131,13 +137,24 @@ class _Entry:
         return [replace(fault, fix=GONE) for fault in faults]
 
 
+def _take_size_of_file(image: _Entry, files: ImageFiles) -> bool:
+    """Whether the size of an image was absent and its file told it."""
+    absent = [side for side in ("height", "width") if image.values.get(side) is None]
+    size = files.size(image.values.get("file_name")) if absent else None
+    if size is None:
+        return False
+    told = dict(zip(("height", "width"), size, strict=True))
+    image.values = image.values | {side: told[side] for side in absent}
+    return True
+
+
 def _scan_entries(
-    images: list[_Entry], annotations: list[_Entry], categories: list[_Entry]
+    files: ImageFiles, images: list[_Entry], annotations: list[_Entry], categories: list[_Entry]
 ) -> Iterator[Fault]:
     """Apply the rules that need the file alone."""
     for entries in (categories, images, annotations):
         yield from _scan_ids(entries)
-    known = rules.Known()
+    known = rules.Known(files)
     known.annotations.update(to_integer(row.values.get("image_id")) for row in annotations)
     for entries, chosen, by_id in (
         (categories, rules.CATEGORY, known.categories),
@@ -160,7 +177,7 @@ def _scan_entries(
 def _scan_ids(entries: list[_Entry]) -> Iterator[Fault]:
     """Every entry has an integer of its own as id."""
     first: dict[int, _Entry] = {}
-    used = {to_integer(entry.values.get("id")) for entry in entries}
+    used = {entry.values["id"] for entry in entries if is_integer(entry.values.get("id"))}
     free = (number for number in itertools.count(1) if number not in used)
 
     def renumber(entry: _Entry, otherwise: str) -> tuple[str, dict | None]:
@@ -170,14 +187,12 @@ def _scan_ids(entries: list[_Entry]) -> Iterator[Fault]:
         return otherwise, None
 
     for entry in entries:
-        identity = entry.values.get("id")
-        number = to_integer(identity)
-        if not is_integer(identity):
-            fix = rules.INTEGER, {"id": number}
-            fix = renumber(entry, rules.DROP) if number is None else fix
-            message, hint = "is not an integer", "number it"
-            yield entry.fix(Fault("id", "id", short(identity), message, hint, *fix))
-        other = entry if number is None else first.setdefault(number, entry)
+        number = entry.values.get("id")
+        if not is_integer(number):
+            message, hint, fix = "is not an integer", "number it", renumber(entry, rules.DROP)
+            yield entry.fix(Fault("id", "id", short(number), message, hint, *fix))
+            continue
+        other = first.setdefault(number, entry)
         if other is not entry:
             same = other.values == entry.values
             fix = (rules.DROP, None) if same else renumber(entry, rules.DROP_ALL)
@@ -190,7 +205,6 @@ def _scan_ids(entries: list[_Entry]) -> Iterator[Fault]:
 def _scan_images(
     images: list[_Entry],
     annotations: list[_Entry],
-    folder: Path,
     report: Report,
     progress: Progress | None,
 ) -> Iterator[Fault]:
@@ -199,7 +213,7 @@ def _scan_images(
     for entry in annotations:
         rows[entry.values["image_id"]].append(entry)
     for image in images if progress is None else progress(images):
-        yield from image.check(rules.IMAGE_FILE, folder / image.values["file_name"])
+        yield from image.check(rules.IMAGE_FILE, report.files)
         height, width = image.values["height"], image.values["width"]
         report.sides = _span(*report.sides, height, width)
         for entry in rows[image.values["id"]]:

@@ -7,25 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
+from .annotations import Source
 from .faults import Fault, counted, refuse
 from .formats import REPORT, read_source
+from .image_files import ImageFiles
 from .images import read_image
 from .masks import mask_boxes, segmentation_to_mask
 from .scan import Progress, Report, scan
+from .values import one_form
 
 NAME = "instances.json"
 
 
-def verify(path: str | Path, attribute: str | None = None) -> list[Fault]:
+def verify(
+    path: str | Path, attribute: str | None = None, image_folder: str | Path | None = None
+) -> list[Fault]:
     """Find all faults of a data set: of the file, of every image, of every mask.
 
     Args:
-        path, attribute: As `formats.read_source` takes them.
+        path, attribute, image_folder: As `formats.read_source` takes them.
 
     Raises:
         ValueError: When there is nothing that can be read.
     """
-    return scan(read_source(path, attribute)).faults
+    return scan(read_source(path, attribute, image_folder)).faults
 
 
 def describe(report: Report) -> str:
@@ -66,6 +71,8 @@ def _notes(report: Report) -> list[str]:
     unused = [name for name in names if not objects[name]]
     shared = [name for name, number in Counter(names).items() if number > 1]
     notes = (
+        (report.sized, "images without a size", "(their files tell it)"),
+        (report.tidied, "entries with a value in another form", '(such as "48" or 48.0 for 48)'),
         (empty, "images without an object", "(training takes them as they are)"),
         (crowds, "crowd regions", "(training leaves them out, evaluation ignores them)"),
         (report.clipped, "segmentations over the border", "(what is outside is cut off)"),
@@ -73,7 +80,8 @@ def _notes(report: Report) -> list[str]:
         (len(unused), "classes without an object", "(" + ", ".join(unused[:10]) + ")"),
         (len(shared), "class names with several ids", "(" + ", ".join(shared[:10]) + ")"),
     )
-    return [f"{what}: {number} {remark}".strip() for number, what, remark in notes if number]
+    found = [report.files.told()] if report.files and report.files.told() else []
+    return found + [f"{what}: {n} {remark}".strip() for n, what, remark in notes if n]
 
 
 def repair(
@@ -91,9 +99,8 @@ def repair(
     annotation file is written last: a folder without it is not complete.
 
     Args:
-        path, attribute: As `formats.read_source` takes them.
+        path, attribute, image_folder: As `formats.read_source` takes them.
         out: New or empty folder, outside of the data set's.
-        image_folder: Default where the reader looks.
         progress: Wraps the list of images, as tqdm does.
 
     Returns:
@@ -102,10 +109,9 @@ def repair(
     Raises:
         ValueError: When a fault cannot be repaired, nothing would remain, or ``out`` is not new.
     """
-    source, out = read_source(path, attribute), Path(out)
-    folder = Path(image_folder or source.image_folder)
-    _check_out(out, source.path, folder)
-    report = scan(source, folder, progress=progress)
+    source, out = read_source(path, attribute, image_folder), Path(out)
+    _check_out(out, source)
+    report = scan(source, progress=progress)
     refuse(fault for fault in report.faults if not fault.fix)
     data, faults = report.data, report.faults
     if not data["images"] or not data["annotations"]:
@@ -114,7 +120,7 @@ def repair(
             f"the first: {faults[0] if faults else 'it has no annotation'}"
         )
     (out / "images").mkdir(parents=True, exist_ok=True)
-    _write_images(data["images"], folder, out / "images")
+    _write_images(data["images"], report.files, out / "images")
     _complete(data)
     kept = (
         f"{len(data[section])} of {len(source.data[section])} {section}"
@@ -125,33 +131,38 @@ def repair(
     return faults
 
 
-def _check_out(out: Path, path: Path, folder: Path) -> None:
+def _check_out(out: Path, source: Source) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: is not empty; name a new folder for the repaired copy")
-    home = path if path.is_dir() else path.parent
-    for original in (home.resolve(), folder.resolve()):
+    home = source.path if source.path.is_dir() else source.path.parent
+    images = source.image_folder or source.path.absolute().parent.parent / "images"
+    for original in (home.resolve(), images.resolve()):
         if out.resolve().is_relative_to(original):
             raise ValueError(f"{out}: lies in the original's folder {original}; name one outside")
 
 
-def _write_images(images: list[dict], folder: Path, target: Path) -> None:
+def _write_images(images: list[dict], files: ImageFiles, target: Path) -> None:
     """Copy the image files; those that were annotated as stored lose their EXIF tag."""
     from PIL import Image
 
-    taken = {image["file_name"] for image in images}
+    names: dict[tuple[Path, bool], str] = {}  # in the copy, of a file and whether it is as stored
+    taken = set()
     for image in images:
-        name = new = image["file_name"]
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        if not image.pop("as_stored", False):
-            shutil.copyfile(folder / name, target / name)
-            continue
-        new = str(Path(name).with_suffix(".png"))
-        while new in taken:
-            new = str(Path(new).with_name(f"{Path(new).stem}_stored.png"))
-        taken.add(new)
-        image["file_name"] = new
-        pixels = read_image(folder / name, upright=False).permute(1, 2, 0)  # [H, W, 3]
-        Image.fromarray(pixels.numpy()).save(target / new)
+        file, as_stored = files.path(image["file_name"]), image.pop("as_stored", False)
+        if (file, as_stored) not in names:
+            new = Path(one_form(image["file_name"].replace("\\", "/")))
+            new = new.with_suffix(".png") if as_stored else new
+            while new in taken:
+                new = new.with_stem(f"{new.stem}_2")
+            taken.add(new)
+            names[file, as_stored] = new.as_posix()
+            (target / new).parent.mkdir(parents=True, exist_ok=True)
+            if as_stored:
+                pixels = read_image(file, upright=False).permute(1, 2, 0)  # [H, W, 3]
+                Image.fromarray(pixels.numpy()).save(target / new)
+            else:
+                shutil.copyfile(file, target / new)
+        image["file_name"] = names[file, as_stored]
 
 
 def _complete(data: dict) -> None:
@@ -175,7 +186,8 @@ def _write_report(faults: list[Fault], path: Path, out: Path, kept: str) -> None
         "",
         *(f"{fault} [{fault.fix}]" for fault in faults),
     ]
-    (out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = "\n".join(lines) + "\n"
+    (out / "report.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
     rows = [{**fault.__dict__, "change": None, "text": str(fault)} for fault in faults]
     (out / REPORT).write_text(_to_json(rows, indent=1), encoding="utf-8")
 

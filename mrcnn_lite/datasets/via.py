@@ -11,8 +11,9 @@ from pathlib import Path
 
 from .annotations import ONE_CLASS, Skip, Source, skipping
 from .faults import short
+from .image_files import ImageFiles, stays_inside
 from .images import image_size
-from .rules import is_name, is_numbers
+from .values import is_name, is_numbers, one_form, to_numbers
 
 PROJECT = "_via_img_metadata"
 VIA_3 = {"project", "metadata", "file"}
@@ -57,11 +58,13 @@ def read_via(source: Source, attribute: str | None = None) -> Source:
     entries = source.data.get(PROJECT, source.data)
     if not isinstance(entries, dict):
         raise ValueError(f"{path}: {PROJECT} must be an object of images; export it again")
+    names = {key: e.get("filename") if isinstance(e, dict) else None for key, e in entries.items()}
+    files = ImageFiles(names.values(), path, source.image_folder)
     images: dict[str, dict] = {}
     for key, entry in entries.items():
-        name = entry.get("filename") if isinstance(entry, dict) else None
+        name = names[key]
         with skipping(faults, path, f"image {short(name or key)}"):
-            images[name] = _read_image(entry, name, source.image_folder, images)
+            images[name] = _read_image(entry, name, files, images)
     images = {name: {"id": k, **images[name]} for k, name in enumerate(sorted(images), start=1)}
     regions = {name: image.pop("regions") for name, image in images.items()}
     name = attribute or _class_attribute([r for rows in regions.values() for r in rows], path)
@@ -80,8 +83,8 @@ def read_via(source: Source, attribute: str | None = None) -> Source:
     return Source(path, "VIA", data, source.image_folder, faults)
 
 
-def _read_image(entry: object, name: object, folder: Path, others: dict) -> dict:
-    if not is_name(name) or ".." in Path(name).parts:
+def _read_image(entry: object, name: object, files: ImageFiles, others: dict) -> dict:
+    if not stays_inside(name):
         message, hint = "is not a file name", "name an image inside the folder"
         raise Skip("file name", "filename", name, message, hint)
     regions = entry.get("regions")
@@ -93,7 +96,7 @@ def _read_image(entry: object, name: object, folder: Path, others: dict) -> dict
         message, hint = "is already used by another entry", "join the two entries"
         raise Skip("image twice", "filename", name, message, hint)
     try:
-        height, width = image_size(folder / name)
+        height, width = image_size(files.path(name))
     except ValueError as error:
         message, hint = f"cannot be opened ({error})", "restore the image or remove the entry"
         raise Skip("unreadable image", "filename", name, message, hint) from error
@@ -104,7 +107,7 @@ def _class_attribute(regions: list, path: Path) -> str | None:
     counts: Counter[str] = Counter()
     for region in regions:
         attributes = region.get("region_attributes") if isinstance(region, dict) else None
-        counts.update(attributes.keys() if isinstance(attributes, dict) else ())
+        counts.update(map(one_form, attributes) if isinstance(attributes, dict) else ())
     usual = [name for name in counts if name.lower() in CLASS_NAMES]
     for names in (list(counts), usual):
         if len(names) == 1:
@@ -135,18 +138,19 @@ def _read_class(attributes: object, name: str | None) -> str | None:
     """The class; a checkbox holds its choices as keys whose value is true."""
     if name is None:
         return ONE_CLASS
-    value = attributes.get(name) if isinstance(attributes, dict) else None
+    attributes = attributes if isinstance(attributes, dict) else {}
+    value = {one_form(key): value for key, value in attributes.items()}.get(one_form(name))
     if isinstance(value, dict):
         chosen = [key for key, on in value.items() if on is True]
         value = chosen[0] if len(chosen) == 1 else None
-    return value.strip() if is_name(value) else None
+    return one_form(value.strip()) if is_name(value) else None
 
 
 def _read_shape(shape: object) -> list[float]:
     """The polygon x, y, x, y, ...; an error says what is wrong with the shape."""
     name = shape.get("name") if isinstance(shape, dict) else None
     if name in ("polygon", "polyline"):
-        xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
+        xs, ys = (to_numbers(shape.get(f"all_points_{axis}")) for axis in "xy")
         if not (is_numbers(xs) and is_numbers(ys) and len(xs) == len(ys)):
             fields = "all_points_x and all_points_y"
             raise ValueError(f"must have {fields}: finite numbers, as many of each")
@@ -155,15 +159,15 @@ def _read_shape(shape: object) -> list[float]:
         return [value for point in zip(xs, ys, strict=True) for value in point]
     if not isinstance(name, str) or name not in FIELDS:
         raise ValueError("has no area; polygon, polyline, rect, circle and ellipse are read")
-    values = [shape.get(field) for field in FIELDS[name]]
+    values = to_numbers([shape.get(field) for field in FIELDS[name]])
     if not is_numbers(values) or min(values[2:]) <= 0:
         raise ValueError(f"must have finite {', '.join(FIELDS[name])} above 0")
     x, y, *sides = values
     if name == "rect":
         width, height = sides
         return [x, y, x + width, y, x + width, y + height, x, y + height]
-    theta = shape.get("theta", 0)  # radians, clockwise on the screen
-    angle = theta if is_numbers([theta]) else 0.0
+    theta = to_numbers([shape.get("theta", 0)])  # radians, clockwise on the screen
+    angle = theta[0] if is_numbers(theta) else 0.0
     polygon = []
     for turn in (2 * math.pi * number / CORNERS for number in range(CORNERS)):
         a, b = sides[0] * math.cos(turn), sides[-1] * math.sin(turn)

@@ -85,6 +85,41 @@ def test_every_orientation(tmp_path, tag):
     assert read_image(path, upright=False).shape == (3, 2, 4)
 
 
+def exif_with(orientation, *others):
+    """EXIF data with an orientation and other entries: (tag, type, count, four bytes of value)."""
+    entries = [(0x0112, 3, 1, struct.pack("<HH", orientation, 0)), *others]
+    rows = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    rest = struct.pack("<ii", -1, -3)  # at offset 8 + 2 + 12 n + 4: a signed rational, -1/-3
+    head = b"Exif\0\0II*\0" + struct.pack("<I", 8)
+    return head + struct.pack("<H", len(entries)) + rows + bytes(4) + rest
+
+
+ODD_TAGS = {
+    "a signed rational": (0x9204, 10, 1, struct.pack("<I", 8 + 2 + 12 * 2 + 4)),
+    "an unsigned tag that is signed": (0x829A, 10, 1, struct.pack("<I", 8 + 2 + 12 * 2 + 4)),
+    "a negative short": (0x0100, 8, 1, struct.pack("<hh", -5, 0)),
+    "an unknown type": (0x9000, 99, 1, bytes(4)),
+    "an offset beyond the end": (0x010F, 2, 999, struct.pack("<I", 10**6)),
+}
+
+
+@pytest.mark.parametrize("odd", ODD_TAGS)
+def test_row_19_odd_exif_beside_a_good_orientation(tmp_path, odd):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (40, 20), "red").save(path, exif=exif_with(6, ODD_TAGS[odd]))
+    assert read_image(path).shape == (3, 40, 20) and image_size(path) == (40, 20)
+    assert read_image(path, upright=False).shape == (3, 20, 40)
+
+
+@pytest.mark.parametrize("kind", ["orientation 0", "orientation 9", "rubbish", "cut", "empty"])
+def test_row_19_exif_that_says_nothing_leaves_the_image_as_it_is(tmp_path, kind):
+    exif = exif_with(int(kind[-1]) if kind[-1].isdecimal() else 6)
+    exif = {"rubbish": b"Exif\0\0" + b"\xff" * 40, "cut": exif[:14], "empty": b""}.get(kind, exif)
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (40, 20), "red").save(path, exif=exif)
+    assert read_image(path).shape == (3, 20, 40) and image_size(path) == (20, 40)
+
+
 def whole(folder):
     Image.effect_noise((40, 30), 90).save(folder / "whole.png")
     return (folder / "whole.png").read_bytes()

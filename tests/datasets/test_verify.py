@@ -67,7 +67,6 @@ FOUND = {
     "polygon outside": 6,
     "id twice": 6,
     "area": 6,
-    "id": "8",
     "RLE": 11,
     "polygon": 13,
     "size differs": None,
