@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import errno
+import io
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from torch.multiprocessing import ProcessRaisedException
 
@@ -26,27 +33,82 @@ MISTAKES = (
     OSError,  # no such file, no permission, a full disk
     DeadProcess,
 )
+NO_READER = (errno.EPIPE, errno.EINVAL)  # the second on Windows
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a user's mistake ends in one sentence on stderr and exit status 2."""
+    with console():
+        try:
+            options = read_options(arguments)
+        except SystemExit as ended:  # of --help, or of a mistake that was told
+            return int(ended.code or 0)
+        # Several processes print on consoles of their own.
+        run = RUN[options.command] if options.workers == 1 else _run
+        try:
+            status = launch(run, options.workers, options) or 0
+            sys.stdout.flush()
+            return status
+        except ProcessRaisedException as error:
+            # The traceback of a training process, as text; its last line is the error.
+            kind, _, message = str(error).strip().splitlines()[-1].partition(": ")
+            kinds = {mistake.__name__ for mistake in (*MISTAKES, *OSError.__subclasses__())}
+            if kind.split(".")[-1] not in kinds:
+                raise
+            print(f"mrcnn_lite {options.command}: {message}", file=sys.stderr)
+            return 2
+        except MISTAKES as error:
+            print(f"mrcnn_lite {options.command}: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            more = "; go on with --resume" if options.command == "train" else ""
+            print(f"\nmrcnn_lite {options.command}: stopped{more}", file=sys.stderr)
+            return 130
+
+
+def _run(options: argparse.Namespace) -> int | None:
+    with console():
+        return RUN[options.command](options)
+
+
+@contextmanager
+def console() -> Iterator[None]:
+    """Inside the ``with`` a letter that the console's encoding lacks is printed as its code, and
+    what nobody reads any more (``verify … | head``) is dropped: the command goes on to its end."""
+    before = sys.stdout
+    sys.stdout = _outliving(before)
     try:
-        options = read_options(arguments)
-    except SystemExit as ended:  # of --help, or of a mistake that was told
-        return int(ended.code or 0)
+        yield
+    finally:
+        ours, sys.stdout = sys.stdout, before
+        if ours is not None:
+            ours.flush()
+
+
+def _outliving(stream: Any) -> Any:
+    for each in (stream, sys.stderr):
+        if isinstance(each, io.TextIOWrapper):
+            each.reconfigure(errors="backslashreplace")
     try:
-        return launch(RUN[options.command], options.workers, options) or 0
-    except ProcessRaisedException as error:
-        # The traceback of a training process, as text; its last line is the error.
-        kind, _, message = str(error).strip().splitlines()[-1].partition(": ")
-        kinds = {mistake.__name__ for mistake in (*MISTAKES, *OSError.__subclasses__())}
-        if kind.split(".")[-1] not in kinds:
-            raise
-        print(f"mrcnn_lite {options.command}: {message}", file=sys.stderr)
-        return 2
-    except MISTAKES as error:
-        print(f"mrcnn_lite {options.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; go on with --resume", file=sys.stderr)
-        return 130
+        stream.flush()
+        file = io.BufferedWriter(_File(stream.fileno(), "wb", closefd=False))
+    except (AttributeError, OSError):  # there is no console, or it is no file
+        return stream
+    return io.TextIOWrapper(
+        file, stream.encoding, "backslashreplace", line_buffering=stream.isatty()
+    )
+
+
+class _File(io.FileIO):
+    """A file that takes everything once its reader has left or its disk is full."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if error.errno not in NO_READER:  # a full disk is told, once
+                raise
+            return len(data)

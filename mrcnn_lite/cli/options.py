@@ -40,6 +40,7 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
 def _describe_train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--preset", choices=sorted(PRESETS), default="lite")
     sub.add_argument("--data", required=True, help="shapes, COCO or VIA JSON, folder of label maps")
+    _add_images(sub)
     sub.add_argument("--out", type=Path, required=True, help="folder for weights, log, checkpoint")
     length = sub.add_mutually_exclusive_group(required=True)
     length.add_argument("--seconds", type=_number(1e-3, 52 * WEEK), help="length by the clock")
@@ -62,7 +63,8 @@ def _describe_train(sub: argparse.ArgumentParser) -> None:
 def _describe_evaluate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--weights", type=Path, required=True)
     sub.add_argument("--data", required=True, help="shapes (held-out ones), or as for train")
-    sub.add_argument("--images", type=_integer(1), default=200, help="how many held-out shapes")
+    text = "a number: how many held-out shapes (200); a folder: where the images of --data lie"
+    sub.add_argument("--images", type=_count_or_folder, metavar="N|FOLDER", help=text)
     sub.add_argument("--only", type=_indices, help="images to evaluate, counted from 0: 3,8")
     sub.add_argument("--json", type=Path, help="also write the figures here")
     _add_device(sub)
@@ -84,9 +86,15 @@ def _describe_predict(sub: argparse.ArgumentParser) -> None:
 
 def _describe_verify(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("data", type=Path, help="COCO or VIA JSON file, or folder of label maps")
+    _add_images(sub)
     sub.add_argument("--repair", type=Path, metavar="OUT", help="new folder for a repaired copy")
     sub.add_argument("--attribute", help="of VIA: the region attribute that holds the class")
     sub.set_defaults(workers=1)
+
+
+def _add_images(sub: argparse.ArgumentParser) -> None:
+    text = "where the images lie, if not around the annotation file"
+    sub.add_argument("--images", type=_folder, metavar="FOLDER", help=text)
 
 
 def _add_device(sub: argparse.ArgumentParser) -> None:
@@ -123,6 +131,17 @@ def _number(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return read
+
+
+def _folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no folder; give the one of the images")
+    return Path(text)
+
+
+def _count_or_folder(text: str) -> int | Path:
+    """A number, or a folder (one that is called 200 is written ./200)."""
+    return _integer(1)(text) if text.lstrip("+-").isdecimal() else _folder(text)
 
 
 def _indices(text: str) -> list[int]:

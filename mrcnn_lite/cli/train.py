@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from ..config import PRESETS, Config
+from ..datasets import CocoDataset
 from ..training import (
     TrainingRun,
     fit_config,
@@ -27,7 +28,9 @@ def train_network(options: argparse.Namespace) -> None:
 
     fast = _can_be_fast(options)
     held_out, config = _held_out(options), _config(options)
-    dataset = open_data(options.data, exclude=options.hold_out)
+    dataset = open_data(options.data, exclude=options.hold_out, image_folder=options.images)
+    if isinstance(dataset, CocoDataset):
+        tell_images(dataset)
     config = fit_config(config, dataset)
     run = (FastRun if fast else TrainingRun)(
         config, dataset.class_names, options.seed, options.device
@@ -53,6 +56,12 @@ def train_network(options: argparse.Namespace) -> None:
     if rank() == 0:
         pace = run.steps * config.training.batch_size / max(run.seconds, 1e-9)
         print(f"{run.steps} steps in {run.seconds:.0f} s, {pace:.1f} images/s; {options.out}")
+
+
+def tell_images(dataset: CocoDataset) -> None:
+    """Say where the images lie, unless it is the usual place."""
+    if rank() == 0 and (told := dataset.files.told()):
+        print(f"note: {told}")
 
 
 def _can_be_fast(options: argparse.Namespace) -> bool:
@@ -92,4 +101,6 @@ def _held_out(options: argparse.Namespace) -> Sequence | None:
     if not shapes and not options.hold_out:
         raise ValueError("--validate-every needs --hold-out: which images to keep for it")
     indices = None if shapes else options.hold_out
-    return open_data(options.data, held_out=True, indices=indices, images=VALIDATION_IMAGES)
+    return open_data(
+        options.data, True, indices, images=VALIDATION_IMAGES, image_folder=options.images
+    )

@@ -17,9 +17,13 @@ def verify_data(options: argparse.Namespace) -> int:
     def show(images: list) -> tqdm:
         return tqdm(images, unit="image", leave=False, disable=None)
 
-    report = scan(read_source(options.data, options.attribute), progress=show)
+    where = options.data, options.attribute, options.images
+    report = scan(read_source(*where), progress=show)
     print(describe(report))
     if options.repair:
-        done = repair(options.data, options.repair, attribute=options.attribute, progress=show)
+        done = repair(where[0], options.repair, where[2], where[1], progress=show)
         print(f"{options.repair}: a copy without {counted(done)}; report.txt lists the changes")
+    if not report.faults and not report.objects:
+        images = len(report.data["images"])
+        raise ValueError(f"{options.data}: no object to learn or to find in {images} images")
     return 1 if report.faults else 0

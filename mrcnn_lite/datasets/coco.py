@@ -131,9 +131,19 @@ class CocoDataset:
             "area": torch.from_numpy(masks.sum(axis=(1, 2), dtype=np.float32)),
         }
 
-    def object_count(self) -> int:
-        """How many objects there are to learn or to find; crowd regions are none."""
-        return sum(not row.get("iscrowd") for rows in self._rows.values() for row in rows)
+    def require_objects(self) -> None:
+        """Stop where there is nothing to learn or to find.
+
+        Raises:
+            ValueError: When no image has an object; crowd regions are none.
+        """
+        rows = [row for rows in self._rows.values() for row in rows]
+        if all(row.get("iscrowd") for row in rows):
+            found = f"all {len(rows)} annotations are crowd regions" if rows else "no annotation"
+            raise ValueError(
+                f"{self.path}: nothing to learn or to find in {len(self)} images: {found}; "
+                "annotate objects, or choose other images"
+            )
 
     def _check_files(self) -> None:
         reasons = self.files.missing()

@@ -30,6 +30,7 @@ def open_data(
     indices: Sequence[int] | None = None,
     exclude: Sequence[int] | None = None,
     images: int = HELD_OUT_IMAGES,
+    image_folder: str | Path | None = None,
 ) -> Shapes | CocoDataset:
     """Open what `--data` names.
 
@@ -38,16 +39,16 @@ def open_data(
         held_out: of shapes, the images that training never draws.
         indices, exclude: of files, the images to take or to leave, counted in order of id.
         images: how many held-out shapes.
+        image_folder: of files, where the images lie; default: around the annotation file.
 
     Raises:
-        ValueError: indices or exclude given for shapes, or a fault in the file.
+        ValueError: something of files given for shapes, or a fault in the file.
     """
+    stored = {"indices": indices, "exclude": exclude, "image_folder": image_folder}
     if data != SHAPES:
-        return open_dataset(Path(data), indices=indices, exclude=exclude, cache_bytes=CACHE_BYTES)
-    if indices is not None or exclude is not None:
-        raise ValueError(
-            "shapes are drawn, not stored: indices and exclude belong to stored images"
-        )
+        return open_dataset(Path(data), cache_bytes=CACHE_BYTES, **stored)
+    if given := [name for name, value in stored.items() if value is not None]:
+        raise ValueError(f"shapes are drawn, not stored: {given[0]} belongs to stored images")
     return Shapes(images, HELD_OUT_SEED) if held_out else Shapes(None, TRAIN_SEED)
 
 
@@ -56,16 +57,20 @@ def fit_config(config: Config, dataset: Shapes | CocoDataset) -> Config:
 
     The lite network's anchors end at 52 pixels. Other images are therefore shrunk until their
     median object measures `OBJECT_SIZE`: one number read from the data instead of a guess.
+
+    Raises:
+        ValueError: there is no object to learn.
     """
+    if isinstance(dataset, CocoDataset):
+        dataset.require_objects()
     config = replace(config, num_classes=len(dataset.class_names))
     if isinstance(dataset, Shapes) or not config.training.crop_size:
         return config
     ratios = []  # object size / shorter side of its image
     for index in range(len(dataset)):
         image, target = dataset[index]
-        ratios += (target["area"].sqrt() / min(image.shape[-2:])).tolist()
-    if not ratios:
-        raise ValueError("the data set holds no object; there is nothing to learn")
+        single = target["area"][target["iscrowd"] == 0]
+        ratios += (single.sqrt() / min(image.shape[-2:])).tolist()
     step, low, high = config.image.size_divisible, config.training.crop_size, config.image.max_size
     shorter = round(OBJECT_SIZE / median(ratios) / step) * step
     return config.with_(image={"min_size": min(max(shorter, low), high)})
