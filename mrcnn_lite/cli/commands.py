@@ -6,6 +6,7 @@ import argparse
 import errno
 import io
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +82,7 @@ def console() -> Iterator[None]:
         yield
     finally:
         ours, sys.stdout = sys.stdout, before
-        if ours is not None:
+        if ours is not before:
             ours.flush()
 
 
@@ -91,24 +92,25 @@ def _outliving(stream: Any) -> Any:
             each.reconfigure(errors="backslashreplace")
     try:
         stream.flush()
-        file = io.BufferedWriter(_File(stream.fileno(), "wb", closefd=False))
+        mode = os.fstat(stream.fileno()).st_mode
     except (AttributeError, OSError):  # there is no console, or it is no file
         return stream
-    return io.TextIOWrapper(
-        file, stream.encoding, "backslashreplace", line_buffering=stream.isatty()
-    )
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return stream
+    file = io.BufferedWriter(_Pipe(stream.fileno(), "wb", closefd=False))
+    return io.TextIOWrapper(file, stream.encoding, "backslashreplace")
 
 
-class _File(io.FileIO):
-    """A file that takes everything once its reader has left or its disk is full."""
+class _Pipe(io.FileIO):
+    """A pipe that takes everything once its reader has left."""
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:
+            if error.errno not in NO_READER:
+                raise
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
-            if error.errno not in NO_READER:  # a full disk is told, once
-                raise
             return len(data)
