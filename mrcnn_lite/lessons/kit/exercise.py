@@ -7,12 +7,15 @@ and with wrong answers that people really write, so that a mistake can be named.
 
 import functools
 import importlib
+import inspect
 import itertools
 import pkgutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,17 +55,30 @@ class Exercise:
         return tuple(mistake for mistake in every if not mistake.several)
 
 
+def switches(**right: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Of a function with steps that people get wrong, `how`: each a keyword, here the right one."""
+
+    def of(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def variant(*case: Any, **wrong: Any) -> Any:
+            return function(*case, how=SimpleNamespace(**{**right, **wrong}))
+
+        return variant
+
+    return of
+
+
 def combine(
-    variant: Callable[..., Any], switches: Collection[tuple[str, dict[str, Any]]], most: int = 3
+    variant: Callable[..., Any], known: Collection[tuple[str, dict[str, Any]]], most: int = 3
 ) -> tuple[Mistake, ...]:
     """Mistakes alone and up to `most` together, for people rarely make only one.
 
-    `switches` are a message and what it changes of the variant's keywords, one per thing that can
-    go wrong. Single mistakes come first; none sets one keyword twice.
+    `known` are a message and the switches of the variant that it changes. Single mistakes come
+    first; none sets one switch twice.
     """
     mistakes = []
     for count in range(1, most + 1):
-        for group in itertools.combinations(switches, count):
+        for group in itertools.combinations(known, count):
             keywords = {key: value for _, change in group for key, value in change.items()}
             if len(keywords) == sum(len(change) for _, change in group):
                 message = "\n   and: ".join(text for text, _ in group)
@@ -125,6 +141,19 @@ def same(a: Any, b: Any) -> bool:
     return torch.allclose(left, right, rtol=TOLERANCE, atol=TOLERANCE)
 
 
+def _in_words(value: Any) -> str:
+    """An argument: numbers as they are, of a large tensor its shape, of boxes also the first."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_in_words, value))}]"
+    if not isinstance(value, Tensor | np.ndarray):
+        return f"{round(value, 3):g}" if isinstance(value, float) else str(value)
+    if value.ndim < 2:
+        return _in_words(value.tolist())
+    shape = " x ".join(map(str, value.shape))
+    boxes = value.ndim == 2 and value.shape[1] == 4 and len(value)
+    return f"{shape}, the first {_in_words(value[0])}" if boxes else shape
+
+
 def _describe_value(answer: Any, right: Any, *case: Any) -> str:
     """In what way one answer is not the right one."""
     if isinstance(answer, Exception):
@@ -149,9 +178,10 @@ class FunctionGrader:
 
     right: Callable[..., Any]
     cases: Callable[[], Iterable[tuple[Any, ...]]]  # the same cases at every call: seeded
-    describe: Callable[..., str]  # a case in words
     mistakes: tuple[Mistake, ...]
     praise: str
+    describe: Callable[..., str] | None = None  # a case in words, where its arguments say too much
+    note: str = ""  # what the numbers are that are compared
     tiers: tuple[int, ...] = ()  # where the cases become harder; help is for the first hard tier
     observe: Callable[..., Any] | None = None  # of (function, *case): what is compared instead
     same: Callable[[Any, Any], bool] = same
@@ -188,8 +218,11 @@ class FunctionGrader:
         """The known mistake that gives exactly these answers, else the first case that fails."""
         first = wrong[0]
         score = f"{len(cases) - len(wrong)} of {len(cases)} cases are right."
+        names = inspect.signature(self.right).parameters
+        told = ", ".join(f"{name} {_in_words(it)}" for name, it in zip(names, cases[first]))
+        told = self.describe(*cases[first]) if self.describe else told
         example = (
-            f"First wrong case: {self.describe(*cases[first])};\n"
+            f"First wrong case: {told}{self.note and f' ({self.note})'};\n"
             f"{self.difference(answers[first], truths[first], *cases[first])}."
         )
         upto = min((tier for tier in self.tiers if tier > first), default=len(cases))

@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 
 from ...ops import roi_pool
-from ..kit.exercise import Exercise, FunctionGrader, Mistake, Verdict, as_numbers, combine, not_yet
+from ..kit.exercise import (
+    Exercise,
+    FunctionGrader,
+    Mistake,
+    Verdict,
+    as_numbers,
+    combine,
+    not_yet,
+    switches,
+)
 
 CASES = 200
 HALVES, BORDERS, REVERSED = 60, 110, 180  # where each kind of box begins
@@ -23,48 +32,42 @@ def _half_away(number: float) -> int:
     return math.floor(abs(number) + 0.5) * (1 if number >= 0 else -1)
 
 
-# What people get wrong, each as one switch; these are the right values.
-POOL_RIGHT: dict[str, Any] = {
-    "round": _half_away,
-    "inclusive": 1,
-    "least": 1,
-    "start": math.floor,
-    "end": math.ceil,
-    "clip": "bins",
-    "empty": 0.0,
-    "reduce": torch.max,
-    "order": (0, 1, 2, 3),
-    "scaled": lambda scale: scale,
-}
-
-
-def _ranges(how: dict[str, Any], first: int, last: int, size: int, n: int) -> list[slice]:
+def _ranges(how: Any, first: int, last: int, size: int, n: int) -> list[slice]:
     """One side of the window cut into bins."""
-    if how["clip"] == "box":
+    if how.clip == "box":
         first, last = (min(max(number, 0), n - 1) for number in (first, last))
-    if how["clip"] == "corners":
+    if how.clip == "corners":
         first, last = max(first, 0), min(last, n - 1)
-    step = max(last - first + how["inclusive"], how["least"]) / size
-    ends = [(how["start"](i * step), how["end"]((i + 1) * step)) for i in range(size)]
+    step = max(last - first + how.inclusive, how.least) / size
+    ends = [(how.start(i * step), how.end((i + 1) * step)) for i in range(size)]
     ends = [(start + first, end + first) for start, end in ends]
-    if how["clip"] == "bins":
+    if how.clip == "bins":
         ends = [(min(max(a, 0), n), min(max(b, 0), n)) for a, b in ends]
     return [slice(*both) for both in ends]
 
 
-def _variant(
-    features: Tensor, box: Sequence[float], size: int, scale: float, **switches: Any
-) -> Tensor:
-    """RoIPool with some of `POOL_RIGHT` changed."""
-    how = POOL_RIGHT | switches
-    corners = [how["round"](number * how["scaled"](scale)) for number in box]
-    x1, y1, x2, y2 = (corners[i] for i in how["order"])
+@switches(
+    round=_half_away,
+    inclusive=1,
+    least=1,
+    start=math.floor,
+    end=math.ceil,
+    clip="bins",
+    empty=0.0,
+    reduce=torch.max,
+    order=(0, 1, 2, 3),
+    scaled=lambda scale: scale,
+)
+def _variant(features: Tensor, box: Sequence[float], size: int, scale: float, how: Any) -> Tensor:
+    """RoIPool, step by step."""
+    corners = [how.round(number * how.scaled(scale)) for number in box]
+    x1, y1, x2, y2 = (corners[i] for i in how.order)
     out = torch.empty(size, size)  # [P, P]
     for i, rows in enumerate(_ranges(how, y1, y2, size, features.shape[0])):
         for j, columns in enumerate(_ranges(how, x1, x2, size, features.shape[1])):
             window = features[rows, columns]
-            empty = window.numel() == 0 and how["empty"] is not None
-            out[i, j] = how["empty"] if empty else how["reduce"](window)
+            empty = window.numel() == 0 and how.empty is not None
+            out[i, j] = how.empty if empty else how.reduce(window)
     return out
 
 
@@ -122,11 +125,6 @@ def _cases() -> Iterator[tuple[Any, ...]]:
         yield torch.randn(height, width, generator=generator), box, draw(1, 5), 1 / stride
 
 
-def _describe(features: Tensor, box: Sequence[float], size: int, scale: float) -> str:
-    height, width = features.shape
-    return f"map {height} x {width}, box {box}, size {size}, stride {1 / scale:.0f}"
-
-
 def _pooled(features: Tensor, ranges: Sequence[tuple[int, int]]) -> Tensor:
     rows = [[features[a:b, c:d].max() for c, d in ranges] for a, b in ranges]
     return torch.tensor(rows)  # [2, 2]
@@ -158,16 +156,6 @@ def _grade_map(answer: Any) -> Verdict:
     )
 
 
-_grade_pool = FunctionGrader(
-    right=_right,
-    cases=_cases,
-    describe=_describe,
-    mistakes=combine(_variant, POOL_MISTAKES.items()),
-    praise="{n} of {n} cases agree, halves, borders and empty bins included.",
-    tiers=(HALVES, BORDERS, REVERSED),
-)
-
-
 def _mixed(along: Sequence[float]) -> Tensor:
     """The map whose value is the sum of these numbers at its row and column."""
     numbers = torch.tensor(along)
@@ -188,7 +176,13 @@ BLIND_MAPS = tuple(
 EXERCISES = (
     Exercise(
         "01-roi-pool",
-        _grade_pool,
+        FunctionGrader(
+            right=_right,
+            cases=_cases,
+            mistakes=combine(_variant, POOL_MISTAKES.items()),
+            praise="{n} of {n} cases agree, halves, borders and empty bins included.",
+            tiers=(HALVES, BORDERS, REVERSED),
+        ),
         (
             "Two helpers make it short: one that rounds a number, one that returns the ranges of "
             "all bins along one axis. Use the second for rows and for columns.",

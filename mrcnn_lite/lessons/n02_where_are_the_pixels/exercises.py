@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...ops import bilinear
-from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine, switches
 
 INSIDE, EDGES = 60, 60  # positions with two neighbours, positions near the ends of the map
 FORMS = ("coco", "inclusive", "voc")
@@ -20,36 +20,30 @@ def _right_sample(values: Tensor, x: float, stride: float, aligned: bool) -> Ten
     return bilinear(values[None, None], torch.zeros_like(position), position)[0]
 
 
-# What people get wrong, each as one switch; these are the right values.
-SAMPLE_RIGHT: dict[str, Any] = {
-    "half": lambda aligned: 0.5 if aligned else 0.0,
-    "unit": lambda stride: 1,  # of the half, in elements
-    "scale": lambda stride: stride,
-    "left": "clamp",
-    "right": True,
-    "pick": None,  # one element instead of a mixture
-    "mirror": False,
-}
-
-
-def _sample_variant(
-    values: Tensor, x: float, stride: float, aligned: bool, **switches: Any
-) -> Tensor:
-    """One reading with some of `SAMPLE_RIGHT` changed."""
-    how = SAMPLE_RIGHT | switches
-    last, left = len(values) - 1, how["left"]
-    position = x / how["scale"](stride) - how["half"](aligned) / how["unit"](stride)
+@switches(
+    half=lambda aligned: 0.5 if aligned else 0.0,
+    unit=lambda stride: 1,  # of the half, in elements
+    scale=lambda stride: stride,
+    left="clamp",
+    right=True,
+    pick=None,  # one element instead of a mixture
+    mirror=False,
+)
+def _sample_variant(values: Tensor, x: float, stride: float, aligned: bool, how: Any) -> Tensor:
+    """One reading, step by step."""
+    last, left = len(values) - 1, how.left
+    position = x / how.scale(stride) - how.half(aligned) / how.unit(stride)
     if left == "zero" and not 0 <= position <= last:
         return values.new_zeros(())
     position = max(position, 0.0) if left == "clamp" else position
-    position = min(position, float(last)) if how["right"] else position
-    if how["pick"]:
-        return values[min(how["pick"](position), last)]
+    position = min(position, float(last)) if how.right else position
+    if how.pick:
+        return values[min(how.pick(position), last)]
     low = math.floor(position)
     fraction = position - (max(low, 0) if left == "extend" else low)
     low = low if left == "wrap" else max(low, 0)
-    high = min(low + 1, last) if how["right"] else low + 1
-    low, high = (high, low) if how["mirror"] else (low, high)
+    high = min(low + 1, last) if how.right else low + 1
+    low, high = (high, low) if how.mirror else (low, high)
     return (1 - fraction) * values[low] + fraction * values[high]
 
 
@@ -111,22 +105,23 @@ def _positions() -> Iterator[tuple[Any, ...]]:
         yield values, round(element * stride, 2), stride, k % 2 == 1
 
 
-# What people get wrong, each as one switch; for each form what is added to both corners.
-HALF_OPEN_RIGHT: dict[str, Any] = {"coco": (0, 0), "inclusive": (0, 1), "voc": (-1, 0)}
-HALF_OPEN_RIGHT |= {"kind": "corner", "turn": False}  # how "coco" is read; x and y exchanged
-
-
-def _half_open(boxes: Tensor, form: str, **switches: Any) -> Tensor:
-    """Half-open boxes with some of `HALF_OPEN_RIGHT` changed."""
-    how = HALF_OPEN_RIGHT | switches
+@switches(
+    coco=(0, 0),  # what is added to both corners
+    inclusive=(0, 1),
+    voc=(-1, 0),
+    kind="corner",  # how "coco" is read
+    turn=False,  # x and y exchanged
+)
+def _half_open(boxes: Tensor, form: str, how: Any) -> Tensor:
+    """Half-open boxes, step by step."""
     first, second = boxes[:, :2], boxes[:, 2:]  # [N, 2] each
-    if form == "coco" and how["kind"] == "corner":
+    if form == "coco" and how.kind == "corner":
         second = first + second
-    elif form == "coco" and how["kind"] == "centre":
+    elif form == "coco" and how.kind == "centre":
         first, second = first - second / 2, first + second / 2
-    low, high = how[form]
+    low, high = getattr(how, form)
     boxes = torch.cat([first + low, second + high], 1)  # [N, 4]
-    return boxes[:, [1, 0, 3, 2]] if how["turn"] else boxes
+    return boxes[:, [1, 0, 3, 2]] if how.turn else boxes
 
 
 def _boxes() -> Iterator[tuple[Any, ...]]:
@@ -172,9 +167,6 @@ EXERCISES = (
         FunctionGrader(
             right=_right_sample,
             cases=_positions,
-            describe=lambda values, x, stride, aligned: (
-                f"{len(values)} elements, x = {x} px, stride {stride}, aligned={aligned}"
-            ),
             mistakes=combine(_sample_variant, SAMPLE_MISTAKES.items(), most=2),
             praise="{n} positions agree, under both models, the ends of the map included.",
             tiers=(INSIDE,),
@@ -194,7 +186,6 @@ EXERCISES = (
         FunctionGrader(
             right=_half_open,
             cases=_boxes,
-            describe=lambda boxes, form: f'form "{form}", first box {boxes[0].int().tolist()}',
             mistakes=combine(_half_open, HALF_OPEN_MISTAKES.items(), most=2),
             praise="{n} sets of boxes agree, in all three forms.",
             tiers=(SETS, 2 * SETS),

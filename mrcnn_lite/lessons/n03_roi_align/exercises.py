@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...ops import bilinear, roi_align
-from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine, switches
 
 POINTS = 120
 BATCHES, BOXES = 60, 5  # 300 RoIs
@@ -19,35 +19,31 @@ def _right_bilinear(features: Tensor, y: float, x: float) -> Tensor:
     return bilinear(features[None], *at)[0]
 
 
-# What people get wrong, each as one switch; these are the right values.
-BILINEAR_RIGHT: dict[str, Any] = {
-    "swap": False,
-    "cross": False,
-    "mirror": False,
-    "base": math.floor,
-    "nearest": False,
-    "clamp": True,
-    "give_up": False,  # no mixture at all on the last row and column
-    "shift": 0.0,
-}
-
-
-def _bilinear_variant(features: Tensor, y: float, x: float, **switches: Any) -> Tensor:
-    """One bilinear sample with some of `BILINEAR_RIGHT` changed."""
-    how = BILINEAR_RIGHT | switches
-    y, x = (x, y) if how["swap"] else (y, x)
-    y, x = y - how["shift"], x - how["shift"]
+@switches(
+    swap=False,
+    cross=False,
+    mirror=False,
+    base=math.floor,
+    nearest=False,
+    clamp=True,
+    give_up=False,  # no mixture at all on the last row and column
+    shift=0.0,
+)
+def _bilinear_variant(features: Tensor, y: float, x: float, how: Any) -> Tensor:
+    """One bilinear sample, step by step."""
+    y, x = (x, y) if how.swap else (y, x)
+    y, x = y - how.shift, x - how.shift
     height, width = features.shape
-    if how["nearest"]:
+    if how.nearest:
         return features[min(round(y), height - 1), min(round(x), width - 1)]
-    top, left = how["base"](y), how["base"](x)
+    top, left = how.base(y), how.base(x)
     v, u = y - top, x - left
-    v, u = (u, v) if how["cross"] else (v, u)
-    v, u = (1 - v, 1 - u) if how["mirror"] else (v, u)
+    v, u = (u, v) if how.cross else (v, u)
+    v, u = (1 - v, 1 - u) if how.mirror else (v, u)
     bottom, right = top + 1, left + 1
-    if how["give_up"] and (bottom == height or right == width):
+    if how.give_up and (bottom == height or right == width):
         return features[top, left]
-    if how["clamp"]:
+    if how.clamp:
         bottom, right = min(bottom, height - 1), min(right, width - 1)
     upper = (1 - u) * features[top, left] + u * features[top, right]
     lower = (1 - u) * features[bottom, left] + u * features[bottom, right]
@@ -91,42 +87,33 @@ def _right_align(
     return roi_align(features[None], [boxes], size, scale, **options)  # [R, C, P, P]
 
 
-ALIGN_RIGHT: dict[str, Any] = {
-    "half": lambda aligned: 0.5 if aligned else 0.0,
-    "least": lambda aligned: 0.0 if aligned else 1.0,
-    "inclusive": 0.0,
-    "round": lambda corners: corners,
-    "at": lambda n: (torch.arange(n) + 0.5) / n,  # of n samples along a RoI of length 1
-    "count": lambda ratio: ratio,
-    "reduce": torch.mean,
-    "turn": False,
-    "scaled": lambda scale: scale,
-}
-
-
+@switches(
+    half=lambda aligned: 0.5 if aligned else 0.0,
+    least=lambda aligned: 0.0 if aligned else 1.0,
+    inclusive=0.0,
+    round=lambda corners: corners,
+    at=lambda n: (torch.arange(n) + 0.5) / n,  # of n samples along a RoI of length 1
+    count=lambda ratio: ratio,
+    reduce=torch.mean,
+    turn=False,
+    scaled=lambda scale: scale,
+)
 def _align_variant(
-    features: Tensor,
-    boxes: Tensor,
-    size: int,
-    scale: float,
-    ratio: int,
-    aligned: bool,
-    **switches: Any,
+    features: Tensor, boxes: Tensor, size: int, scale: float, ratio: int, aligned: bool, how: Any
 ) -> Tensor:
-    """RoIAlign with some of `ALIGN_RIGHT` changed."""
-    how = ALIGN_RIGHT | switches
-    corners = how["round"](boxes * how["scaled"](scale) - how["half"](aligned))  # [R, 4]
-    extent = corners[:, 2:] - corners[:, :2] + how["inclusive"]  # [R, 2]
-    extent = extent.clamp(min=how["least"](aligned))
-    part = how["at"](size * how["count"](ratio)).view(size, -1)  # [P, S]
+    """RoIAlign, step by step."""
+    corners = how.round(boxes * how.scaled(scale) - how.half(aligned))  # [R, 4]
+    extent = corners[:, 2:] - corners[:, :2] + how.inclusive  # [R, 2]
+    extent = extent.clamp(min=how.least(aligned))
+    part = how.at(size * how.count(ratio)).view(size, -1)  # [P, S]
     weights = []
     for axis, length in ((1, features.shape[1]), (0, features.shape[2])):
         position = corners[:, axis, None, None] + part * extent[:, axis, None, None]  # [R, P, S]
         position = position.clamp(0, length - 1)
         weights.append((1 - (position[..., None] - torch.arange(length)).abs()).clamp(min=0))
     values = torch.einsum("rpsh,chw,rqtw->rcpqst", weights[0], features, weights[1])
-    reduced = how["reduce"](values.flatten(-2), -1)  # [R, C, P, P]
-    return reduced.transpose(2, 3) if how["turn"] else reduced
+    reduced = how.reduce(values.flatten(-2), -1)  # [R, C, P, P]
+    return reduced.transpose(2, 3) if how.turn else reduced
 
 
 ALIGN_MISTAKES = {
@@ -175,40 +162,15 @@ def _batches() -> Iterator[tuple[Any, ...]]:
         yield features, boxes, draw(1, 5), 1 / stride, draw(1, 4), k % 2 == 1
 
 
-def _describe_batch(
-    features: Tensor, boxes: Tensor, size: int, scale: float, ratio: int, aligned: bool
-) -> str:
-    shape = " x ".join(str(side) for side in features.shape)
-    return (
-        f"features {shape}, {len(boxes)} boxes, size {size}, stride {1 / scale:.0f}, "
-        f"ratio {ratio}, aligned={aligned}"
-    )
-
-
-_grade_bilinear = FunctionGrader(
-    right=_right_bilinear,
-    cases=_points,
-    describe=lambda features, y, x: (
-        f"map {features.shape[0]} x {features.shape[1]}, y = {y}, x = {x}"
-    ),
-    mistakes=combine(_bilinear_variant, BILINEAR_MISTAKES.items()),
-    praise="{n} points agree, the last row and column included.",
-)
-
-
-_grade_align = FunctionGrader(
-    right=_right_align,
-    cases=_batches,
-    describe=_describe_batch,
-    mistakes=combine(_align_variant, ALIGN_MISTAKES.items(), most=2),
-    praise=f"{BATCHES * BOXES} RoIs agree, both values of aligned, sampling ratios 1 to 3.",
-)
-
-
 EXERCISES = (
     Exercise(
         "03-bilinear",
-        _grade_bilinear,
+        FunctionGrader(
+            right=_right_bilinear,
+            cases=_points,
+            mistakes=combine(_bilinear_variant, BILINEAR_MISTAKES.items()),
+            praise="{n} points agree, the last row and column included.",
+        ),
         (
             "floor(y) and floor(x) give the corner above and to the left; what is left over is "
             "v and u.",
@@ -220,7 +182,12 @@ EXERCISES = (
     ),
     Exercise(
         "03-roi-align",
-        _grade_align,
+        FunctionGrader(
+            right=_right_align,
+            cases=_batches,
+            mistakes=combine(_align_variant, ALIGN_MISTAKES.items(), most=2),
+            praise=f"{BATCHES * BOXES} RoIs agree, both values of aligned, sampling ratios 1 to 3.",
+        ),
         (
             "First the positions: a tensor y of shape [R, P, S] and one for x. Everything after "
             "that is one bilinear sample at many places.",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine, switches
 from .operators import centres, mean_of_points
 
 BINS = 160
@@ -21,30 +21,26 @@ def _right_bin(features: Tensor, y: Sequence[float], x: Sequence[float]) -> Tens
     return mean_of_points(features[None], *at)[0, 0, 0]
 
 
-# What people get wrong, each as one switch; these are the right values.
-BIN_RIGHT: dict[str, Any] = {
-    "reach": (1.0, 1.0),  # how far outside a sample still counts: before, behind
-    "within": operator.le,
-    "axes": all,
-    "swap": False,
-    "border": "clamp",
-    "mean": lambda values, count: sum(values) / count,
-    "pairs": itertools.product,
-}
-
-
-def _bin_variant(features: Tensor, y: Sequence[float], x: Sequence[float], **switches: Any) -> Any:
-    """The mean of a bin with some of `BIN_RIGHT` changed."""
-    how = BIN_RIGHT | switches
-    (before, behind), less = how["reach"], how["within"]
-    sides = features.shape[::-1] if how["swap"] else features.shape
-    samples, values = list(how["pairs"](y, x)), []
+@switches(
+    reach=(1.0, 1.0),  # how far outside a sample still counts: before, behind
+    within=operator.le,
+    axes=all,
+    swap=False,
+    border="clamp",
+    mean=lambda values, count: sum(values) / count,
+    pairs=itertools.product,
+)
+def _bin_variant(features: Tensor, y: Sequence[float], x: Sequence[float], how: Any) -> Any:
+    """The mean of a bin, step by step."""
+    (before, behind), less = how.reach, how.within
+    sides = features.shape[::-1] if how.swap else features.shape
+    samples, values = list(how.pairs(y, x)), []
     for sample in samples:
         near = [less(-before, at) and less(at, n - 1 + behind) for at, n in zip(sample, sides)]
-        if how["axes"](near):
-            rows, columns = (_weights(*axis, how["border"]) for axis in zip(sample, features.shape))
+        if how.axes(near):
+            rows, columns = (_weights(*axis, how.border) for axis in zip(sample, features.shape))
             values.append(rows @ features @ columns)
-    return how["mean"](values, len(samples))
+    return how.mean(values, len(samples))
 
 
 def _weights(at: float, side: int, border: str) -> Tensor:
@@ -128,20 +124,11 @@ def _right_ends(first: float, last: float, size: int, ratio: int) -> Tensor:
     return centres(first, last, size, ratio).flatten()[[0, -1]]
 
 
-# What people get wrong, each as one switch; these are the right values.
-ENDS_RIGHT: dict[str, Any] = {
-    "step": lambda extent, size, ratio: extent / (size * ratio),
-    "times": 0.5,
-    "start": 1.0,
-    "end": -1.0,
-}
-
-
-def _ends_variant(first: float, last: float, size: int, ratio: int, **switches: Any) -> Tensor:
-    """The two ends of the RoI with some of `ENDS_RIGHT` changed."""
-    how = ENDS_RIGHT | switches
-    move = how["times"] * how["step"](last - first, size, ratio)
-    return torch.tensor([first + how["start"] * move, last + how["end"] * move])
+@switches(step=lambda extent, size, ratio: extent / (size * ratio), times=0.5, start=1.0, end=-1.0)
+def _ends_variant(first: float, last: float, size: int, ratio: int, how: Any) -> Tensor:
+    """The two ends of the RoI, step by step."""
+    move = how.times * how.step(last - first, size, ratio)
+    return torch.tensor([first + how.start * move, last + how.end * move])
 
 
 def _rois() -> Iterator[tuple[Any, ...]]:
@@ -180,10 +167,6 @@ EXERCISES = (
         FunctionGrader(
             right=_right_bin,
             cases=_bins,
-            describe=lambda features, y, x: (
-                f"map {features.shape[0]} x {features.shape[1]}, "
-                f"y = {[round(at, 3) for at in y]}, x = {[round(at, 3) for at in x]}"
-            ),
             mistakes=combine(_bin_variant, BIN_MISTAKES.items(), most=2),
             praise="{n} bins agree, inside, on the border and beyond.",
         ),
@@ -201,9 +184,6 @@ EXERCISES = (
         FunctionGrader(
             right=_right_ends,
             cases=_rois,
-            describe=lambda first, last, size, ratio: (
-                f"RoI from {first} to {last}, size {size}, ratio {ratio}"
-            ),
             mistakes=combine(_ends_variant, ENDS_MISTAKES.items(), most=2),
             praise="{n} RoIs agree: your crop_and_resize samples where RoIAlign does.",
             tiers=(ROIS // 3,),

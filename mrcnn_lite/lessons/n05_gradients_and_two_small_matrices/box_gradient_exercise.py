@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...ops import roi_align
-from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine, switches
 
 CASES = 60
 
@@ -18,29 +18,18 @@ def _right_box(features: Tensor, box: Tensor, scale: float) -> Tensor:
     return torch.autograd.grad(out.sum(), leaf)[0]  # [4]
 
 
-# What people get wrong, each as one switch; these are the right values.
-BOX_RIGHT: dict[str, Any] = {
-    "scaled": lambda scale: scale,
-    "half": 0.5,
-    "swap": False,
-    "signs": 1.0,
-    "cross": False,
-    "step": False,
-}
-
-
-def _box_variant(features: Tensor, box: Tensor, scale: float, **switches: Any) -> Tensor:
-    """The gradient of a box with some of `BOX_RIGHT` changed."""
-    how = BOX_RIGHT | switches
+@switches(scaled=lambda scale: scale, half=0.5, swap=False, signs=1.0, cross=False, step=False)
+def _box_variant(features: Tensor, box: Tensor, scale: float, how: Any) -> Tensor:
+    """The gradient of a box, step by step."""
     x, y = ((box[:2] + box[2:]) / 2 * scale).tolist()
     top, left = int(y), int(x)
-    v, u = (0.0, 0.0) if how["step"] else (y - top, x - left)
-    v, u = (u, v) if how["cross"] else (v, u)
+    v, u = (0.0, 0.0) if how.step else (y - top, x - left)
+    v, u = (u, v) if how.cross else (v, u)
     (f1, f2), (f3, f4) = features[top : top + 2, left : left + 2]
     along_x = (1 - v) * (f2 - f1) + v * (f4 - f3)
     along_y = (1 - u) * (f3 - f1) + u * (f4 - f2)
-    near = torch.stack([along_y, along_x] if how["swap"] else [along_x, along_y])  # [2]
-    return torch.cat([near * how["signs"], near]) * how["half"] * how["scaled"](scale)  # [4]
+    near = torch.stack([along_y, along_x] if how.swap else [along_x, along_y])  # [2]
+    return torch.cat([near * how.signs, near]) * how.half * how.scaled(scale)  # [4]
 
 
 BOX_MISTAKES = {
@@ -75,22 +64,15 @@ def _middles() -> Iterator[tuple[Any, ...]]:
         yield torch.randn(h, w, generator=generator), box, 1 / stride
 
 
-_grade_box_gradient = FunctionGrader(
-    right=_right_box,
-    cases=_middles,
-    describe=lambda features, box, scale: (
-        f"map {features.shape[0]} x {features.shape[1]}, stride {1 / scale:.0f}, "
-        f"box {[round(number, 2) for number in box.tolist()]}"
-    ),
-    mistakes=combine(_box_variant, BOX_MISTAKES.items(), most=2),
-    praise="{n} gradients agree with autograd.",
-)
-
-
 EXERCISES = (
     Exercise(
         "05-box-gradient",
-        _grade_box_gradient,
+        FunctionGrader(
+            right=_right_box,
+            cases=_middles,
+            mistakes=combine(_box_variant, BOX_MISTAKES.items(), most=2),
+            praise="{n} gradients agree with autograd.",
+        ),
         (
             "Chain rule: how does the value change when the sample moves, and how does the sample "
             "move when an edge of the box does?",

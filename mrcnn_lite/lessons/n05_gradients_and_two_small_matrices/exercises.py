@@ -9,55 +9,50 @@ from torch import Tensor
 
 from ...ops import roi_align
 from ...ops.bilinear import interpolation
-from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine, switches
 
 CASES = 60
 CHANNELS = 2
 INSIDE = 32  # of them for boxes that stay on the map
 ROOM = 0.05  # boxes end this far before the last element, so that every sample has a next one
 
-# What people get wrong, each as one switch; these are the right values.
-AXIS_RIGHT: dict[str, Any] = {
-    "at": lambda n: (torch.arange(n) + 0.5) / n,  # of n samples along a RoI of length 1
-    "count": lambda ratio: ratio,
-    "nearest": False,
-    "mirror": False,
-    "mean": True,
-    "keep": "sum",  # what stays where samples meet: the "sum", or what was written "last"
-    "apart": False,  # "last" for the lower and the higher neighbours one after the other
-    "across": False,  # samples of different bins meet, too
-    "outside": "zero",  # more than an element off the map: "zero", "clamp", "dropped"
-    "fade": False,  # samples beside the map are not moved onto it
-    "turn": False,
-}
 
-
-def _axis_variant(
-    start: float, length: float, size: int, ratio: int, n: int, **switches: Any
-) -> Tensor:
-    """The matrix of one axis with some of `AXIS_RIGHT` changed."""
-    how = AXIS_RIGHT | switches
-    positions = start + length * how["at"](size * how["count"](ratio)).view(size, -1)  # [P, S]
+@switches(
+    at=lambda n: (torch.arange(n) + 0.5) / n,  # of n samples along a RoI of length 1
+    count=lambda ratio: ratio,
+    nearest=False,
+    mirror=False,
+    mean=True,
+    keep="sum",  # what stays where samples meet: the "sum", or what was written "last"
+    apart=False,  # "last" for the lower and the higher neighbours one after the other
+    across=False,  # samples of different bins meet, too
+    outside="zero",  # more than an element off the map: "zero", "clamp", "dropped"
+    fade=False,  # samples beside the map are not moved onto it
+    turn=False,
+)
+def _axis_variant(start: float, length: float, size: int, ratio: int, n: int, how: Any) -> Tensor:
+    """The matrix of one axis, step by step."""
+    positions = start + length * how.at(size * how.count(ratio)).view(size, -1)  # [P, S]
     parts = torch.zeros(2, size, n)  # [2, P, N], for the lower and the higher neighbours
     for p, row in enumerate(positions.tolist()):
-        inside = [at for at in row if how["outside"] == "clamp" or -1 <= at <= n]
-        share = max(len(inside), 1) if how["outside"] == "dropped" else len(row)
+        inside = [at for at in row if how.outside == "clamp" or -1 <= at <= n]
+        share = max(len(inside), 1) if how.outside == "dropped" else len(row)
         for at in inside:
             for side, k, weight in _neighbours(at, n, how):
-                if how["keep"] == "last":
-                    lost = slice(side, side + 1) if how["apart"] else slice(None)
-                    parts[lost, slice(None) if how["across"] else p, k] = 0
-                parts[side, p, k] += weight / (share if how["mean"] else 1)
+                if how.keep == "last":
+                    lost = slice(side, side + 1) if how.apart else slice(None)
+                    parts[lost, slice(None) if how.across else p, k] = 0
+                parts[side, p, k] += weight / (share if how.mean else 1)
     matrix = parts.sum(0)  # [P, N]
-    return matrix.T if how["turn"] else matrix
+    return matrix.T if how.turn else matrix
 
 
-def _neighbours(at: float, n: int, how: dict[str, Any]) -> list[tuple[int, int, float]]:
+def _neighbours(at: float, n: int, how: Any) -> list[tuple[int, int, float]]:
     """The two reads of a sample: (0 or 1 for lower or higher, element, weight)."""
-    at = at if how["fade"] else min(max(at, 0.0), n - 1.0)
-    low = math.floor(at) if how["fade"] else min(int(at), n - 2)
+    at = at if how.fade else min(max(at, 0.0), n - 1.0)
+    low = math.floor(at) if how.fade else min(int(at), n - 2)
     u = at - low
-    u = float(u >= 0.5) if how["nearest"] else 1 - u if how["mirror"] else u
+    u = float(u >= 0.5) if how.nearest else 1 - u if how.mirror else u
     both = ((0, low, 1 - u), (1, low + 1, u))
     return [(side, k, weight) for side, k, weight in both if 0 <= k < n]
 
@@ -110,18 +105,6 @@ def _axes() -> Iterator[tuple[Any, ...]]:
         yield round(start, 3), round(length, 3), k % 4 + 1, k // 4 % 4 + 1, n
 
 
-_grade_matrix = FunctionGrader(
-    right=_right_matrix,
-    cases=_axes,
-    describe=lambda start, length, size, ratio, n: (
-        f"start {start}, length {length}, {size} bins, ratio {ratio}, {n} elements"
-    ),
-    mistakes=combine(_axis_variant, AXIS_MISTAKES.items(), most=2),
-    praise="{n} matrices agree, for boxes on the map and for boxes that leave it.",
-    tiers=(INSIDE,),
-)
-
-
 def _right_backward(
     grad: Tensor, features: Tensor, boxes: Tensor, scale: float, ratio: int
 ) -> Tensor:
@@ -130,34 +113,30 @@ def _right_backward(
     return torch.autograd.grad(out, leaf, grad)[0]  # [C, h, w]
 
 
-BACKWARD_RIGHT: dict[str, Any] = {
-    **AXIS_RIGHT,
-    **dict.fromkeys(("swap", "values", "ones", "once", "last_box"), False),
-    "across": True,
-}
-
-
+@switches(
+    **dict.fromkeys(("swap", "values", "ones", "once", "last_box", "apart"), False),
+    keep="sum",
+    across=True,
+)
 def _backward_variant(
-    grad: Tensor, features: Tensor, boxes: Tensor, scale: float, ratio: int, **switches: Any
+    grad: Tensor, features: Tensor, boxes: Tensor, scale: float, ratio: int, how: Any
 ) -> Tensor:
-    """The backward pass with some of `BACKWARD_RIGHT` changed."""
-    how = BACKWARD_RIGHT | switches
-    along = {key: how[key] for key in AXIS_RIGHT}
-    grad = grad.transpose(2, 3) if how["swap"] else grad
-    grad = torch.ones_like(grad) if how["ones"] else grad
+    """The backward pass, step by step."""
+    grad = grad.transpose(2, 3) if how.swap else grad
+    grad = torch.ones_like(grad) if how.ones else grad
     out = torch.zeros_like(features)  # [C, h, w]
     for g, box in zip(grad, boxes):
         x1, y1, x2, y2 = (box * scale).tolist()
         rows, columns = (
-            _axis_variant(start, length, grad.shape[-1], ratio, n, **along)  # [P, N]
+            _axis_variant(start, length, grad.shape[-1], ratio, n, **vars(how))  # [P, N]
             for start, length, n in ((y1, y2 - y1, len(out[0])), (x1, x2 - x1, len(out[0, 0])))
         )
         one = rows.T @ g @ columns  # [C, h, w]
         touched = rows.T.abs().sum(1)[:, None] * columns.abs().sum(0) > 0  # [h, w]
-        overwrites = how["keep"] == "last" and not how["apart"]
-        out = one if how["last_box"] else torch.where(touched & overwrites, one, out + one)
-    out = out * features if how["values"] else out
-    return out * ratio if how["once"] else out
+        overwrites = how.keep == "last" and not how.apart
+        out = one if how.last_box else torch.where(touched & overwrites, one, out + one)
+    out = out * features if how.values else out
+    return out * ratio if how.once else out
 
 
 BACKWARD_MISTAKES = {
@@ -200,23 +179,16 @@ def _backwards() -> Iterator[tuple[Any, ...]]:
         yield grad, torch.randn(CHANNELS, h, w, generator=generator), boxes, 1 / stride, ratio
 
 
-_grade_backward = FunctionGrader(
-    right=_right_backward,
-    cases=_backwards,
-    describe=lambda grad, features, boxes, scale, ratio: (
-        f"map {features.shape[1]} x {features.shape[2]}, {len(boxes)} box(es), "
-        f"size {grad.shape[-1]}, "
-        f"stride {1 / scale:.0f}, ratio {ratio}"
-    ),
-    mistakes=combine(_backward_variant, BACKWARD_MISTAKES.items(), most=2),
-    praise="{n} maps agree with autograd, for one to three boxes, ratios 1 to 3.",
-)
-
-
 EXERCISES = (
     Exercise(
         "05-matrix",
-        _grade_matrix,
+        FunctionGrader(
+            right=_right_matrix,
+            cases=_axes,
+            mistakes=combine(_axis_variant, AXIS_MISTAKES.items(), most=2),
+            praise="{n} matrices agree, for boxes on the map and for boxes that leave it.",
+            tiers=(INSIDE,),
+        ),
         (
             "Start from axis_matrix of section 5: which of its samples may lie off the map now?",
             "First decide which samples count: -1 <= position <= n. Then move the positions onto "
@@ -227,7 +199,12 @@ EXERCISES = (
     ),
     Exercise(
         "05-backward",
-        _grade_backward,
+        FunctionGrader(
+            right=_right_backward,
+            cases=_backwards,
+            mistakes=combine(_backward_variant, BACKWARD_MISTAKES.items(), most=2),
+            praise="{n} maps agree with autograd, for one to three boxes, ratios 1 to 3.",
+        ),
         (
             "Start with torch.zeros_like(features). Where the forward pass reads, the backward "
             "pass writes, with the same weights.",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...ops import assign_levels, multiscale_roi_align, roi_align
-from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine, switches
 
 CASES, BOXES = 40, 12
 PYRAMIDS, ROIS = 24, 7
@@ -19,25 +19,21 @@ def _right_levels(boxes: Tensor, k_min: int, k_max: int) -> Tensor:
     return assign_levels(boxes, k_min, k_max) + k_min  # [R]
 
 
-# What people get wrong, each as one switch; these are the right values.
-LEVEL_RIGHT: dict[str, Any] = {
-    "size": lambda width, height: (width * height).sqrt(),
-    "log": torch.log2,
-    "rounding": torch.floor,
-    "base": 4,
-    "low": True,
-    "high": True,
-    "counted": False,  # from the finest level
-}
-
-
-def _level_variant(boxes: Tensor, k_min: int, k_max: int, **switches: Any) -> Tensor:
-    """The level rule with some of `LEVEL_RIGHT` changed."""
-    how = LEVEL_RIGHT | switches
+@switches(
+    size=lambda width, height: (width * height).sqrt(),
+    log=torch.log2,
+    rounding=torch.floor,
+    base=4,
+    low=True,
+    high=True,
+    counted=False,  # from the finest level
+)
+def _level_variant(boxes: Tensor, k_min: int, k_max: int, how: Any) -> Tensor:
+    """The level rule, step by step."""
     width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(1)  # [R] both
-    level = how["base"] + how["rounding"](how["log"](how["size"](width, height) / 224))  # [R]
-    level = level.clamp(k_min if how["low"] else None, k_max if how["high"] else math.inf)
-    return (level - (k_min if how["counted"] else 0)).long()
+    level = how.base + how.rounding(how.log(how.size(width, height) / 224))  # [R]
+    level = level.clamp(k_min if how.low else None, k_max if how.high else math.inf)
+    return (level - (k_min if how.counted else 0)).long()
 
 
 LEVEL_MISTAKES = {
@@ -85,38 +81,34 @@ def _right_pyramid(features: list[Tensor], boxes: Tensor, size: int, strides: li
     return multiscale_roi_align(batch, [boxes], (height, width), size, 2, aligned=False)
 
 
-# What people get wrong, each as one switch; these are the right values.
-PYRAMID_RIGHT: dict[str, Any] = {
-    "level": {},  # switches of the level rule
-    "finest": None,  # number of the finest level
-    "between": False,  # P2 and P5, whatever the strides
-    "reverse": False,
-    "scale": lambda strides, index: 1 / strides[index],
-    "aligned": False,
-    "ratio": 2,
-    "scatter": lambda out, rows, pooled: out.index_copy(0, rows, pooled),
-}
-
-
+@switches(
+    level={},  # switches of the level rule
+    finest=None,  # number of the finest level
+    between=False,  # P2 and P5, whatever the strides
+    reverse=False,
+    scale=lambda strides, index: 1 / strides[index],
+    aligned=False,
+    ratio=2,
+    scatter=lambda out, rows, pooled: out.index_copy(0, rows, pooled),
+)
 def _pyramid_variant(
-    features: list[Tensor], boxes: Tensor, size: int, strides: list[int], **switches: Any
+    features: list[Tensor], boxes: Tensor, size: int, strides: list[int], how: Any
 ) -> Tensor:
-    """RoIAlign on all levels with some of `PYRAMID_RIGHT` changed."""
-    how = PYRAMID_RIGHT | switches
+    """RoIAlign on all levels, step by step."""
     k_min, k_max = (round(math.log2(stride)) for stride in (strides[0], strides[-1]))
-    k_min, k_max = (2, 5) if how["between"] else (k_min, k_max)
-    index = _level_variant(boxes, k_min, k_max, **how["level"]) - (how["finest"] or k_min)  # [R]
-    if not how["between"] and (index.min() < 0 or index.max() >= len(features)):
+    k_min, k_max = (2, 5) if how.between else (k_min, k_max)
+    index = _level_variant(boxes, k_min, k_max, **how.level) - (how.finest or k_min)  # [R]
+    if not how.between and (index.min() < 0 or index.max() >= len(features)):
         raise IndexError("no such level")
-    index = len(features) - 1 - index if how["reverse"] else index
+    index = len(features) - 1 - index if how.reverse else index
     rows = [torch.nonzero(index == l)[:, 0] for l in range(len(features))]
     pooled = [
-        roi_align(f[None], [boxes[r]], size, how["scale"](strides, l), how["ratio"], how["aligned"])
+        roi_align(f[None], [boxes[r]], size, how.scale(strides, l), how.ratio, how.aligned)
         for l, (f, r) in enumerate(zip(features, rows))
     ]
     out = boxes.new_zeros(len(boxes), *pooled[0].shape[1:])  # [R, C, P, P]
     # A box whose level does not exist keeps its zeros.
-    return how["scatter"](out, torch.cat(rows), torch.cat(pooled))
+    return how.scatter(out, torch.cat(rows), torch.cat(pooled))
 
 
 BETWEEN = (
@@ -179,10 +171,6 @@ EXERCISES = (
         FunctionGrader(
             right=_right_levels,
             cases=_level_cases,
-            describe=lambda boxes, k_min, k_max: (
-                f"{len(boxes)} boxes, the first {boxes[0, 2] - boxes[0, 0]:.1f} x "
-                f"{boxes[0, 3] - boxes[0, 1]:.1f} px, levels {k_min} to {k_max}"
-            ),
             mistakes=combine(_level_variant, LEVEL_MISTAKES.items(), most=2),
             praise="{n} sets of boxes agree, both limits and exact powers of two included.",
         ),
@@ -198,9 +186,6 @@ EXERCISES = (
         FunctionGrader(
             right=_right_pyramid,
             cases=_pyramids,
-            describe=lambda features, boxes, size, strides: (
-                f"{len(boxes)} boxes, strides {strides}, size {size}"
-            ),
             mistakes=combine(_pyramid_variant, PYRAMID_MISTAKES.items(), most=2),
             praise="{n} pyramids agree, each box in its own row, also where P3 or P4 is the "
             "finest.",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...models.matching import match
 from ...ops import box_iou, nms
-from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine, switches
 
 CROWDS, BOXES = 80, 9
 GRID = 14  # px; whole numbers on a small grid make equal scores and exact overlaps common
@@ -24,36 +24,33 @@ HIGH_LOW = ((0.5, 0.25), (0.7, 0.3), (0.6, 0.4), (0.5, 0.5))
 
 # --- 07-nms -------------------------------------------------------------------------------------
 
-# What people get wrong, each as one switch; these are the right values.
-NMS_RIGHT: dict[str, Any] = {
-    "sign": -1,  # of the scores in the sort
-    "tie": 1,  # of the rows, where scores are equal
-    "rivals": lambda kept, better: kept,  # the boxes that a box has to survive
-    "strikes": torch.gt,
-    "fixed": None,  # a threshold of one's own
-    "plus": 0,  # px added to widths and heights
-    "least": 0,  # side of an intersection
-    "counted": 1,  # how often the intersection is taken off the sum of the areas
-    "give": lambda rows, boxes, scores, order: rows,
-}
 
-
-def _nms_variant(boxes: Tensor, scores: Tensor, threshold: float, **switches: Any) -> Tensor:
-    """Suppression with some of `NMS_RIGHT` changed."""
-    how = NMS_RIGHT | switches
+@switches(
+    sign=-1,  # of the scores in the sort
+    tie=1,  # of the rows, where scores are equal
+    rivals=lambda kept, better: kept,  # the boxes that a box has to survive
+    strikes=torch.gt,
+    fixed=None,  # a threshold of one's own
+    plus=0,  # px added to widths and heights
+    least=0,  # side of an intersection
+    counted=1,  # how often the intersection is taken off the sum of the areas
+    give=lambda rows, boxes, scores, order: rows,
+)
+def _nms_variant(boxes: Tensor, scores: Tensor, threshold: float, how: Any) -> Tensor:
+    """Suppression, step by step."""
     values = scores.tolist()
-    order = sorted(range(len(values)), key=lambda i: (how["sign"] * values[i], how["tie"] * i))
+    order = sorted(range(len(values)), key=lambda i: (how.sign * values[i], how.tie * i))
     low = torch.maximum(boxes[:, None, :2], boxes[:, :2])  # [N, N, 2]
     high = torch.minimum(boxes[:, None, 2:], boxes[:, 2:])  # [N, N, 2]
-    shared = (high - low + how["plus"]).clamp(min=how["least"]).prod(-1)  # [N, N]
-    area = (boxes[:, 2:] - boxes[:, :2] + how["plus"]).prod(-1)  # [N]
-    iou = shared / (area[:, None] + area - how["counted"] * shared)  # [N, N]
-    strikes = how["strikes"](iou, how["fixed"] or threshold).tolist()
+    shared = (high - low + how.plus).clamp(min=how.least).prod(-1)  # [N, N]
+    area = (boxes[:, 2:] - boxes[:, :2] + how.plus).prod(-1)  # [N]
+    iou = shared / (area[:, None] + area - how.counted * shared)  # [N, N]
+    strikes = how.strikes(iou, how.fixed or threshold).tolist()
     kept: list[int] = []
     for position, j in enumerate(order):
-        if not any(strikes[i][j] for i in how["rivals"](kept, order[:position])):
+        if not any(strikes[i][j] for i in how.rivals(kept, order[:position])):
             kept.append(j)
-    return how["give"](torch.tensor(kept, dtype=torch.int64), boxes, scores, torch.tensor(order))
+    return how.give(torch.tensor(kept, dtype=torch.int64), boxes, scores, torch.tensor(order))
 
 
 NMS_MISTAKES = {
@@ -118,34 +115,28 @@ def _right_matches(objects: Tensor, anchors: Tensor, high: float, low: float) ->
     return torch.where(labels > 0, matched, labels - 1)[0]  # [A]
 
 
-# What people get wrong, each as one switch; these are the right values.
-MATCHER_RIGHT: dict[str, Any] = {
-    "axis": 0,  # of [G, A]
-    "positive": torch.ge,
-    "negative": torch.lt,
-    "rescues": lambda iou: iou == iou.amax(1, keepdim=True),  # [G, A]
-    "owner": lambda rescues, best_object: best_object,  # of a rescued anchor
-    "reach": 0.0,  # the best IoU of an object has to be above
-    "ignored": -2,  # torchvision's codes
-    "background": -1,
-    "first": 0,
-}
-
-
-def _matcher_variant(
-    objects: Tensor, anchors: Tensor, high: float, low: float, **switches: Any
-) -> Tensor:
-    """Matching with some of `MATCHER_RIGHT` changed."""
-    how = MATCHER_RIGHT | switches
+@switches(
+    axis=0,  # of [G, A]
+    positive=torch.ge,
+    negative=torch.lt,
+    rescues=lambda iou: iou == iou.amax(1, keepdim=True),  # [G, A]
+    owner=lambda rescues, best_object: best_object,  # of a rescued anchor
+    reach=0.0,  # the best IoU of an object has to be above
+    ignored=-2,  # torchvision's codes
+    background=-1,
+    first=0,
+)
+def _matcher_variant(objects: Tensor, anchors: Tensor, high: float, low: float, how: Any) -> Tensor:
+    """Matching, step by step."""
     iou = box_iou(objects, anchors)  # [G, A]
-    best, matched = iou.max(dim=how["axis"])  # [A] both
-    if how["axis"] == 1:
-        return torch.where(best >= high, matched, how["background"])  # [G]
-    rescues = how["rescues"](iou) & (iou.amax(1, keepdim=True) > how["reach"])  # [G, A]
+    best, matched = iou.max(dim=how.axis)  # [A] both
+    if how.axis == 1:
+        return torch.where(best >= high, matched, how.background)  # [G]
+    rescues = how.rescues(iou) & (iou.amax(1, keepdim=True) > how.reach)  # [G, A]
     rescued = rescues.any(0)  # [A]
-    matched = torch.where(rescued, how["owner"](rescues, matched), matched)
-    other = torch.where(how["negative"](best, low), how["background"], how["ignored"])
-    return torch.where(how["positive"](best, high) | rescued, matched + how["first"], other)  # [A]
+    matched = torch.where(rescued, how.owner(rescues, matched), matched)
+    other = torch.where(how.negative(best, low), how.background, how.ignored)
+    return torch.where(how.positive(best, high) | rescued, matched + how.first, other)  # [A]
 
 
 OWNER = (
@@ -202,10 +193,6 @@ EXERCISES = (
         FunctionGrader(
             right=nms,
             cases=_crowds,
-            describe=lambda boxes, scores, threshold: (
-                f"{len(boxes)} boxes, threshold {threshold}, "
-                f"scores {', '.join(f'{score:.1f}' for score in scores.tolist())}"
-            ),
             mistakes=combine(_nms_variant, NMS_MISTAKES.items(), most=2),
             praise="{n} crowds agree, equal scores and overlaps of exactly the threshold included.",
         ),
@@ -224,9 +211,6 @@ EXERCISES = (
         FunctionGrader(
             right=_right_matches,
             cases=_images,
-            describe=lambda objects, anchors, high, low: (
-                f"{len(objects)} objects, {len(anchors)} anchors, high {high}, low {low}"
-            ),
             mistakes=combine(_matcher_variant, MATCHER_MISTAKES.items(), most=2)
             + combine(_matcher_variant, LOOP_MISTAKES.items(), most=3),
             praise="{n} images agree: equal overlaps, shared anchors, objects out of reach "

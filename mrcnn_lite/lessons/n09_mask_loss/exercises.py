@@ -139,7 +139,6 @@ EXERCISES = (
         FunctionGrader(
             right=_targets,
             cases=_target_cases,
-            describe=lambda m, b, i, s: f"{len(b)} boxes on {len(m)} masks, size {s}",
             mistakes=TARGET_MISTAKES,
             praise="torchvision's targets in {n} batches of proposals.",
         ),
@@ -156,14 +155,11 @@ EXERCISES = (
         FunctionGrader(
             right=mask_loss,
             cases=_loss_cases,
-            describe=lambda x, t, y: (
-                f"K = {x.shape[0]}, C = {x.shape[1]}, M = {x.shape[2]} "
-                "(index 0 is the loss, the rest its gradient)"
-            ),
             mistakes=LOSS_MISTAKES,
             praise="loss and gradient are right in {n} batches, "
             "the one without positives included.",
             observe=_loss_and_gradient,
+            note="index 0 is the loss, the rest its gradient",
         ),
         (
             "First choose the channel: one mask per RoI, the one of its label.",

@@ -1,6 +1,7 @@
 """Exercise of notebook 10: paste a mask into the image as torchvision does."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ... import ops
-from ..kit.exercise import Exercise, FunctionGrader, Mistake
+from ..kit.exercise import Exercise, FunctionGrader, Mistake, combine, switches
 
 
 def _cases() -> Iterator[tuple[Tensor, Tensor, tuple[int, int]]]:
@@ -31,56 +32,41 @@ def _right(mask: Tensor, box: Tensor, image_size: tuple[int, int]) -> Tensor:
     return ops.paste_masks(mask[None], box[None], image_size, rule="torchvision")[0]  # [H, W]
 
 
-def _variant(
-    pad: int = 1, grow: bool = True, extra: int = 1, corner: bool = False, whole: Any = int
-) -> Callable[[Tensor, Tensor, tuple[int, int]], Tensor]:
-    """Torchvision's steps, each of which can be left out or done wrongly."""
-
-    def paste(mask: Tensor, box: Tensor, image_size: tuple[int, int]) -> Tensor:
-        scale = (len(mask) + 2) / len(mask) if grow else 1.0
-        mask = F.pad(mask, (pad,) * 4)  # [M, M]
-        centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * scale
-        ends = torch.cat([centre - half, centre + half]).tolist()
-        x1, y1, x2, y2 = (int(whole(value)) for value in ends)
-        size = (max(y2 - y1 + extra, 1), max(x2 - x1 + extra, 1))
-        mask = F.interpolate(mask[None, None], size, mode="bilinear", align_corners=corner)[0, 0]
-        out = torch.zeros(image_size)  # [H, W]
-        top, left = max(y1, 0), max(x1, 0)
-        part = mask[top - y1 :, left - x1 :][: image_size[0] - top, : image_size[1] - left]
-        out[top : top + part.shape[0], left : left + part.shape[1]] = part
-        return out
-
-    return paste
+@switches(pad=1, grow=True, extra=1, corner=False, whole=int, give=lambda pasted: pasted)
+def _variant(mask: Tensor, box: Tensor, image_size: tuple[int, int], how: Any) -> Tensor:
+    """Torchvision's paste, step by step."""
+    scale = (len(mask) + 2) / len(mask) if how.grow else 1.0
+    mask = F.pad(mask, (how.pad,) * 4)  # [M, M]
+    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * scale
+    x1, y1, x2, y2 = map(how.whole, torch.cat([centre - half, centre + half]).tolist())
+    size = (max(y2 - y1 + how.extra, 1), max(x2 - x1 + how.extra, 1))
+    mask = F.interpolate(mask[None, None], size, mode="bilinear", align_corners=how.corner)[0, 0]
+    out = torch.zeros(image_size)  # [H, W]
+    top, left = max(y1, 0), max(x1, 0)
+    part = mask[top - y1 :, left - x1 :][: image_size[0] - top, : image_size[1] - left]
+    out[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return how.give(out)
 
 
-def _floor(value: float) -> int:
-    return int(value // 1)
-
-
-MISTAKES = (
-    Mistake(
-        "the window is one pixel too small: torchvision counts the last pixel in, "
-        "x2 - x1 + 1 columns.",
-        _variant(extra=0),
-    ),
-    Mistake("the corners are rounded. int() cuts off what stands after the point.",
-            _variant(whole=round)),
-    Mistake("the corners are rounded down. int() cuts towards 0, which differs left of the image.",
-            _variant(whole=_floor)),
-    Mistake("the ring of zeros around the mask is missing.", _variant(pad=0)),
-    Mistake("the mask has its ring of zeros, but the box was not enlarged by (M + 2) / M.",
-            _variant(grow=False)),
-    Mistake("neither the ring of zeros nor the enlarged box is there.",
-            _variant(pad=0, grow=False)),
-    Mistake("align_corners=True stretches the mask from edge to edge. Use False.",
-            _variant(corner=True)),
-    Mistake(
-        "this is the pixel-centre rule, the better one. The exercise asks for torchvision's.",
-        lambda m, b, s: ops.paste_masks(m[None], b[None], s, rule="pixel_centres")[0],
-    ),
-    Mistake("the mask is already thresholded. Return its probabilities.",
-            lambda m, b, s: (_right(m, b, s) >= 0.5).float()),
-)  # fmt: skip
+MISTAKES = {
+    "the window is one pixel too small: torchvision counts the last pixel in, "
+    "x2 - x1 + 1 columns.": {"extra": 0},
+    "the corners are rounded. int() cuts off what stands after the point.": {"whole": round},
+    "the corners are rounded down. int() cuts towards 0, which differs left of the image.": {
+        "whole": math.floor
+    },
+    "the ring of zeros around the mask is missing.": {"pad": 0},
+    "the mask has its ring of zeros, but the box was not enlarged by (M + 2) / M.": {"grow": False},
+    "neither the ring of zeros nor the enlarged box is there.": {"pad": 0, "grow": False},
+    "align_corners=True stretches the mask from edge to edge. Use False.": {"corner": True},
+    "the mask is already thresholded. Return its probabilities.": {
+        "give": lambda pasted: (pasted >= 0.5).float()
+    },
+}
+BETTER = Mistake(
+    "this is the pixel-centre rule, the better one. The exercise asks for torchvision's.",
+    lambda m, b, s: ops.paste_masks(m[None], b[None], s, rule="pixel_centres")[0],
+)
 
 
 EXERCISES = (
@@ -89,11 +75,7 @@ EXERCISES = (
         FunctionGrader(
             right=_right,
             cases=_cases,
-            describe=lambda m, b, s: (
-                f"a {len(m)}x{len(m)} mask in box {[round(v, 1) for v in b.tolist()]}, "
-                f"image {s[0]}x{s[1]}"
-            ),
-            mistakes=MISTAKES,
+            mistakes=(*combine(_variant, MISTAKES.items(), most=1), BETTER),
             praise="torchvision's pixels in {n} images, two boxes over the edge included.",
         ),
         (

@@ -55,10 +55,6 @@ EXERCISES = (
         FunctionGrader(
             right=_right,
             cases=_cases,
-            describe=lambda f, b, s: (
-                f"{len(f)} levels, {len(b)} image(s) of {s[0]}x{s[1]}, "
-                f"{sum(len(boxes) for boxes in b)} boxes"
-            ),
             mistakes=MISTAKES,
             praise="RoIPool on the finest level, in {n} batches.",
         ),

@@ -1,12 +1,14 @@
 """Exercise of notebook 13: the average precision of a list of right and wrong detections."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from ...evaluation.average_precision import RECALLS, sample_precision
-from ..kit.exercise import Exercise, FunctionGrader, Mistake
+from ..kit.exercise import Exercise, FunctionGrader, Mistake, switches
 
 
 def _cases() -> Iterator[tuple[list[bool], int]]:
@@ -27,23 +29,18 @@ def _right(right: list[bool], total: int) -> float:
     return float(sample_precision(np.array(right, dtype=bool), total).mean())
 
 
-def _variant(
-    envelope: bool = True, recalls: np.ndarray = RECALLS, beyond: bool = False, side: str = "left"
-) -> Callable[[list[bool], int], float]:
-    """The steps of average precision, each of which can be left out or done wrongly."""
-
-    def average(right: list[bool], total: int) -> float:
-        if not right:
-            return 0.0
-        hits = np.cumsum(right)
-        precision = hits / np.arange(1, len(right) + 1)
-        if envelope:
-            precision = np.maximum.accumulate(precision[::-1])[::-1]
-        first = np.searchsorted(hits / total, recalls, side=side)
-        end = precision[-1] if beyond else 0.0
-        return float(np.append(precision, end)[np.minimum(first, len(right))].mean())
-
-    return average
+@switches(envelope=True, recalls=RECALLS, beyond=False, side="left")
+def _variant(right: list[bool], total: int, how: Any) -> float:
+    """Average precision, step by step."""
+    if not right:
+        return 0.0
+    hits = np.cumsum(right)
+    precision = hits / np.arange(1, len(right) + 1)
+    if how.envelope:
+        precision = np.maximum.accumulate(precision[::-1])[::-1]
+    first = np.searchsorted(hits / total, how.recalls, side=how.side)
+    end = precision[-1] if how.beyond else 0.0
+    return float(np.append(precision, end)[np.minimum(first, len(right))].mean())
 
 
 def _steps(right: list[bool], total: int) -> float:
@@ -54,17 +51,17 @@ def _steps(right: list[bool], total: int) -> float:
 
 MISTAKES = (
     Mistake("the envelope is missing: at each recall take the best precision there or further on.",
-            _variant(envelope=False)),
+            partial(_variant, envelope=False)),
     Mistake("recall is counted in detections that are right. Divide by the objects that there are.",
             lambda right, total: _right(right, max(1, sum(right)))),
     Mistake("these are the 11 recalls of PASCAL VOC 2007. COCO takes 101.",
-            _variant(recalls=np.linspace(0, 1, 11))),
+            partial(_variant, recalls=np.linspace(0, 1, 11))),
     Mistake("recalls that are never reached have precision 0; you went on with the last one.",
-            _variant(beyond=True)),
+            partial(_variant, beyond=True)),
     Mistake("this is the mean precision at the right detections, without the envelope and the 101 "
             "recalls: the textbook's average precision.", _steps),
     Mistake("a recall that is reached exactly counts as reached: search with >=.",
-            _variant(side="right")),
+            partial(_variant, side="right")),
     Mistake("this is the precision at the end of the list. Take the mean over the recalls.",
             lambda right, total: sum(right) / max(1, len(right))),
     Mistake("this is the largest recall. Take the mean precision over the recalls.",
@@ -78,10 +75,6 @@ EXERCISES = (
         FunctionGrader(
             right=_right,
             cases=_cases,
-            describe=lambda right, total: (
-                f"{''.join('+' if r else '-' for r in right) or 'no detection'} "
-                f"(+ right, - wrong), {total} objects"
-            ),
             mistakes=MISTAKES,
             praise="COCO's number in {n} lists, one of them without any detection.",
         ),

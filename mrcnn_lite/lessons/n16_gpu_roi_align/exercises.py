@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine, switches
 from ..kit.roi_scene import axis_reads
 
 LOADS, BOXES = 80, 60
@@ -36,31 +36,26 @@ def _loaded(function: Callable[..., Any], *case: int) -> Tensor | None:
     return torch.where(mask, read, 0.0)
 
 
-# What people get wrong, each as one step; these are the right ones.
-BLOCK_RIGHT: dict[str, Callable[..., Any]] = {
-    "first": lambda block, size, channels: block * size,
-    "corner": lambda y, x: (y, x),
-    "row": lambda h, w: w,
-    "before": lambda image, h, w: image * h * w,  # elements
-    "numbers": lambda image, h, w: 0,
-    "offset": lambda before, element, channel, channels, *_: (
-        (before + element) * channels + channel
-    ),
-    "mask": lambda channel, lane, channels: channel < channels,
-    "itemsize": lambda offset: offset,
-}
-
-
-def _block_variant(*case: int, **steps: Callable[..., Any]) -> tuple[Tensor, Tensor]:
-    """Offsets and mask with some steps of `BLOCK_RIGHT` changed."""
+@switches(
+    first=lambda block, size, channels: block * size,
+    corner=lambda y, x: (y, x),
+    row=lambda h, w: w,
+    before=lambda image, h, w: image * h * w,  # elements
+    numbers=lambda image, h, w: 0,
+    offset=lambda before, element, channel, channels, *_: (before + element) * channels + channel,
+    mask=lambda channel, lane, channels: channel < channels,
+    itemsize=lambda offset: offset,
+)
+def _block_variant(*case: int, how: Any) -> tuple[Tensor, Tensor]:
+    """Offsets and mask, step by step."""
     image, y, x, block, size, h, w, channels = case
-    how, lane = BLOCK_RIGHT | steps, torch.arange(size)
-    channel = how["first"](block, size, channels) + lane
-    y, x = how["corner"](y, x)
-    element, before = y * how["row"](h, w) + x, how["before"](image, h, w)
-    offset = how["offset"](before, element, channel, channels, image, h * w)
-    offset = how["itemsize"](offset + how["numbers"](image, h, w))
-    return offset, how["mask"](channel, lane, channels)
+    lane = torch.arange(size)
+    channel = how.first(block, size, channels) + lane
+    y, x = how.corner(y, x)
+    element, before = y * how.row(h, w) + x, how.before(image, h, w)
+    offset = how.offset(before, element, channel, channels, image, h * w)
+    offset = how.itemsize(offset + how.numbers(image, h, w))
+    return offset, how.mask(channel, lane, channels)
 
 
 BLOCK_MISTAKES: dict[str, dict[str, Callable[..., Any]]] = {
@@ -119,30 +114,24 @@ def _loads() -> Iterator[tuple[int, ...]]:
         yield (1 if last else draw(0, IMAGES)), y, x, block, size, h, w, channels
 
 
-# What people get wrong, each as one step; these are the right ones.
-TOUCH_RIGHT: dict[str, Callable[..., Any]] = {
-    "samples": lambda ratio: ratio,
-    "start": lambda start, part: start,  # part: half the way between two samples
-    "last": lambda n: n,
-    "reads": lambda low, high: torch.cat([low, high], 1),
-    "count": lambda reads, extent: len(reads.unique()),
-    "total": math.prod,
-}
-
-
-def _touched_variant(
-    box: Tensor, size: int, ratio: int, h: int, w: int, **steps: Callable[..., Any]
-) -> int | float:
-    """The different elements that a RoI reads, with some steps of `TOUCH_RIGHT` changed."""
-    how, counts = TOUCH_RIGHT | steps, []
-    ratio = how["samples"](ratio)
+@switches(
+    samples=lambda ratio: ratio,
+    start=lambda start, part: start,  # part: half the way between two samples
+    last=lambda n: n,
+    reads=lambda low, high: torch.cat([low, high], 1),
+    count=lambda reads, extent: len(reads.unique()),
+    total=math.prod,
+)
+def _touched_variant(box: Tensor, size: int, ratio: int, h: int, w: int, how: Any) -> int | float:
+    """The different elements that a RoI reads, step by step."""
+    counts, ratio = [], how.samples(ratio)
     for axis, n in ((1, h), (0, w)):
         start, extent = box[axis].double(), (box[axis + 2] - box[axis]).double()
-        start = how["start"](start, extent / (2 * size * ratio))
-        read = axis_reads(start[None], extent[None], size, ratio, how["last"](n))[0]  # [P, N]
-        read = how["reads"](*read.chunk(2, 1))
-        counts.append(how["count"](read, float(extent)))
-    return how["total"](counts)
+        start = how.start(start, extent / (2 * size * ratio))
+        read = axis_reads(start[None], extent[None], size, ratio, how.last(n))[0]  # [P, N]
+        read = how.reads(*read.chunk(2, 1))
+        counts.append(how.count(read, float(extent)))
+    return how.total(counts)
 
 
 def _boxes() -> Iterator[tuple[Any, ...]]:
@@ -213,10 +202,6 @@ EXERCISES = (
         FunctionGrader(
             right=_touched_variant,
             cases=_boxes,
-            describe=lambda box, size, ratio, h, w: (
-                f"box {[round(n, 3) for n in box.tolist()]}, {size} x {size} bins, ratio {ratio}, "
-                f"map {h} x {w}"
-            ),
             mistakes=combine(_touched_variant, TOUCH_MISTAKES.items(), most=2),
             praise="{n} boxes agree, small and large, at the edge and away from it.",
         ),

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 
-from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine, switches
 
 CASES, ORDERS = 12, 6
 
@@ -33,25 +33,19 @@ def _bits(function: Callable[..., Any], grad: Tensor, rows: Tensor, columns: Ten
     return torch.cat([first.double(), mark.double()])  # [h + 1, w]
 
 
-# What people get wrong, each as one step; these are the right ones.
-SUM_RIGHT: dict[str, Callable[..., Any]] = {
-    "incoming": lambda grad: grad,
-    "matrix": lambda matrix: matrix,
-    "axes": lambda rows, columns: (rows, columns),
-    "product": lambda rows, grad, columns: rows.mT @ grad @ columns,
-    "order": lambda shares: shares.sort(0).values,
-    "total": lambda shares: shares.sum(0),
-}
-
-
-def _sum_variant(
-    grad: Tensor, rows: Tensor, columns: Tensor, **steps: Callable[..., Any]
-) -> Tensor:
-    """The gradient [h, w] with some steps of `SUM_RIGHT` changed."""
-    how = SUM_RIGHT | steps
-    rows, columns = how["axes"](how["matrix"](rows), how["matrix"](columns))
-    shares = how["product"](rows, how["incoming"](grad), columns)  # [K, h, w]
-    return how["total"](how["order"](shares))
+@switches(
+    incoming=lambda grad: grad,
+    matrix=lambda matrix: matrix,
+    axes=lambda rows, columns: (rows, columns),
+    product=lambda rows, grad, columns: rows.mT @ grad @ columns,
+    order=lambda shares: shares.sort(0).values,
+    total=lambda shares: shares.sum(0),
+)
+def _sum_variant(grad: Tensor, rows: Tensor, columns: Tensor, how: Any) -> Tensor:
+    """The gradient [h, w], step by step."""
+    rows, columns = how.axes(how.matrix(rows), how.matrix(columns))
+    shares = how.product(rows, how.incoming(grad), columns)  # [K, h, w]
+    return how.total(how.order(shares))
 
 
 def _axis(generator: torch.Generator, count: int, bins: int, n: int) -> Tensor:
@@ -122,22 +116,18 @@ def _waits(function: Callable[..., Any], loss: Tensor, labels: Tensor) -> Any:
     return torch.stack([answer.nan_to_num(), missing.double(), answer.new_tensor(code)])
 
 
-# What people get wrong, each as one step; these are the right ones.
-WAIT_RIGHT: dict[str, Callable[..., Any]] = {
-    "positive": lambda labels: labels > 0,
-    "sum": lambda loss, positive: torch.where(positive, loss, 0.0).sum(),
-    "count": lambda count: count.clamp(min=1),
-    "mean": lambda total, count, labels: total / count,
-    "device": lambda mean: mean,
-}
-
-
-def _wait_variant(loss: Tensor, labels: Tensor, **steps: Callable[..., Any]) -> Tensor:
-    """The mean with some steps of `WAIT_RIGHT` changed."""
-    how = WAIT_RIGHT | steps
-    positive = how["positive"](labels)
-    count, total = how["count"](positive.sum()), how["sum"](loss, positive)
-    return how["device"](how["mean"](total, count, labels))
+@switches(
+    positive=lambda labels: labels > 0,
+    sum=lambda loss, positive: torch.where(positive, loss, 0.0).sum(),
+    count=lambda count: count.clamp(min=1),
+    mean=lambda total, count, labels: total / count,
+    device=lambda mean: mean,
+)
+def _wait_variant(loss: Tensor, labels: Tensor, how: Any) -> Tensor:
+    """The mean, step by step."""
+    positive = how.positive(labels)
+    count, total = how.count(positive.sum()), how.sum(loss, positive)
+    return how.device(how.mean(total, count, labels))
 
 
 def _losses() -> Iterator[tuple[Tensor, Tensor]]:
@@ -184,14 +174,10 @@ EXERCISES = (
         FunctionGrader(
             right=_sum_variant,
             cases=_rois,
-            describe=lambda grad, rows, columns: (
-                f"{len(grad)} RoIs with {grad.shape[1]} x {grad.shape[1]} bins, map "
-                f"{rows.shape[2]} x {columns.shape[2]} (the row below the map is 1 where another "
-                "order of the RoIs gave other bits)"
-            ),
             mistakes=combine(_sum_variant, SUM_MISTAKES.items(), most=2),
             praise="{n} maps, each with seven orders of its RoIs: right, and the same bits.",
             observe=_bits,
+            note="the row below the map is 1 where another order of the RoIs gave other bits",
         ),
         (
             "Without a loop: rows.mT @ grad @ columns gives each RoI's share, [K, h, w].",
@@ -206,13 +192,11 @@ EXERCISES = (
         FunctionGrader(
             right=_wait_variant,
             cases=_losses,
-            describe=lambda loss, labels: (
-                f"labels {labels.tolist()} (index 0 is your number, index 1 is 1 where it is NaN, "
-                "index 2 is 1 where a number is read and 2 where a size depends on values)"
-            ),
             mistakes=combine(_wait_variant, WAIT_MISTAKES.items(), most=2),
             praise="{n} batches agree, and on the GPU that is not there nothing waited.",
             observe=_waits,
+            note="index 0 is your number, index 1 is 1 where it is NaN, index 2 is 1 where a "
+            "number is read and 2 where a size depends on values",
         ),
         (
             "positive = labels > 0 has the same size whatever is in it. Nothing has to be picked.",

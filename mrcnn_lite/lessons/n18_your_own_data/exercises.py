@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kit.exercise import Exercise, FunctionGrader, combine
+from ..kit.exercise import Exercise, FunctionGrader, combine, switches
 
 Rows = list[dict[str, Any]]
 Steps = dict[str, Callable[..., Any]]
@@ -52,36 +52,33 @@ def _no_list(answer: Any) -> str:
 
 # --- A label map as annotations -------------------------------------------------------------------
 
-# What people get wrong, each as one step; these are the right ones.
-MAP_RIGHT: Steps = {
-    "map": lambda values: values,
-    "is_object": lambda value: value > 0,
-    "bbox": lambda x, y, x2, y2: [x, y, x2 - x, y2 - y],
-    "flat": lambda mask: mask.flatten("F"),
-    "runs": lambda counts, first: [0, *counts] if first else counts,
-    "area": lambda mask: mask.sum(),
-}
-
 
 def _box_area(mask: np.ndarray) -> int:
     rows, columns = np.nonzero(mask)
     return (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
 
 
-def _annotations(values: np.ndarray, **steps: Callable[..., Any]) -> Rows:
-    """The annotations of a label map, with some steps of `MAP_RIGHT` changed."""
-    how, rows = MAP_RIGHT | steps, []
-    values = how["map"](values)
-    for value in filter(how["is_object"], np.unique(values)):
+@switches(
+    map=lambda values: values,
+    is_object=lambda value: value > 0,
+    bbox=lambda x, y, x2, y2: [x, y, x2 - x, y2 - y],
+    flat=lambda mask: mask.flatten("F"),
+    runs=lambda counts, first: [0, *counts] if first else counts,
+    area=lambda mask: mask.sum(),
+)
+def _annotations(values: np.ndarray, how: Any) -> Rows:
+    """The annotations of a label map, step by step."""
+    rows, values = [], how.map(values)
+    for value in filter(how.is_object, np.unique(values)):
         mask = values == value
         y, x = np.nonzero(mask)
-        flat = how["flat"](mask)
+        flat = how.flat(mask)
         edges = np.flatnonzero(np.diff(flat)) + 1
-        counts = how["runs"](np.diff([0, *edges, flat.size]).tolist(), flat[0])
+        counts = how.runs(np.diff([0, *edges, flat.size]).tolist(), flat[0])
         rows.append(
             {
-                "bbox": how["bbox"](x.min(), y.min(), x.max() + 1, y.max() + 1),
-                "area": how["area"](mask),
+                "bbox": how.bbox(x.min(), y.min(), x.max() + 1, y.max() + 1),
+                "area": how.area(mask),
                 "segmentation": {"size": values.shape, "counts": counts},
             }
         )
@@ -143,24 +140,22 @@ def _cut(box: list[float], width: int, height: int) -> list[float]:
     return [x1, y1, min(max(x + w, 0), width) - x1, min(max(y + h, 0), height) - y1]
 
 
-REPAIR_RIGHT: Steps = {
-    "known": lambda known: known,
-    "finite": lambda finite: finite,
-    "cut": _cut,
-    "measured": lambda box, cut: cut,  # the box that must have an area
-}
-
-
-def _repaired(rows: Rows, *image: Any, **steps: Callable[..., Any]) -> Rows:
-    """The repaired annotations, with some steps of `REPAIR_RIGHT` changed."""
-    how, kept, (width, height, categories) = REPAIR_RIGHT | steps, [], image
+@switches(
+    known=lambda known: known,
+    finite=lambda finite: finite,
+    cut=_cut,
+    measured=lambda box, cut: cut,  # the box that must have an area
+)
+def _repaired(rows: Rows, *image: Any, how: Any) -> Rows:
+    """The repaired annotations, step by step."""
+    kept, (width, height, categories) = [], image
     for row in rows:
         box, finite = row["bbox"], all(map(math.isfinite, row["bbox"]))
-        if not how["known"](row["category_id"] in categories) or not how["finite"](finite):
+        if not how.known(row["category_id"] in categories) or not how.finite(finite):
             continue
         if finite:
-            cut = how["cut"](box, width, height)
-            if cut is None or min(how["measured"](box, cut)[2:]) <= 0:
+            cut = how.cut(box, width, height)
+            if cut is None or min(how.measured(box, cut)[2:]) <= 0:
                 continue
             box = cut
         kept.append({**row, "bbox": box})
@@ -235,7 +230,6 @@ EXERCISES = (
         FunctionGrader(
             right=_annotations,
             cases=_maps,
-            describe=lambda values: f"a map of [H, W] = {list(values.shape)}",
             mistakes=combine(_annotations, MAP_MISTAKES.items(), most=1),
             praise="COCO's annotations of {n} maps, holes included.",
             observe=lambda function, values: _taken(
