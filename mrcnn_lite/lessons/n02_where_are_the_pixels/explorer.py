@@ -35,44 +35,10 @@ class RulerState:
         self.stride = 32
         self.curve = "ramp"
         self.model = "both"
-        self.board = _Board()
+        self._draw_axes()
 
-    def values(self) -> np.ndarray:
-        """The map: the mean of the curve over each cell, `[w]`."""
-        x = (np.arange(IMAGE * FINE) + 0.5) / FINE
-        return CURVES[self.curve](x).reshape(-1, self.stride * FINE).mean(1)  # [w]
-
-    def readings(self) -> dict[bool, Reading]:
-        """What the map says there, for aligned=True and aligned=False."""
-        return {a: read_at(self.values(), self.x, self.stride, a) for a in (True, False)}
-
-    def render(self) -> tuple[bytes, str]:
-        """The figure and the numbers."""
-        readings = self.readings()
-        self.board.move(self, readings)
-        return self.board.canvas.png(), self.describe(readings)
-
-    def describe(self, readings: dict[bool, Reading]) -> str:
-        """Both readings in words and numbers."""
-        values, truth = self.values(), CURVES[self.curve](np.array(float(self.x)))
-        lines = [
-            f"{self.curve} at x = {self.x} px, stride {self.stride}: "
-            f"areas say {decimal(readings[True].value)}, "
-            f"points say {decimal(readings[False].value)}; the truth is {decimal(truth)}"
-        ]
-        for aligned, got in readings.items():
-            name, half = ("areas ", " - 0.5") if aligned else ("points", "")
-            terms = [f"{w:.4f} x {decimal(values[i])} (element {i})" for i, w in got.weights]
-            lines.append(f"{name}: {self.x} / {self.stride}{half} = {decimal(got.position)}")
-            lines.append(f"        {' + '.join(terms)} = {decimal(got.value)}")
-        lines.append(f"half an element is {self.stride / 2:g} px")
-        return "\n".join(lines)
-
-
-class _Board:
-    """Above the curve and what both models read along it, below the two rulers."""
-
-    def __init__(self):
+    def _draw_axes(self) -> None:
+        """Above the curve and what both models read along it, below the two rulers."""
         plan = [["curve"], ["rulers"]]
         settings = {"height_ratios": (1.9, 1), "sharex": True}
         fig, axes = style.mosaic(plan, width=8.0, height=4.6, **settings)
@@ -103,13 +69,43 @@ class _Board:
         where = {"loc": "upper left", "bbox_to_anchor": (0.0, 1.16), "ncols": 3}
         top.legend(handles=[self.truth, *self.lines.values()], **where)
 
-    def move(self, state: RulerState, readings: dict[bool, Reading]) -> None:
-        """Show another position, stride, curve or model."""
-        values, stride, shown = state.values(), state.stride, MODELS[state.model]
+    def values(self) -> np.ndarray:
+        """The map: the mean of the curve over each cell, `[w]`."""
+        x = (np.arange(IMAGE * FINE) + 0.5) / FINE
+        return CURVES[self.curve](x).reshape(-1, self.stride * FINE).mean(1)  # [w]
+
+    def readings(self) -> dict[bool, Reading]:
+        """What the map says there, for aligned=True and aligned=False."""
+        return {a: read_at(self.values(), self.x, self.stride, a) for a in (True, False)}
+
+    def render(self) -> tuple[bytes, str]:
+        """The figure and the numbers."""
+        readings = self.readings()
+        self._move(readings)
+        return self.canvas.png(), self.describe(readings)
+
+    def describe(self, readings: dict[bool, Reading]) -> str:
+        """Both readings in words and numbers."""
+        values, truth = self.values(), CURVES[self.curve](np.array(float(self.x)))
+        lines = [
+            f"{self.curve} at x = {self.x} px, stride {self.stride}: "
+            f"areas say {decimal(readings[True].value)}, "
+            f"points say {decimal(readings[False].value)}; the truth is {decimal(truth)}"
+        ]
+        for aligned, got in readings.items():
+            name, half = ("areas ", " - 0.5") if aligned else ("points", "")
+            terms = [f"{w:.4f} x {decimal(values[i])} (element {i})" for i, w in got.weights]
+            lines.append(f"{name}: {self.x} / {self.stride}{half} = {decimal(got.position)}")
+            lines.append(f"        {' + '.join(terms)} = {decimal(got.value)}")
+        lines.append(f"half an element is {self.stride / 2:g} px")
+        return "\n".join(lines)
+
+    def _move(self, readings: dict[bool, Reading]) -> None:
+        values, stride, shown = self.values(), self.stride, MODELS[self.model]
         colours, along = pastel(values[None])[0], np.linspace(0, IMAGE, IMAGE * 2 + 1)
         for line in self.here:
-            line.set_xdata([state.x, state.x])
-        self.truth.set_data(along, CURVES[state.curve](along))
+            line.set_xdata([self.x, self.x])
+        self.truth.set_data(along, CURVES[self.curve](along))
         low, high = HEIGHTS[True] - 0.3, HEIGHTS[True] + 0.3
         ends = [(i * stride, (i + 1) * stride) for i in range(len(values))]
         cells = [[(a, low), (b, low), (b, high), (a, high)] for a, b in ends]
@@ -121,18 +117,18 @@ class _Board:
             sizes[[got.low, got.high]] = 95
             self.lines[aligned].set_data(along, read_along(values, along, stride, aligned))
             self.dots[aligned].set(offsets=np.stack([x, y], 1), facecolors=colours, sizes=sizes)
-            rays = [[(state.x, y[i]), (x[i], y[i])] for i, _ in got.weights]
+            rays = [[(self.x, y[i]), (x[i], y[i])] for i, _ in got.weights]
             self.rays[aligned].set(segments=rays, linewidths=[0.5 + 7 * w for _, w in got.weights])
-            self.marks[aligned].set_data([state.x], [got.value])
+            self.marks[aligned].set_data([self.x], [got.value])
             self.says[aligned].set_text(f"says {round(got.value, 1):g}")
-            self.says[aligned].xy = (state.x, got.value)
+            self.says[aligned].xy = (self.x, got.value)
             for artists in (self.lines, self.dots, self.rays, self.marks, self.says):
                 artists[aligned].set_visible(aligned in shown)
 
 
 def reading_figure(x: int) -> Figure:
     """A ramp, read at one position under both models: the explorer as a still."""
-    return explore_ruler(x=x).state.board.canvas.figure
+    return explore_ruler(x=x).state.canvas.figure
 
 
 def explore_ruler(**settings: int | str) -> Explorer:

@@ -47,7 +47,30 @@ class RoIZooState:
         self.aligned = False
         self.smoothness = 0.0
         self.shift = 0
-        self._board = _Board(*self.features.shape[-2:])
+        self._draw_axes()
+
+    def _draw_axes(self) -> None:
+        """Left the map, the RoI and the bins; right the output, the exact mean, the difference."""
+        height, width = self.features.shape[-2:]
+        plan = [["map", "output"], ["map", "exact"], ["map", "difference"]]
+        fig, axes = style.mosaic(plan, width=7.2, height=5.0, width_ratios=(2.5, 1))
+        left = axes["map"]
+        frame(left, width, height, 1, "elements")
+        left.set_title("the map, also between its elements", fontsize=style.NORMAL)
+        left.set(xlim=(-1.05, width + 0.05), ylim=(height + 0.05, -1.05))
+        left.set(xticks=range(width), yticks=range(height))
+        fig.draw_without_rendering()  # settles the layout, so that the tables know their width
+        self.canvas = Canvas(fig)
+        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+        self.image = self.canvas.add(left.imshow(np.ones((height, width, 3)), extent=extent))
+        left.set(xlim=(-1.05, width + 0.05), ylim=(height + 0.05, -1.05))
+        rows, columns = np.indices((height, width))
+        elements = left.plot(columns.ravel(), rows.ravel(), ".", color=style.GREY, ms=3)
+        self.canvas.add_all(elements)
+        self.read = SamplingArtists(left)
+        self.canvas.add_all([*self.read.areas, self.read.roi, *self.read.points])
+        titles = {"output": "output", "exact": "exact mean", "difference": "output - exact mean"}
+        self.tables = [LiveTable(self.canvas, axes[key], titles[key], 2) for key in titles]
 
     def render(self) -> tuple[bytes, str]:
         """The figure and the numbers: the operator's output beside the exact mean."""
@@ -56,8 +79,8 @@ class RoIZooState:
         where = (box, 2, 1 / STRIDE, self.ratio, self.aligned)
         sampling = sampling_of(operator, *where, tuple(features.shape[-2:]))
         outputs = [ZOO[name](features, *where)[0] for name in (self.operator, "exact mean")]
-        self._board.move(features, sampling, outputs)
-        return self._board.canvas.png(), self.describe(operator, sampling, outputs)
+        self._move(features, sampling, outputs)
+        return self.canvas.png(), self.describe(operator, sampling, outputs)
 
     def describe(self, operator: Operator, sampling: Sampling, outputs: list[Tensor]) -> str:
         """What the figure says, in words and numbers."""
@@ -75,37 +98,11 @@ class RoIZooState:
         ]
         return "\n".join(lines)
 
-
-class _Board:
-    """Left the map, the RoI and the bins; right the output, the exact mean, the difference."""
-
-    def __init__(self, height: int, width: int):
-        plan = [["map", "output"], ["map", "exact"], ["map", "difference"]]
-        fig, axes = style.mosaic(plan, width=7.2, height=5.0, width_ratios=(2.5, 1))
-        left = axes["map"]
-        frame(left, width, height, 1, "elements")
-        left.set_title("the map, also between its elements", fontsize=style.NORMAL)
-        left.set(xlim=(-1.05, width + 0.05), ylim=(height + 0.05, -1.05))
-        left.set(xticks=range(width), yticks=range(height))
-        fig.draw_without_rendering()  # settles the layout, so that the tables know their width
-        self.canvas = Canvas(fig)
-        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        self.image = self.canvas.add(left.imshow(np.ones((height, width, 3)), extent=extent))
-        left.set(xlim=(-1.05, width + 0.05), ylim=(height + 0.05, -1.05))
-        rows, columns = np.indices((height, width))
-        elements = left.plot(columns.ravel(), rows.ravel(), ".", color=style.GREY, ms=3)
-        self.canvas.add_all(elements)
-        self.sampling = SamplingArtists(left)
-        self.canvas.add_all([*self.sampling.areas, self.sampling.roi, *self.sampling.points])
-        titles = {"output": "output", "exact": "exact mean", "difference": "output - exact mean"}
-        self.tables = [LiveTable(self.canvas, axes[key], titles[key], 2) for key in titles]
-
-    def move(self, features: Tensor, sampling: Sampling, outputs: list[Tensor]) -> None:
-        """Show a map, where the operator reads it, and what comes out."""
+    def _move(self, features: Tensor, sampling: Sampling, outputs: list[Tensor]) -> None:
         # The map between its elements, by the same bilinear rule that the operators use.
         fine = F.interpolate(features[None], scale_factor=DOTS, mode="bilinear")[0, 0]  # [N, N]
         self.image.set_data((255 * pastel(fine.numpy())).astype(np.uint8))
-        self.sampling.move(sampling)
+        self.read.move(sampling)
         output, exact = outputs
         for table, values in zip(self.tables, (output, exact, output - exact)):
             table.write(values)

@@ -37,7 +37,35 @@ class PyramidState:
         """Begin with the article's box, (10, 10, 124, 124)."""
         self.width, self.height, self.left, self.top = 114, 114, 10, 10
         self.rule = RULES[0]
-        self._board = _Board()
+        self._draw_axes()
+
+    def _draw_axes(self) -> None:
+        """Above left the box on its grid, right the overlap on each level; below the two rules."""
+        plan = [["near", "bars"], ["rules", "rules"]]
+        ratios = {"height_ratios": (2.5, 1), "width_ratios": (1, 1.5)}
+        fig, axes = style.mosaic(plan, width=8.0, height=4.9, **ratios)
+        near, bars, rules = axes["near"], axes["bars"], axes["rules"]
+        near.set(xticks=[], yticks=[], aspect="equal", xlim=(0, 1), ylim=(1, 0))
+        near.spines[:].set_visible(True)
+        near.set_title("The box on its map", fontsize=style.NORMAL)
+        bars.set(ylim=(0, 1.12), xlim=(-0.6, len(STRIDES) - 0.4))
+        bars.set_title("IoU of the box with RoIPool's window", fontsize=style.NORMAL)
+        bars.set_xticks(range(4), [f"P{level}\nstride {2**level}" for level in LEVELS])
+        sizes = torch.tensor(SIZES, dtype=torch.float32)
+        draw_rules(rules, SIZES, {rule: levels_of(sizes, rule).tolist() for rule in RULES})
+        self.canvas = Canvas(fig)
+        add = self.canvas.add
+        self.grid = add(near.add_collection(LineCollection([], colors=style.PALE)))
+        dashed = {"linestyle": (0, (4, 2)), "linewidth": 1.4}
+        self.window = add(draw_box(near, (0, 0, 1, 1), style.BLACK, "RoIPool's window", **dashed))
+        self.frame = add(draw_box(near, (0, 0, 1, 1), style.BLUE, "box"))
+        self.bars = self.canvas.add_all(bars.bar(range(4), [0] * 4, width=0.7))
+        label = {"ha": "center", "va": "bottom"}
+        self.values = self.canvas.add_all([bars.text(k, 0, "", **label) for k in range(4)])
+        self.line = add(rules.axvline(100, color=style.BLACK, linewidth=1, alpha=0.7))
+        self.dot = add(rules.plot([], [], "o", color=style.BLACK, mec="white", ms=9)[0])
+        where = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.01), "ncols": 2}
+        near.legend(handles=[self.frame, self.window], **where)
 
     @property
     def box(self) -> Tensor:
@@ -62,8 +90,8 @@ class PyramidState:
         """The box on its level's grid, the rules, and the rounding's cost on every level."""
         level = int(levels_of(torch.tensor([self.size]), self.rule))
         windows, iou, shift = self.rounding()
-        self._board.move(self, level, windows[LEVELS.index(level)], iou)
-        return self._board.canvas.png(), self.describe(level, iou, shift)
+        self._move(level, windows[LEVELS.index(level)], iou)
+        return self.canvas.png(), self.describe(level, iou, shift)
 
     def describe(self, level: int, iou: list[float], shift: list[float]) -> str:
         """What the figure says, in words and numbers."""
@@ -86,45 +114,14 @@ class PyramidState:
         ]
         return "\n".join(lines)
 
-
-class _Board:
-    """Above left the box on its grid, right the overlap on each level; below the two rules."""
-
-    def __init__(self) -> None:
-        plan = [["near", "bars"], ["rules", "rules"]]
-        ratios = {"height_ratios": (2.5, 1), "width_ratios": (1, 1.5)}
-        fig, axes = style.mosaic(plan, width=8.0, height=4.9, **ratios)
-        near, bars, rules = axes["near"], axes["bars"], axes["rules"]
-        near.set(xticks=[], yticks=[], aspect="equal", xlim=(0, 1), ylim=(1, 0))
-        near.spines[:].set_visible(True)
-        near.set_title("The box on its map", fontsize=style.NORMAL)
-        bars.set(ylim=(0, 1.12), xlim=(-0.6, len(STRIDES) - 0.4))
-        bars.set_title("IoU of the box with RoIPool's window", fontsize=style.NORMAL)
-        bars.set_xticks(range(4), [f"P{level}\nstride {2**level}" for level in LEVELS])
-        sizes = torch.tensor(SIZES, dtype=torch.float32)
-        draw_rules(rules, SIZES, {rule: levels_of(sizes, rule).tolist() for rule in RULES})
-        self.canvas = Canvas(fig)
-        add = self.canvas.add
-        self.grid = add(near.add_collection(LineCollection([], colors=style.PALE)))
-        dashed = {"linestyle": (0, (4, 2)), "linewidth": 1.4}
-        self.window = add(draw_box(near, (0, 0, 1, 1), style.BLACK, "RoIPool's window", **dashed))
-        self.box = add(draw_box(near, (0, 0, 1, 1), style.BLUE, "box"))
-        self.bars = self.canvas.add_all(bars.bar(range(4), [0] * 4, width=0.7))
-        label = {"ha": "center", "va": "bottom"}
-        self.values = self.canvas.add_all([bars.text(k, 0, "", **label) for k in range(4)])
-        self.line = add(rules.axvline(100, color=style.BLACK, linewidth=1, alpha=0.7))
-        self.dot = add(rules.plot([], [], "o", color=style.BLACK, mec="white", ms=9)[0])
-        where = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.01), "ncols": 2}
-        near.legend(handles=[self.box, self.window], **where)
-
-    def move(self, state: PyramidState, level: int, window: Tensor, iou: list[float]) -> None:
+    def _move(self, level: int, window: Tensor, iou: list[float]) -> None:
         """Show one state; the view is half as large again as the box, so that the grid tells."""
-        stride, box = 2**level, state.box.numpy()
-        side = 1.5 * max(state.width, state.height)
+        stride, box = 2**level, self.box.numpy()
+        side = 1.5 * max(self.width, self.height)
         origin = (box[:2] + box[2:] - side) / 2
         view = np.concatenate([origin, origin])
-        self.box.set_edgecolor(COLOURS[level])
-        move_box(self.box, (box - view) / side)
+        self.frame.set_edgecolor(COLOURS[level])
+        move_box(self.frame, (box - view) / side)
         move_box(self.window, (window.numpy() - view) / side)
         x, y = ((np.arange(-(-o // stride) * stride, o + side, stride) - o) / side for o in origin)
         lines = [[(t, 0), (t, 1)] for t in x] + [[(0, t), (1, t)] for t in y]
@@ -135,9 +132,9 @@ class _Board:
             bar.set(height=iou[k], facecolor=COLOURS[LEVELS[k]] if chosen else style.PALE)
             weight = "bold" if chosen else "normal"
             value.set(y=iou[k] + 0.02, text=f"{iou[k]:.4f}", fontweight=weight)
-        shown = min(max(state.size, SIZES[0]), SIZES[-1])
+        shown = min(max(self.size, SIZES[0]), SIZES[-1])
         self.line.set_xdata([shown, shown])
-        self.dot.set_data([shown], [RULES.index(state.rule)])
+        self.dot.set_data([shown], [RULES.index(self.rule)])
 
 
 def explore_pyramid(**settings: float) -> Explorer:

@@ -58,7 +58,7 @@ class AnchorMatching:
         self.low_quality = True
         self.shapes = "three shapes"
         self.show_ignored = True
-        self._boards: dict[int, _Board] = {}
+        self._drawn = 0  # the image that the axes are for
 
     @property
     def scene(self) -> tuple[Tensor, dict]:
@@ -85,11 +85,10 @@ class AnchorMatching:
     def render(self) -> tuple[bytes, str]:
         """The figure and the numbers."""
         result = self.match()
-        if self.image not in self._boards:
-            self._boards[self.image] = _Board(self.scene[0], self.scene[1]["boxes"])
-        board = self._boards[self.image]
-        board.move(self, result)
-        return board.canvas.png(), self.describe(result)
+        if self.image != self._drawn:
+            self._draw_axes()
+        self._move(result)
+        return self.canvas.png(), self.describe(result)
 
     def describe(self, result: Match) -> str:
         """What the figure says, in words and numbers."""
@@ -110,13 +109,11 @@ class AnchorMatching:
             )
         return "\n".join(lines)
 
-
-class _Board:
-    """Left the image, right every anchor's IoU in the row of its object."""
-
-    def __init__(self, image: Tensor, objects: Tensor):
+    def _draw_axes(self) -> None:
+        """Left the image, right every anchor's IoU in the row of its object."""
+        self._drawn, objects = self.image, self.scene[1]["boxes"]
         fig, (left, right) = style.figure(1, 2, width=8.0, height=3.9, width_ratios=(1, 1.05))
-        draw_scene(left, image, objects)
+        draw_scene(left, self.scene[0], objects)
         count = len(objects)
         right.set(xlim=(0, 1), ylim=(count - 0.4, -0.6), xlabel="IoU with the object")
         right.set_yticks(range(count), [f"object {number}" for number in range(count)])
@@ -145,12 +142,11 @@ class _Board:
         text = "no positive anchor"
         self.notes = [add(right.text(0.99, n - 0.25, text, **note)) for n in range(count)]
 
-    def move(self, state: AnchorMatching, result: Match) -> None:
-        """Show one match."""
-        anchors, missed = state.anchors(), torch.tensor(result.positives()) == 0  # [A, 4], [G]
-        self.ignored.set_segments(corners_of(anchors[(result.labels < 0) & state.show_ignored]))
+    def _move(self, result: Match) -> None:
+        anchors, missed = self.anchors(), torch.tensor(result.positives()) == 0  # [A, 4], [G]
+        self.ignored.set_segments(corners_of(anchors[(result.labels < 0) & self.show_ignored]))
         self.positive.set_segments(corners_of(anchors[result.labels > 0]))
-        self.missed.set_segments(corners_of(state.scene[1]["boxes"][missed]))
+        self.missed.set_segments(corners_of(self.scene[1]["boxes"][missed]))
         for frame, note, alone in zip(self.frames, self.notes, missed.tolist()):
             frame.set_visible(not alone)
             note.set_visible(alone)
@@ -158,7 +154,7 @@ class _Board:
         for kind, dots in zip((0, -1, 1), self.dots, strict=True):
             chosen = (result.labels == kind) & (best > TOUCH)
             dots.set_data(best[chosen].numpy(), result.matched[chosen].numpy())
-        for line, x in zip(self.lines, (state.low, state.foreground), strict=True):
+        for line, x in zip(self.lines, (self.low, self.foreground), strict=True):
             line.set_xdata([x, x])
 
 

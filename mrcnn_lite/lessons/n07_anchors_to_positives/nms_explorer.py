@@ -39,7 +39,7 @@ class NMSSteps:
         self.iou = box_iou(boxes, boxes)  # [N, N]
         self.order = scores.sort(descending=True, stable=True).indices.tolist()
         self.step, self.threshold = 0, 0.5
-        self._board = _Board(image, boxes, scores, self.order)
+        self._draw_axes(image)
 
     def steps(self) -> list[tuple[int, list[int]]]:
         """Every step: the best box left, which is kept, and those that it suppresses."""
@@ -63,8 +63,8 @@ class NMSSteps:
 
     def render(self) -> tuple[bytes, str]:
         """The figure and the numbers."""
-        self._board.move(self)
-        return self._board.canvas.png(), self.describe()
+        self._move()
+        return self.canvas.png(), self.describe()
 
     def describe(self) -> str:
         """What the figure says: which box is kept, which go, and why."""
@@ -91,11 +91,9 @@ class NMSSteps:
                 lines.append(f"  box {row} stays: IoU {iou:.4f}")
         return "\n".join(lines)
 
-
-class _Board:
-    """Left the boxes, right the list sorted by score."""
-
-    def __init__(self, image: Tensor, boxes: Tensor, scores: Tensor, order: list[int]):
+    def _draw_axes(self, image: Tensor) -> None:
+        """Left the boxes, right the list sorted by score."""
+        boxes = self.boxes
         fig, (left, right) = style.figure(1, 2, width=8.0, height=3.9, width_ratios=(1.1, 1))
         draw_scene(left, image)
         right.axis("off")
@@ -105,22 +103,21 @@ class _Board:
         for row, box in enumerate(boxes.tolist()):
             (x, y), align = CORNERS[row % len(CORNERS)]
             write(left, box[x], box[y], str(row), fontsize=style.SMALL, **align)
-        for line, row in enumerate(order):
+        for line, row in enumerate(self.order):
             right.text(0.02, line, str(row), va="center")
-            right.text(0.17, line, f"{scores[row]:.2f}", va="center")
+            right.text(0.17, line, f"{self.scores[row]:.2f}", va="center")
         self.canvas = Canvas(fig)
         add = self.canvas.add
         self.frames = [add(draw_boxes(left, box[None], style.GREY)) for box in boxes]
         self.texts = [add(right.text(0.36, n, "", va="center")) for n in range(len(boxes))]
 
-    def move(self, state: NMSSteps) -> None:
-        """Show how far the suppression has come."""
-        states, by = state.progress()
+    def _move(self) -> None:
+        states, by = self.progress()
         for row, frame in enumerate(self.frames):
             colour, width, dashes, _ = LINES[states[row]]
             frame.set(color=colour, linewidths=width, linestyles=dashes)
-        for text, row in zip(self.texts, state.order):
-            reason = f"by {by[row]}, IoU {state.iou[by[row], row]:.2f}"
+        for text, row in zip(self.texts, self.order):
+            reason = f"by {by[row]}, IoU {self.iou[by[row], row]:.2f}"
             message = {
                 WAITING: "waits",
                 KEPT: "kept",

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 from ..kit import style
@@ -64,27 +63,22 @@ def totals(layers: Sequence[Layer]) -> tuple[int, int]:
     return sum(layer.weights for layer in layers), sum(layer.macs for layer in layers)
 
 
-@dataclass
 class HeadBuilder:
     """A mask branch that the reader puts together, beginning with the paper's."""
 
-    convs: int = 4
-    width: int = 256
-    mask_size: int = 28
-    num_classes: int = 80
+    def __init__(self) -> None:
+        self.convs, self.width, self.mask_size, self.num_classes = 4, 256, 28, 80
+        self._draw_axes()
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers for the present settings."""
         return mask_branch_layers(self.convs, self.width, self.mask_size, self.num_classes)
 
-    @cached_property
-    def _board(self) -> "_Board":
-        return _Board()
-
     def render(self) -> tuple[bytes, str]:
         """The branch as blocks and bars, and its table."""
-        return self._board.draw(self.layers), self._numbers()
+        self._move()
+        return self.canvas.png(), self._numbers()
 
     def _numbers(self) -> str:
         layers = self.layers
@@ -101,11 +95,8 @@ class HeadBuilder:
         lines.append(f"{'3 × fc':10}{'':14}{mlp_weights:14,}{mlp_macs:18,}")
         return "\n".join(lines)
 
-
-class _Board:
-    """Blocks in a row, and below them how weights and work are shared out."""
-
-    def __init__(self):
+    def _draw_axes(self) -> None:
+        """Blocks in a row, and below them how weights and work are shared out."""
         fig = style.blank(7.6, 4.1)
         top = fig.add_axes((0.01, 0.5, 0.98, 0.5))
         left, right = (fig.add_axes((x, 0.07, 0.365, 0.34)) for x in (0.115, 0.62))
@@ -134,8 +125,8 @@ class _Board:
         self.canvas.add_all([*bars, *counts, title])
         return list(bars), counts, title
 
-    def draw(self, layers: Sequence[Layer]) -> bytes:
-        """Draw these layers."""
+    def _move(self) -> None:
+        layers = self.layers
         groups = _grouped(layers)
         self._draw_blocks(groups)
         names = "weights", "multiplications per RoI"
@@ -146,7 +137,6 @@ class _Board:
                 bar.set_width(count / total)
                 label.set(x=count / total + 0.03, text=f"{count:,}" if group else "none")
             title.set_text(f"{total:,} {name}")
-        return self.canvas.png()
 
     def _draw_blocks(self, groups: Sequence[Sequence[Layer]]) -> None:
         names = ("RoIAlign", f"{len(groups[0])} × conv 3×3", "deconv", "deconv", "1×1 conv")

@@ -2,16 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from ... import ops
 from ...models.losses import mask_loss
 from ..kit import style
 from ..kit.canvas import Canvas
-from ..kit.cat import CAT, CLASS_NAMES, Scene, cat_scene, stand_in_logits
+from ..kit.cat import CAT, CLASS_NAMES, cat_scene, stand_in_logits
 from ..kit.explorer import Explorer, choice, slider, toggle
 from ..kit.grid import draw_box, move_box
 
@@ -53,6 +53,7 @@ class MaskTarget:
         self.competition = "sigmoid"
         self.aligned = False
         self.scene = cat_scene()
+        self._draw_axes()
 
     @property
     def box(self) -> Tensor:
@@ -77,14 +78,11 @@ class MaskTarget:
         floor = target_floor(target)
         return Comparison(iou, target[0], probability, loss.item(), floor, gradient[0])
 
-    @cached_property
-    def _board(self) -> "_Board":
-        return _Board(self.scene)
-
     def render(self) -> tuple[bytes, str]:
         """The proposal on the image, its target, the prediction, and who receives gradient."""
         result = self.compare()
-        return self._board.draw(self.box, result, self.competition), self._numbers(result)
+        self._move(result)
+        return self.canvas.png(), self._numbers(result)
 
     def _numbers(self, result: Comparison) -> str:
         size = self.mask_size
@@ -107,22 +105,13 @@ class MaskTarget:
             ]
         )
 
-
-def _shares(result: Comparison) -> list[float]:
-    """How the gradient is shared out among the channels."""
-    sums = result.gradient.abs().sum(dim=(1, 2))  # [C]
-    return (sums / sums.sum().clamp(min=1e-12)).tolist()
-
-
-class _Board:
-    """Left the scene, right target and prediction above one gradient map per channel."""
-
-    def __init__(self, scene: Scene):
+    def _draw_axes(self) -> None:
+        """Left the scene, right target and prediction above one gradient map per channel."""
         fig = style.blank(7.6, 4.0)
         ax = fig.add_axes((0.005, 0.03, 0.46, 0.87))
         self.canvas = Canvas(fig)
-        self._draw_scene(ax, scene)
-        self.box = self.canvas.add(draw_box(ax, (0, 0, 1, 1), style.VERMILION))
+        self._draw_scene(ax)
+        self.frame = self.canvas.add(draw_box(ax, (0, 0, 1, 1), style.VERMILION))
         self.target = self._panel((0.5, 0.49, 0.22, 0.41))
         self.probability = self._panel((0.76, 0.49, 0.22, 0.41))
         self.channels = [
@@ -132,13 +121,12 @@ class _Board:
         fig.text(0.5, 0.4, "size of the gradient, channel by channel", fontsize=style.NORMAL)
         fig.text(0.5, 0.02, "dark 0, bright 1", fontsize=style.SMALL, color=style.GREY)
 
-    @staticmethod
-    def _draw_scene(ax, scene: Scene) -> None:
-        _, height, width = scene.image.shape
-        ax.imshow(scene.image.permute(1, 2, 0).numpy(), extent=(0, width, height, 0))
+    def _draw_scene(self, ax: Axes) -> None:
+        _, height, width = self.scene.image.shape
+        ax.imshow(self.scene.image.permute(1, 2, 0).numpy(), extent=(0, width, height, 0))
         x, y = torch.arange(width) + 0.5, torch.arange(height) + 0.5  # the pixels' centres
         outline = {"levels": [0.5], "colors": "white", "linewidths": 1.2}
-        ax.contour(x.numpy(), y.numpy(), scene.masks[0].numpy(), **outline)
+        ax.contour(x.numpy(), y.numpy(), self.scene.masks[0].numpy(), **outline)
         ax.set(xlim=(-8, width + 8), ylim=(height + 8, -8))
         ax.set_title("a cat and a proposal")
         ax.axis("off")
@@ -150,17 +138,21 @@ class _Board:
         image = self.canvas.add(ax.imshow(torch.zeros(2, 2), vmin=0, vmax=1, extent=(0, 1, 1, 0)))
         return image, self.canvas.add(ax.text(0, -0.05, "", va="bottom", fontsize=size))
 
-    def draw(self, box: Tensor, result: Comparison, competition: str) -> bytes:
-        """Draw what training would compute."""
-        move_box(self.box, box)
+    def _move(self, result: Comparison) -> None:
+        move_box(self.frame, self.box)
         _set(self.target, result.target, "target")
-        _set(self.probability, result.probability, f"{competition} of channel cat")
+        _set(self.probability, result.probability, f"{self.competition} of channel cat")
         # A cell's gradient is at most 1 / M^2, because the loss is a mean over the cells.
         cells = result.target.numel()
         shares = _shares(result)
         for i, panel in enumerate(self.channels):
             _set(panel, result.gradient[i].abs() * cells, f"{CLASS_NAMES[i]}\n{shares[i]:.0%}")
-        return self.canvas.png()
+
+
+def _shares(result: Comparison) -> list[float]:
+    """How the gradient is shared out among the channels."""
+    sums = result.gradient.abs().sum(dim=(1, 2))  # [C]
+    return (sums / sums.sum().clamp(min=1e-12)).tolist()
 
 
 def _set(panel: tuple, values: Tensor, title: str) -> None:

@@ -66,6 +66,7 @@ class MaskPaste:
         self.rule = "torchvision"
         self.mask_size = 28
         self.threshold = 0.5
+        self._draw_axes()
 
     @property
     def box(self) -> Tensor:
@@ -83,15 +84,12 @@ class MaskPaste:
         probability = ops.paste_masks(mask, box, (SIDE, SIDE), rule=self.rule)[0]  # [H, W]
         return Pasted(mask[0], probability, probability >= self.threshold, truth)
 
-    @cached_property
-    def _board(self) -> "_Board":
-        return _Board()
-
     def render(self) -> tuple[bytes, str]:
         """The mask, its pixels in the image, and how they differ from the truth."""
         pasted = self.paste()
         window = truncated_box(self.box, self.mask_size) if self.rule == "torchvision" else None
-        return self._board.draw(self.box, window, pasted), self._numbers(pasted, window)
+        self._move(window, pasted)
+        return self.canvas.png(), self._numbers(pasted, window)
 
     def _numbers(self, pasted: Pasted, window: tuple | None) -> str:
         corners = ", ".join(f"{value:.1f}" for value in self.box.tolist())
@@ -107,14 +105,11 @@ class MaskPaste:
             ]
         )
 
-
-class _Board:
-    """The mask, the pasted probabilities, and the pixels compared with the truth."""
-
-    def __init__(self):
+    def _draw_axes(self) -> None:
+        """The mask, the pasted probabilities, and the pixels compared with the truth."""
         fig = style.blank(7.6, 3.5)
         self.canvas = Canvas(fig)
-        self.mask = self._image((0.01, 0.4, 0.2, 0.434), "the mask", 1)
+        self.small = self._image((0.01, 0.4, 0.2, 0.434), "the mask", 1)
         self.probability = self._image((0.245, 0.1, 0.365, 0.793), "pasted: probabilities", SIDE)
         self.compared = self._image((0.625, 0.1, 0.365, 0.793), "after the threshold", SIDE)
         self.compared.set(cmap=ListedColormap([*KINDS.values()]), clim=(0, len(KINDS) - 1))
@@ -130,18 +125,6 @@ class _Board:
         self.window = self.canvas.add(
             draw_box(self.probability.axes, (0, 0, 1, 1), "white", **dashed)
         )
-        self._legend(fig)
-
-    def _image(self, position: tuple, title: str, side: int):
-        ax = self.canvas.figure.add_axes(position)
-        ax.set(xticks=[], yticks=[])
-        ax.set_title(title, fontsize=style.NORMAL)
-        ax.spines[:].set_visible(True)
-        edges = (0, side, side, 0)
-        return self.canvas.add(ax.imshow(np.zeros((2, 2)), vmin=0, vmax=1, extent=edges))
-
-    @staticmethod
-    def _legend(fig) -> None:
         lines = (
             ("solid: the object's box", style.VERMILION),
             ("dashed: torchvision's\ninteger window", style.GREY),
@@ -152,20 +135,26 @@ class _Board:
             y = 0.34 - 0.065 * i - (0.05 if i > 1 else 0)
             fig.text(0.01, y, text, color=colour, fontsize=style.SMALL, va="top")
 
-    def draw(self, box: Tensor, window: tuple | None, pasted: Pasted) -> bytes:
-        """Draw one paste."""
-        self.mask.set_data(pasted.mask)
+    def _image(self, position: tuple, title: str, side: int):
+        ax = self.canvas.figure.add_axes(position)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(title, fontsize=style.NORMAL)
+        ax.spines[:].set_visible(True)
+        edges = (0, side, side, 0)
+        return self.canvas.add(ax.imshow(np.zeros((2, 2)), vmin=0, vmax=1, extent=edges))
+
+    def _move(self, window: tuple | None, pasted: Pasted) -> None:
+        self.small.set_data(pasted.mask)
         self.probability.set_data(pasted.probability)
         self.compared.set_data(pasted.kinds)
         for line, kind in ((self.extra, 2), (self.missing, 3)):
             rows, columns = np.nonzero(pasted.kinds == kind)
             line.set_data(columns + 0.5, rows + 0.5)
         for patch in self.boxes:
-            move_box(patch, box)
+            move_box(patch, self.box)
         self.window.set_visible(window is not None)
         if window is not None:
             move_box(self.window, window)
-        return self.canvas.png()
 
 
 def explore_paste() -> Explorer:

@@ -1,6 +1,6 @@
 """Explorer of notebook 11: follow one object through the network, stage by stage."""
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import zip_longest
 
 import numpy as np
@@ -28,16 +28,25 @@ class Journey:
         """Start at the image."""
         self.outputs, self.class_names = outputs, class_names
         self.stage, self.object = 1, 1
-
-    @cached_property
-    def _board(self) -> "_Board":
-        return _Board()
+        fig, ax = style.figure(width=4.8, height=4.8)
+        fig.set_layout_engine("none")
+        ax.set_position([0, 0, 1, 1])  # the map or image fills the figure
+        ax.axis("off")
+        self.canvas = Canvas(fig)
+        self.values = self.canvas.add(ax.imshow(np.zeros((1, 1)), extent=(0, 1, 1, 0)))
+        own, others = (LineCollection([], colors=c, lw=2.2) for c in (style.ORANGE, style.SKY))
+        self.others = self.canvas.add(ax.add_collection(others))
+        self.own = self.canvas.add(ax.add_collection(own))
 
     def render(self) -> tuple[bytes, str]:
         """The stage as a figure, and what it holds."""
         values, boxes, text = self._in_view()
         title = f"stage {self.stage} of {len(STAGES)}: {STAGES[self.stage - 1]}"
-        return self._board.draw(values, boxes), f"{title}, object {self.object}\n{text}"
+        self.values.set_data(values)
+        self.values.autoscale()
+        for lines, shown in zip_longest((self.own, self.others), boxes):
+            lines.set_segments([] if shown is None else corners_of(shown))
+        return self.canvas.png(), f"{title}, object {self.object}\n{text}"
 
     def _in_view(self) -> tuple[Tensor | np.ndarray, list[Tensor], str]:
         """The stage's map or image, boxes over it, and its text."""
@@ -69,29 +78,6 @@ class Journey:
         """Boxes in parts of the image's width and height."""
         height, width = self.outputs.image.shape[1:]
         return boxes / boxes.new_tensor([width, height, width, height])
-
-
-class _Board:
-    """A map or an image that fills the figure, with boxes over it in parts of its sides."""
-
-    def __init__(self):
-        fig, ax = style.figure(width=4.8, height=4.8)
-        fig.set_layout_engine("none")
-        ax.set_position([0, 0, 1, 1])
-        ax.axis("off")
-        self.canvas = Canvas(fig)
-        self.values = self.canvas.add(ax.imshow(np.zeros((1, 1)), extent=(0, 1, 1, 0)))
-        own, others = (LineCollection([], colors=c, lw=2.2) for c in (style.ORANGE, style.SKY))
-        self.others = self.canvas.add(ax.add_collection(others))
-        self.own = self.canvas.add(ax.add_collection(own))
-
-    def draw(self, values: Tensor | np.ndarray, boxes: list[Tensor]) -> bytes:
-        """Show a map [h, w], dark for the smallest, or an image [H, W, 3], and boxes [N, 4]."""
-        self.values.set_data(values)
-        self.values.autoscale()
-        for lines, shown in zip_longest((self.own, self.others), boxes):
-            lines.set_segments([] if shown is None else corners_of(shown))
-        return self.canvas.png()
 
 
 def explore_journey(

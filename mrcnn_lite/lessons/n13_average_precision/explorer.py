@@ -1,7 +1,5 @@
 """Explorer of notebook 13: move one detection, and watch what average precision makes of it."""
 
-from functools import cached_property
-
 import numpy as np
 import torch
 
@@ -26,10 +24,7 @@ class MovedDetection:
     def __init__(self) -> None:
         """Begin with a detection that fits well and is surest."""
         self.dx, self.dy, self.grow, self.score = 2.0, 1.0, 0.0, 0.9
-
-    @cached_property
-    def _board(self) -> "_Board":
-        return _Board()
+        self._draw_axes()
 
     def boxes(self) -> torch.Tensor:
         """All detections, the moved one first: Tensor[4, 4]."""
@@ -61,13 +56,11 @@ class MovedDetection:
                 f"in order of score, at IoU 0.50: {signs} (+ right, - wrong)",
             ]
         )
-        return self._board.draw(self.boxes(), right[0][np.argsort(order)], curves), text
+        self._move(right[0][np.argsort(order)], curves)
+        return self.canvas.png(), text
 
-
-class _Board:
-    """Left the scene, in the middle the curves, right AP over the threshold."""
-
-    def __init__(self) -> None:
+    def _draw_axes(self) -> None:
+        """Left the scene, in the middle the curves, right AP over the threshold."""
         fig, axes = style.figure(1, 3, width=8.4, height=3.1)
         scene, curve, bars = axes
         scene.set(xlim=(0, SIZE), ylim=(SIZE, 0), xticks=[], yticks=[], title="objects (grey)")
@@ -77,7 +70,7 @@ class _Board:
         curve.set(xlim=(0, 1), ylim=(-0.03, 1.05), xlabel="recall", title="precision")
         bars.set(xlim=(0.47, 0.98), ylim=(-0.03, 1.05), xlabel="IoU threshold", title="AP")
         self.canvas = Canvas(fig)
-        self.boxes = self.canvas.add_all(
+        self.frames = self.canvas.add_all(
             [draw_box(scene, (0, 0, 1, 1), style.BLUE, linewidth=2) for _ in range(4)]
         )
         self.names = self.canvas.add_all(
@@ -90,16 +83,15 @@ class _Board:
         curve.legend(loc="lower left")
         self.dots = self.canvas.add(bars.plot([], [], "o-", color=style.BLUE, ms=4)[0])
 
-    def draw(self, boxes: torch.Tensor, right: np.ndarray, curves: np.ndarray) -> bytes:
-        """Draw one state: boxes [4, 4], whether each is right at 0.50, curves [10, 101]."""
-        for patch, name, box, good in zip(self.boxes, self.names, boxes.tolist(), right):
+    def _move(self, right: np.ndarray, curves: np.ndarray) -> None:
+        """Show whether each box is right at 0.50, and the curves [10, 101]."""
+        for patch, name, box, good in zip(self.frames, self.names, self.boxes().tolist(), right):
             move_box(patch, box)
             patch.set(edgecolor=style.BLUE if good else style.VERMILION, ls="-" if good else "--")
             name.set(x=box[0], y=box[1])
         for threshold, line in self.lines.items():
             line.set_data(RECALLS, curves[int(np.argmin(abs(THRESHOLDS - threshold)))])
         self.dots.set_data(THRESHOLDS, curves.mean(axis=1))
-        return self.canvas.png()
 
 
 def explore_average_precision() -> Explorer:
