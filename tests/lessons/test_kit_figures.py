@@ -83,7 +83,7 @@ def test_canvas_redraws_what_moves_and_only_that():
     assert np.array_equal(first, canvas.pixels())
     ax.set_facecolor(style.SKY)
     assert np.array_equal(first, canvas.pixels())
-    canvas.repaint()
+    canvas.add(line)
     assert not np.array_equal(first, canvas.pixels())
     assert size_of(canvas.png()) == (300, 200)
 

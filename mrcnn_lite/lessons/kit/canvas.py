@@ -43,10 +43,6 @@ class Canvas:
         """`add` for several artists."""
         return [self.add(artist) for artist in artists]
 
-    def repaint(self) -> None:
-        """Forget the stored background, after something in it was changed."""
-        self.background = None
-
     def pixels(self) -> np.ndarray:
         """The figure as it stands now."""
         if self.background is None:
@@ -68,7 +64,6 @@ class LiveTable:
     """An operator's output as a table, for up to `most` x `most` numbers."""
 
     def __init__(self, canvas: Canvas, ax: Axes, title: str, most: int):
-        """Turn axes into a table."""
         ax.set(xlim=(-0.02, 1.02), ylim=(1.02, -0.02), aspect="equal")
         ax.axis("off")
         ax.set_title(title, fontsize=style.NORMAL)

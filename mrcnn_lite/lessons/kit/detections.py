@@ -60,7 +60,6 @@ class DetectionImage:
     """An image on a canvas, with objects painted over it and proposals as thin lines."""
 
     def __init__(self, canvas: Canvas, ax: Axes, height: int, width: int):
-        """Put an empty image on the axes; `draw` fills it."""
         ax.axis("off")
         ax.set(xlim=(0, width), ylim=(height, 0))
         blank = np.zeros((2, 2, 3), np.uint8)
@@ -81,7 +80,6 @@ class ScoreBars:
     """One bar per detection, and the threshold that it has to reach."""
 
     def __init__(self, canvas: Canvas, ax: Axes, most: int):
-        """Put empty bars on the axes."""
         ax.set(xlim=(0, 1), ylim=(most - 0.4, -0.6), yticks=[], xlabel="score")
         ax.spines["left"].set_visible(False)
         self.bars = canvas.add_all(ax.barh(range(most), [0] * most, height=0.62))

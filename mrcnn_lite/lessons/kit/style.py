@@ -67,11 +67,6 @@ LOOK: dict[str, Any] = {
 }
 
 
-def ink_on(value: float) -> str:
-    """Black or white, whichever is readable on a cell of `CALM` or `SEQUENTIAL`."""
-    return "white" if value < 0.55 else BLACK
-
-
 def figure(
     rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 3.5, **grid: Any
 ) -> tuple[Figure, Any]:

@@ -18,7 +18,6 @@ class Branches:
     """An image, and which branches of the network may speak."""
 
     def __init__(self, scenes: Sequence[IntermediateOutputs], class_names: Sequence[str]):
-        """Start with all of Mask R-CNN and without the proposals."""
         self.scenes, self.class_names = list(scenes), list(class_names)
         self.image = 1
         self.boxes, self.classes, self.masks, self.proposals = True, True, True, False
@@ -90,15 +89,7 @@ def explore_branches(
     scenes: Sequence[IntermediateOutputs] | None = None,
     class_names: Sequence[str] = Shapes.class_names,
 ) -> Explorer:
-    """The explorer with its controls, for a notebook cell to end with.
-
-    Args:
-        scenes: what a network saw in some images of one size; a stand-in if not given.
-        class_names: index 0 is the background.
-
-    Returns:
-        An explorer of `Branches`.
-    """
+    """The explorer of what a network saw in images of one size; without any, of a stand-in."""
     if scenes is None:
         scenes = [stand_in(*Shapes(3, seed=2)[index]) for index in range(3)]
     return Explorer(

@@ -30,7 +30,6 @@ class RulerState:
     """A position on an image of one row, read from a map of a coarser stride."""
 
     def __init__(self):
-        """Start at 64 px of the ramp, stride 32."""
         self.x = 64
         self.stride = 32
         self.curve = "ramp"
@@ -132,12 +131,7 @@ def reading_figure(x: int) -> Figure:
 
 
 def explore_ruler(**settings: int | str) -> Explorer:
-    """The ruler, read at one position under both models.
-
-    Args:
-        **settings: where to start: x (image px), stride (32, 16, 8 or 4), curve ("ramp", "wave" or
-            "edge"), model ("both", "areas (aligned=True)" or "points (aligned=False)").
-    """
+    """The ruler; `settings` are where its controls begin."""
     controls = [
         slider("x", "position x (px)", 0, IMAGE),
         choice("stride", "stride", STRIDES),

@@ -21,7 +21,6 @@ class RoIAlignState:
     """A RoI on a small stride-32 map, sampled as RoIAlign does."""
 
     def __init__(self, features: Tensor | None = None):
-        """Start from the article's example."""
         self.features = article_map() if features is None else features
         if self.features.ndim != 4 or self.features.shape[:2] != (1, 1):
             raise ValueError(f"features must be [1, 1, h, w], got {list(self.features.shape)}")
@@ -142,16 +141,7 @@ class _Board:
 
 
 def explore_roi_align(features: Tensor | None = None, **settings: float) -> Explorer:
-    """The RoIAlign explorer.
-
-    Args:
-        features: a stride-32 map Tensor[1, 1, h, w]; the article's 6 x 6 if not given.
-        **settings: where to start: x1, y1, x2, y2 (image px), size, sampling_ratio, aligned,
-            bin, point, pool_window.
-
-    Returns:
-        An explorer that can be displayed, and moved with `set`.
-    """
+    """The explorer of RoIAlign on a map [1, 1, h, w] of stride 32, or the article's 6 x 6."""
     state = RoIAlignState(features)
     height, width = (side * STRIDE for side in state.features.shape[-2:])
     controls = [

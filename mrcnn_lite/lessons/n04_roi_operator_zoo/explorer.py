@@ -38,7 +38,6 @@ class RoIZooState:
     """One operator on the article's map and box, which can be blurred and moved."""
 
     def __init__(self, features: Tensor | None = None):
-        """Start with RoIAlign as the paper has it."""
         self.features = article_map() if features is None else features
         if self.features.ndim != 4 or self.features.shape[:2] != (1, 1):
             raise ValueError(f"features must be [1, 1, h, w], got {list(self.features.shape)}")
@@ -109,15 +108,7 @@ class RoIZooState:
 
 
 def explore_roi_zoo(features: Tensor | None = None, **settings: float | str) -> Explorer:
-    """The explorer of the operator zoo.
-
-    Args:
-        features: a stride-32 map Tensor[1, 1, h, w]; the article's 6 x 6 if not given.
-        **settings: where to start: operator, ratio, aligned, smoothness, shift.
-
-    Returns:
-        An explorer that can be displayed, and moved with `set`.
-    """
+    """The explorer of the operators on a map [1, 1, h, w] of stride 32, or the article's 6 x 6."""
     controls = [
         choice("operator", "operator", list(ZOO)),
         slider("ratio", "sampling ratio", 0, 8),

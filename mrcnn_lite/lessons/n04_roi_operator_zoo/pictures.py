@@ -52,7 +52,6 @@ class SamplingArtists:
     """The RoI and what an operator reads in each of its 2 x 2 bins, to be moved over a map."""
 
     def __init__(self, ax: Axes):
-        """Put the artists on the axes; `move` says where."""
         self.roi = draw_box(ax, (0, 0, 1, 1), style.BLACK, linewidth=1.4)
         area = {"alpha": 0.45, "linewidth": 1.5, "zorder": 2}
         self.areas = [ax.add_patch(Rectangle((0, 0), 1, 1, color=c, **area)) for c in BINS]

@@ -34,7 +34,6 @@ class PyramidState:
     """One box whose size and position can be changed, and the rule that chooses its level."""
 
     def __init__(self) -> None:
-        """Begin with the article's box, (10, 10, 124, 124)."""
         self.width, self.height, self.left, self.top = 114, 114, 10, 10
         self.rule = RULES[0]
         self._draw_axes()

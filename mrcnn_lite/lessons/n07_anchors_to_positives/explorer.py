@@ -51,7 +51,6 @@ class AnchorMatching:
     """An image, its anchors, and the rule that says which object each learns from."""
 
     def __init__(self, scenes: Sequence[tuple[Tensor, dict]] | None = None):
-        """Start with the thresholds of Faster R-CNN."""
         self.scenes = list(scenes or [Shapes(None, SEED)[i] for i in IMAGES])
         self.image = 1
         self.foreground, self.background = 0.7, 0.3
@@ -161,15 +160,7 @@ class AnchorMatching:
 def explore_matching(
     scenes: Sequence[tuple[Tensor, dict]] | None = None, **settings: float | str
 ) -> Explorer:
-    """The explorer of the two thresholds.
-
-    Args:
-        scenes: images with their targets; four drawn ones if not given.
-        **settings: where to start: foreground, background, low_quality, shapes, image.
-
-    Returns:
-        An explorer that can be displayed, and moved with `set`.
-    """
+    """The explorer of the two thresholds, on images with their targets; four drawn ones if none."""
     state = AnchorMatching(scenes)
     controls = [
         slider("foreground", "high: positive from", 0.3, 0.95, 0.05),

@@ -32,7 +32,6 @@ class NMSSteps:
     """Boxes with scores, a threshold, and how far the suppression has come."""
 
     def __init__(self, image: Tensor, boxes: Tensor, scores: Tensor):
-        """Start before the first step."""
         if len(boxes) != len(scores):
             raise ValueError(f"{len(boxes)} boxes but {len(scores)} scores; give one per box")
         self.boxes, self.scores = boxes, scores
@@ -144,16 +143,9 @@ def explore_nms(
     scores: Tensor | None = None,
     **settings: float,
 ) -> Explorer:
-    """The stepper through suppression.
+    """The stepper through suppression; what is not given is drawn.
 
-    Args:
-        scene: image Tensor[3, H, W] in 0..1 and its target; a drawn one if not given.
-        boxes: Tensor[N, 4] in px; a crowd around the objects of the scene if not given.
-        scores: Tensor[N], one for each box.
-        **settings: where to start: step, threshold.
-
-    Returns:
-        An explorer that can be displayed, and moved with `set`.
+    Boxes are [N, 4] in px, scores [N]; `settings` are where its controls begin.
     """
     image, target = Shapes(None, SEED)[IMAGE] if scene is None else scene
     if boxes is None or scores is None:

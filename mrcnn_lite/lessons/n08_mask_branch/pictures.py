@@ -18,7 +18,6 @@ class Block:
     """A feature map as a solid: the face is its resolution, the thickness its channels."""
 
     def __init__(self, ax: Axes, colour: str):
-        """Put an empty block on the axes; `place` gives it a shape."""
         shades = (colour, _darker(colour, 0.93), _darker(colour, 0.84))
         faces = [
             ax.add_patch(Polygon([[0, 0]] * 4, fc=shade, ec=style.GREY, lw=0.8, zorder=2))

@@ -46,7 +46,6 @@ class MaskTarget:
     """A proposal over the image of a cat."""
 
     def __init__(self):
-        """Start with a proposal that overlaps the cat well, but not perfectly."""
         self.left, self.top, self.width, self.height = 14, 18, 84, 92
         self.mask_size = 28
         self.sharpness = 6.0

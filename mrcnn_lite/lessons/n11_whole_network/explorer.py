@@ -25,7 +25,6 @@ class Journey:
     """One image inside a network; a stage and one of the detections are in view."""
 
     def __init__(self, outputs: IntermediateOutputs, class_names: list[str]):
-        """Start at the image."""
         self.outputs, self.class_names = outputs, class_names
         self.stage, self.object = 1, 1
         fig, ax = style.figure(width=4.8, height=4.8)
@@ -83,12 +82,7 @@ class Journey:
 def explore_journey(
     outputs: IntermediateOutputs | None = None, class_names: list[str] | None = None
 ) -> Explorer:
-    """The explorer of `Journey`, for a notebook cell to end with.
-
-    Args:
-        outputs: from `intermediate_outputs`; an untrained network's if not given.
-        class_names: index 0 is the background.
-    """
+    """The explorer of what `intermediate_outputs` gave; of an untrained network's if not given."""
     outputs = _untrained() if outputs is None else outputs
     names = list(Shapes.class_names) if class_names is None else class_names
     return Explorer(

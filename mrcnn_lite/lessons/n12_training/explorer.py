@@ -25,7 +25,6 @@ class LiveLosses:
     """Curves that grow: display it, then call it after every step of training."""
 
     def __init__(self, steps: int, learning_rate: float, width: int = 760):
-        """Draw empty axes."""
         self.steps = steps
         self.history: list[dict[str, float]] = []
         self.board = LossBoard(steps, learning_rate)
@@ -69,7 +68,6 @@ class Film:
     """The moments of a run, one image of them in view, and the figures as curves over the steps."""
 
     def __init__(self, moments: Sequence[Moment], class_names: Sequence[str]):
-        """Start at the last moment."""
         self.moments, self.class_names = list(moments), list(class_names)
         self.moment, self.image = len(self.moments), 1
         self.masks, self.proposals = True, False
@@ -123,12 +121,7 @@ class Film:
 def explore_film(
     moments: Sequence[Moment] | None = None, class_names: Sequence[str] = Shapes.class_names
 ) -> Explorer:
-    """The explorer of `Film`, for a notebook cell to end with.
-
-    Args:
-        moments: of a run, in order; a stand-in that only grows surer if not given.
-        class_names: index 0 is the background.
-    """
+    """The explorer of a run's moments, in order; of a stand-in's if not given."""
     moments = _stand_in_moments() if moments is None else list(moments)
     return Explorer(
         Film(moments, class_names),

@@ -40,7 +40,6 @@ class LossBoard:
     """The five losses (running means) and the learning rate; drawn anew as they grow longer."""
 
     def __init__(self, steps: int, rate: float):
-        """Draw axes for a whole run."""
         self.figure, axes = style.figure(1, 2, width=8.0, height=3.5, width_ratios=(2.4, 1))
         left, right = axes
         left.set(yscale="log", ylim=(LOWEST, HIGHEST), xlim=(0, steps), xlabel="step")

@@ -22,7 +22,6 @@ class MovedDetection:
     """Three objects, four detections, of which one can be moved."""
 
     def __init__(self) -> None:
-        """Begin with a detection that fits well and is surest."""
         self.dx, self.dy, self.grow, self.score = 2.0, 1.0, 0.0, 0.9
         self._draw_axes()
 

@@ -122,15 +122,7 @@ def _mega(amount: float) -> str:
 
 
 def explore_kernel_traffic(**settings: object) -> Explorer:
-    """The explorer of a kernel's traffic.
-
-    Args:
-        **settings: where to start: layout, block_c, whole_row, itemsize, channels, size,
-            sampling_ratio, count.
-
-    Returns:
-        An explorer that can be displayed, and moved with `set`.
-    """
+    """The explorer of a kernel's traffic; `settings` are where its controls begin."""
     controls = [
         choice("layout", "one program owns", list(zip(_NAMES, LAYOUTS))),
         choice("block_c", "channels per program", BLOCKS),

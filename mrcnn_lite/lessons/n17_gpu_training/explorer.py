@@ -115,14 +115,7 @@ class RooflineState:
 
 
 def explore_roofline(**settings: object) -> Explorer:
-    """The explorer of a training step below a GPU's roof.
-
-    Args:
-        **settings: where to start: machine, images, size, rois, mask_rois, itemsize, fused.
-
-    Returns:
-        An explorer that can be displayed, and moved with `set`.
-    """
+    """The explorer of a step below a GPU's roof; `settings` are where its controls begin."""
     controls = [
         choice("machine", "GPU, by data sheet", list(MACHINES)),
         choice("itemsize", "type of the numbers", [("float32", 4), ("16 bits", 2)]),

@@ -7,7 +7,7 @@ values, and every operation is counted, forward and backward; nothing here is me
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -45,13 +45,11 @@ class Work:
 
     def __add__(self, other: "Work") -> "Work":
         """Both together."""
-        return Work(
-            self.flops + other.flops, self.numbers + other.numbers, self.needed + other.needed
-        )
+        return Work(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
     def __mul__(self, factor: float) -> "Work":
         """The same so many times."""
-        return Work(self.flops * factor, self.numbers * factor, self.needed * factor)
+        return Work(*(value * factor for value in astuple(self)))
 
 
 class _Counter(TorchDispatchMode):

@@ -51,7 +51,6 @@ class Diagnosis:
     """Failed runs without names; one of them in view, with a diagnosis and a moment."""
 
     def __init__(self, runs: Sequence[FailedRun], healthy: Reports):
-        """Start with the first run, at its end, without a diagnosis."""
         self.runs, self.healthy, self.steps = list(runs), healthy, len(healthy)
         self.run, self.diagnosis = 1, OPEN
         self.step, self.beside = self.steps, True
@@ -120,19 +119,7 @@ def _curve(reports: Reports, name: str) -> tuple[np.ndarray, np.ndarray]:
 def explore_failed_runs(
     runs: Mapping[str, Reports] | None = None, healthy: Reports | None = None
 ) -> Explorer:
-    """The explorer with its controls, for a notebook cell to end with.
-
-    Args:
-        runs: the losses of runs with something wrong, by failure mode (a key of `FAILURE_MODES`);
-            invented ones if not given.
-        healthy: those of a run in which nothing is wrong.
-
-    Returns:
-        An explorer of `Diagnosis`.
-
-    Raises:
-        ValueError: a failure mode is unknown.
-    """
+    """The explorer of failed runs, by failure mode (`FAILURE_MODES`), beside a healthy one."""
     if runs is None or healthy is None:
         runs, healthy = _invented()
     if unknown := sorted(set(runs) - set(FAILURE_MODES)):

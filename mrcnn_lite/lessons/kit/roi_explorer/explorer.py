@@ -10,8 +10,9 @@ from typing import Any
 
 import anywidget
 
+from ..style import figure_png
 from .state import RoIState
-from .still import still
+from .still import explorer_figure
 
 JS = Path(__file__).parent / "js"
 PARTS = tuple(  # in the order of their imports
@@ -40,7 +41,7 @@ class RoIExplorer(RoIState, anywidget.AnyWidget):
 
     def still(self) -> bytes:
         """The state as a figure that needs no browser."""
-        return still(self)
+        return figure_png(explorer_figure(self))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         """The live view where it can live, else the figure, else the numbers."""
@@ -51,12 +52,5 @@ class RoIExplorer(RoIState, anywidget.AnyWidget):
 
 
 def explore_roi(**state: Any) -> RoIExplorer:
-    """The explorer, for a notebook cell to end with.
-
-    Args:
-        **state: traits of `RoIState` and their values, such as `sampling_ratio=1`.
-
-    Returns:
-        The explorer.
-    """
+    """The explorer; `state` are traits of `RoIState`, such as `sampling_ratio=1`."""
     return RoIExplorer(**state)

@@ -16,11 +16,6 @@ NUMBERS = 8  # maps with more cells per axis carry no numbers
 DASHES = (0, (4, 2))
 
 
-def still(state: RoIState) -> bytes:
-    """A state as PNG."""
-    return style.figure_png(explorer_figure(state))
-
-
 def explorer_figure(state: RoIState) -> Figure:
     """Both operators, their outputs below; what is switched on; the slide in a third row."""
     both = state.view == "both"
