@@ -16,7 +16,7 @@ from source_tree import NOTEBOOKS, ROOT
 
 from mrcnn_lite.lessons.kit.roi_explorer import explore_roi
 from mrcnn_lite.lessons.kit.style import figure_png
-from mrcnn_lite.lessons.n03_roi_align.explorer import explore_roi_align
+from mrcnn_lite.lessons.n06_feature_pyramids.explorer import explore_pyramid
 from tools.notebooks import METADATA
 
 COPIES, PAGES = ROOT / "build" / "test-notebooks", ROOT / "build" / "test-site"
@@ -69,7 +69,7 @@ def of_the_tests() -> NotebookNode:
             f"import x\n\nexplore_roi({call})", outputs=[displayed(explore_roi(**STATE))]
         ),
         new_code_cell("explore_roi(size=n)", outputs=[displayed(explore_roi(size=4))]),
-        new_code_cell("explore_roi_align()", outputs=[displayed(explore_roi_align())]),
+        new_code_cell("explore_pyramid()", outputs=[displayed(explore_pyramid())]),
         new_code_cell("long = 1  # " + "very " * 60 + "long"),
     ]
     for place, cell in enumerate(cells):

@@ -122,7 +122,7 @@ def test_committed_calls_come_to_life():
         ("explore_roi(size=n)", None),
         ("explore_roi(size=print('never called'))", None),
         ("explore_roi(**state)", None),
-        ("explore_roi_align(size=3)", None),
+        ("explore_pyramid(width=3)", None),
         ("explore_roi()\nx = 1", None),
         ("explore_roi", None),
         ("", None),

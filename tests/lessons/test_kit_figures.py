@@ -11,7 +11,7 @@ from PIL import Image
 
 from mrcnn_lite import ops
 from mrcnn_lite.lessons.kit import style
-from mrcnn_lite.lessons.kit.canvas import Canvas, LiveTable
+from mrcnn_lite.lessons.kit.canvas import Canvas
 from mrcnn_lite.lessons.kit.grid import as_array, draw_box, draw_table, move_box, rows_of
 from mrcnn_lite.lessons.kit.roi import samples_of, windows_of
 from mrcnn_lite.lessons.n01_roi_pool import pictures as pool
@@ -88,17 +88,6 @@ def test_canvas_redraws_what_moves_and_only_that():
     assert size_of(canvas.png()) == (300, 200)
 
 
-def test_live_table_writes_every_size():
-    fig, ax = style.figure(width=3, height=3)
-    canvas = Canvas(fig)
-    table = LiveTable(canvas, ax, "numbers", most=4)
-    for size in (1, 2, 4):
-        table.write(np.arange(size * size).reshape(size, size), marked=size - 1)
-        shown = [text.get_text() for text in table.texts if text.get_visible()]
-        assert len(shown) == size * size
-        assert float(shown[-1]) == size * size - 1
-
-
 def test_table_and_rows_hold_the_numbers():
     values = torch.tensor([[[[1.6871, -0.00001], [2.0, 3.25]]]])
     texts = draw_table(style.figure()[1], values)
@@ -170,7 +159,7 @@ def test_article_cell(features):
 
 def test_weight_areas_are_the_weights(features):
     cell = align.cell_of(features, 1.25, 3.5)
-    patches, _ = align.draw_weights(style.figure()[1], cell)
+    patches = align.weights_figure(cell).axes[0].patches
     areas = [patch.get_width() * patch.get_height() for patch in patches]
     np.testing.assert_allclose(areas, cell.weights)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...ops.roi_align import roi_extent
 from ...ops.roi_pool import roi_pool_bins
 from . import style
-from .grid import draw_box, move_box
+from .grid import draw_box
 
 BINS = (style.SKY, style.ORANGE, style.GREEN, style.PURPLE)  # the four bins of a 2 x 2 output
 POINTS = {"marker": "o", "linestyle": "", "mfc": style.YELLOW, "mec": style.BLACK, "zorder": 5}
@@ -113,34 +113,18 @@ def samples_of(box: ArrayLike, size: int, scale: float, ratio: int, aligned: boo
     return Samples(box=(x, y, x + width, y + height), **axes)
 
 
-def dot_size(samples: Samples) -> float:
-    """How large a sampling point can be drawn without touching its neighbours, in points."""
-    finest = max(samples.y.shape[1], samples.x.shape[1], 1)
-    return 8.5 / (1 + 0.35 * (finest - 1))
-
-
 def draw_bins(ax: Axes, samples: Samples, label: str = "RoI, not rounded") -> list[Artist]:
-    """The RoI, its bins and its sampling points, for `move_bins`."""
-    inner = LineCollection([], colors=style.BLUE, linewidths=1.2, zorder=4)
-    artists = [
-        ax.add_collection(inner),
-        draw_box(ax, (0, 0, 1, 1), style.BLUE, label),
-        ax.plot([], [], mew=0.6, label="sampling points", **POINTS)[0],
-    ]
-    inner.set_linestyle((0, (3, 2)))
-    move_bins(artists, samples)
-    return artists
-
-
-def move_bins(artists: list[Artist], samples: Samples) -> None:
-    """Show another RoI."""
-    inner, box, dots = artists
+    """The RoI, its bins and its sampling points."""
     x1, y1, x2, y2 = samples.box
     x, y = (np.linspace(a, b, len(samples.y) + 1)[1:-1] for a, b in ((x1, x2), (y1, y2)))
-    inner.set_segments([[(at, y1), (at, y2)] for at in x] + [[(x1, at), (x2, at)] for at in y])
-    move_box(box, samples.box)
-    dots.set_data(*samples.points())
-    dots.set_markersize(dot_size(samples))
+    lines = [[(at, y1), (at, y2)] for at in x] + [[(x1, at), (x2, at)] for at in y]
+    inner = LineCollection(lines, colors=style.BLUE, linewidths=1.2, zorder=4)
+    inner.set_linestyle((0, (3, 2)))
+    finest = max(samples.y.shape[1], samples.x.shape[1], 1)
+    size = 8.5 / (1 + 0.35 * (finest - 1))  # so that neighbours do not touch
+    points = {"ms": size, "mew": 0.6, "label": "sampling points", **POINTS}
+    box = draw_box(ax, samples.box, style.BLUE, label)
+    return [ax.add_collection(inner), box, *ax.plot(*samples.points(), **points)]
 
 
 def edge_arrows(box: ArrayLike, gradient: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

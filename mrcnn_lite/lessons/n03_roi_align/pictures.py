@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -53,71 +51,39 @@ def cell_of(features: ArrayLike, x: float, y: float) -> Cell:
     return Cell(rows, columns, float(u), float(v), values, bool(inside_y & inside_x))
 
 
-def draw_sample(ax: Axes) -> list[Artist]:
-    """One sample tied to the four corners of its cell, for `move_sample`."""
-    rays = LineCollection([], colors=CORNERS, linewidths=2, zorder=4)
-    return [
-        ax.add_collection(rays),
-        ax.scatter([0] * 4, [0] * 4, s=52, c=CORNERS, ec="black", zorder=5),
-        ax.plot([], [], "o", ms=9, mfc="none", mec="black", mew=2, zorder=6)[0],
-    ]
-
-
-def move_sample(artists: list[Artist], cell: Cell, x: float, y: float) -> None:
-    """Show another sample; one that counts as 0 is tied to nothing."""
-    rays, corners, ring = artists
-    points = [(column, row) for row in cell.rows for column in cell.columns]
-    rays.set_segments([[(x, y), point] for point in points] if cell.inside else [])
-    corners.set_offsets(points)
-    corners.set_visible(cell.inside)
-    ring.set_data([x], [y])
-
-
-def draw_weights(ax: Axes, cell: Cell) -> tuple[list[Rectangle], list[Artist]]:
-    """Bilinear weights as areas: each corner owns the rectangle opposite to it."""
-    ax.set(xlim=(-0.42, 1.42), ylim=(1.3, -0.3), aspect="equal")
-    ax.axis("off")
-    patches, labels, dots = [], [], []
-    for (x, y), colour in zip(((0, 0), (1, 0), (0, 1), (1, 1)), CORNERS):
-        patch = Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="white", alpha=0.75)
-        patches.append(ax.add_patch(patch))
-        dots += ax.plot(x, y, "o", ms=9, color=colour, mec=style.BLACK, zorder=5)
-        below = {"va": "bottom" if y == 0 else "top", "fontsize": style.SMALL}
-        labels.append(write(ax, x, y - 0.06 if y == 0 else y + 0.06, "", **below))
-    labels += dots + ax.plot(0, 0, ms=9, **POINTS)
-    move_weights(patches, labels, cell)
-    return patches, labels
-
-
-def move_weights(patches: list[Rectangle], labels: list[Artist], cell: Cell) -> None:
-    """Show another sample's weights."""
-    u, v = cell.u, cell.v
-    areas = ((u, v, 1 - u, 1 - v), (0, v, u, 1 - v), (u, 0, 1 - u, v), (0, 0, u, v))
-    names = [(row, column) for row in cell.rows for column in cell.columns]
-    for patch, area in zip(patches, areas):
-        patch.set_bounds(*area)
-        patch.set_visible(cell.inside)
-    for label, name, weight, value in zip(labels, names, cell.weights, cell.values):
-        label.set_text(f"f{name} = {value:.4f}\nweight {weight:.4f}")
-    labels[-1].set_data([u], [v])
-
-
 def align_figure(features: ArrayLike, samples: Samples, outputs: ArrayLike) -> Figure:
     """The map as points, the RoI, its bins, one sample with its four corners, and the outputs."""
     fig, (left, right) = style.figure(1, 2, width=7.8, height=4.4, width_ratios=(2.4, 1))
     draw_points(left, features)
     draw_bins(left, samples)
     x, y = float(samples.x[0, 0]), float(samples.y[0, 0])
-    move_sample(draw_sample(left), cell_of(features, x, y), x, y)
+    cell = cell_of(features, x, y)
+    points = [(column, row) for row in cell.rows for column in cell.columns]
+    rays = [[(x, y), point] for point in points]
+    left.add_collection(LineCollection(rays, colors=CORNERS, linewidths=2, zorder=4))
+    left.scatter(*zip(*points), s=52, c=CORNERS, ec="black", zorder=5)
+    left.plot(x, y, "o", ms=9, mfc="none", mec="black", mew=2, zorder=6)
     draw_table(right, outputs, "output")
     left.legend(loc="upper left", bbox_to_anchor=(0.0, -0.12), ncols=2)
     return fig
 
 
 def weights_figure(cell: Cell) -> Figure:
-    """The four weights of one sample as areas."""
+    """Bilinear weights as areas: each corner owns the rectangle opposite to it."""
     fig, ax = style.figure(width=4.2, height=3.6)
-    draw_weights(ax, cell)
+    ax.set(xlim=(-0.42, 1.42), ylim=(1.3, -0.3), aspect="equal")
+    ax.axis("off")
+    u, v = cell.u, cell.v
+    areas = (((u, v), 1 - u, 1 - v), ((0, v), u, 1 - v), ((u, 0), 1 - u, v), ((0, 0), u, v))
+    names = [(row, column) for row in cell.rows for column in cell.columns]
+    parts = zip(((0, 0), (1, 0), (0, 1), (1, 1)), CORNERS, areas, names, cell.weights, cell.values)
+    for (x, y), colour, area, name, weight, value in parts:
+        ax.add_patch(Rectangle(*area, facecolor=colour, edgecolor="white", alpha=0.75))
+        ax.plot(x, y, "o", ms=9, color=colour, mec=style.BLACK, zorder=5)
+        below = {"va": "bottom" if y == 0 else "top", "fontsize": style.SMALL}
+        label = f"f{name} = {value:.4f}\nweight {weight:.4f}"
+        write(ax, x, y - 0.06 if y == 0 else y + 0.06, label, **below)
+    ax.plot(u, v, ms=9, **POINTS)
     return fig
 
 

@@ -1,14 +1,16 @@
 """The operator zoo to move: ten definitions, their points, and how far they are from the mean."""
 
+import itertools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..kit import style
-from ..kit.canvas import Canvas, LiveTable
+from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider, toggle
-from ..kit.grid import frame, pastel, rows_of
+from ..kit.grid import decimal, draw_table, frame, pastel, rows_of
 from ..kit.roi import article_map
 from .operators import ZOO, Operator
 from .pictures import Sampling, SamplingArtists, sampling_of
@@ -58,7 +60,6 @@ class RoIZooState:
         left.set_title("the map, also between its elements", fontsize=style.NORMAL)
         left.set(xlim=(-1.05, width + 0.05), ylim=(height + 0.05, -1.05))
         left.set(xticks=range(width), yticks=range(height))
-        fig.draw_without_rendering()  # settles the layout, so that the tables know their width
         self.canvas = Canvas(fig)
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
         self.image = self.canvas.add(left.imshow(np.ones((height, width, 3)), extent=extent))
@@ -69,7 +70,10 @@ class RoIZooState:
         self.read = SamplingArtists(left)
         self.canvas.add_all([*self.read.areas, self.read.roi, *self.read.points])
         titles = {"output": "output", "exact": "exact mean", "difference": "output - exact mean"}
-        self.tables = [LiveTable(self.canvas, axes[key], titles[key], 2) for key in titles]
+        tables = [draw_table(axes[key], np.zeros((2, 2)), titles[key]) for key in titles]
+        self.numbers = self.canvas.add_all(itertools.chain(*tables))
+        for text in self.numbers:
+            text.set_fontsize(style.SMALL)
 
     def render(self) -> tuple[bytes, str]:
         """The figure and the numbers: the operator's output beside the exact mean."""
@@ -103,8 +107,9 @@ class RoIZooState:
         self.image.set_data((255 * pastel(fine.numpy())).astype(np.uint8))
         self.read.move(sampling)
         output, exact = outputs
-        for table, values in zip(self.tables, (output, exact, output - exact)):
-            table.write(values)
+        values = torch.stack([output, exact, output - exact]).flatten().tolist()
+        for text, value in zip(self.numbers, values):
+            text.set_text(decimal(value))
 
 
 def explore_roi_zoo(features: Tensor | None = None, **settings: float | str) -> Explorer:

@@ -1,8 +1,7 @@
 """Figures of the operator zoo: where each definition reads, how errors shrink, what borders do."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,27 +24,20 @@ LINES = (
 )
 
 
-@dataclass(frozen=True)
-class Sampling:
+class Sampling(NamedTuple):
     """Where an operator reads the map, per bin row and bin column."""
 
-    roi: tuple[float, float, float, float]  # (x1, y1, x2, y2) as the operator sees it
+    roi: np.ndarray  # (x1, y1, x2, y2) as the operator sees it
     y: np.ndarray  # [P, S] points, or [P, 2] ends
     x: np.ndarray
     areas: bool  # ends of areas, not points
-
-    def points(self, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
-        """All points of one bin as flat arrays (x, y)."""
-        y, x = np.meshgrid(self.y[row], self.x[column], indexing="ij")
-        return x.ravel(), y.ravel()
 
 
 def sampling_of(operator: Operator, *where: Any) -> Sampling:
     """What `Operator.sampling` says of `where`, in the coordinates of `draw_points`."""
     shift = 0.5 if operator.combine is max_of_cells else 0.0
-    roi, y, x = (part - shift for part in operator.sampling(*where))
-    areas = operator.combine in (max_of_cells, mean_of_area)
-    return Sampling(tuple(roi.tolist()), y.numpy(), x.numpy(), areas)
+    parts = ((part - shift).numpy() for part in operator.sampling(*where))
+    return Sampling(*parts, operator.combine in (max_of_cells, mean_of_area))
 
 
 class SamplingArtists:
@@ -66,10 +58,11 @@ class SamplingArtists:
             area.set_visible(sampling.areas)
             points.set_visible(not sampling.areas)
             inset = 0.07 + 0.05 * index
-            (y1, y2), (x1, x2) = sampling.y[row][[0, -1]], sampling.x[column][[0, -1]]
-            area.set_bounds(x1 + inset, y1 + inset, x2 - x1 - 2 * inset, y2 - y1 - 2 * inset)
-            points.set_data(*sampling.points(row, column))
-            crowd = 1 + 0.2 * (sampling.y.shape[1] - 1)
+            y, x = sampling.y[row], sampling.x[column]
+            sides = x[-1] - x[0] - 2 * inset, y[-1] - y[0] - 2 * inset
+            area.set_bounds(x[0] + inset, y[0] + inset, *sides)
+            points.set_data(np.tile(x, len(y)), y.repeat(len(x)))
+            crowd = 1 + 0.2 * (len(y) - 1)
             points.set_markersize(8 / crowd * (1 - 0.17 * index))
 
 
