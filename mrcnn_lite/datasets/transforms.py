@@ -146,7 +146,7 @@ def crop_and_resize(
 
     Args:
         image, target: A sample.
-        window: x1, y1, x2, y2 inside the image; rounded to whole pixels.
+        window: x1, y1, x2, y2 inside the image; rounded to whole pixels, at least one.
         size: New height and width.
         min_pixels: Objects with fewer new pixels are dropped.
         min_share: Objects are dropped too when less than this share of them is in the window.
@@ -155,8 +155,8 @@ def crop_and_resize(
         The new image ``Tensor[3, *size]`` and target.
     """
     height, width = image.shape[1:]
-    x1, y1 = (max(0, round(value)) for value in window[:2])
-    x2, y2 = min(width, round(window[2])), min(height, round(window[3]))
+    x1, y1 = min(max(0, round(window[0])), width - 1), min(max(0, round(window[1])), height - 1)
+    x2, y2 = max(x1 + 1, min(width, round(window[2]))), max(y1 + 1, min(height, round(window[3])))
     part = image[:, y1:y2, x1:x2]
     if tuple(part.shape[1:]) != tuple(size):
         part = F.interpolate(part[None], size=size, mode="bilinear", antialias=True)[0]  # [C, H, W]

@@ -89,16 +89,14 @@ def resize_sample(
     """Resize an image [3, H, W], and its boxes and masks with it."""
     size = tuple(image.shape[-2:])
     factor = resize_factor(size, config)
-    if (int(size[0] * factor), int(size[1] * factor)) == size:
+    new = int(size[0] * factor), int(size[1] * factor)
+    if new == size:
         return image, target
-    # The exact factor, not new/old: torchvision's interpolation samples with it too.
-    image = F.interpolate(
-        image[None],
-        scale_factor=factor,
-        mode="bilinear",
-        align_corners=False,
-        recompute_scale_factor=True,
-    )[0]  # [3, H, W]
+    # The exact factor, not new/old: torchvision's interpolation samples with it too. Of an image of
+    # 5000 x 1 no pixel would be left.
+    how = {"scale_factor": factor, "recompute_scale_factor": True}
+    how = how if min(new) else {"size": tuple(max(1, side) for side in new)}
+    image = F.interpolate(image[None], mode="bilinear", align_corners=False, **how)[0]  # [3, H, W]
     if target is None:
         return image, None
     target = dict(target)
@@ -162,8 +160,8 @@ def check_images(images: list[Tensor]) -> None:
             found = image.dtype if isinstance(image, Tensor) else type(image).__name__
             asked = "give a float Tensor[3, H, W] in 0..1 (uint8: divide by 255)"
             raise TypeError(f"images[{index}] is {found}; {asked}")
-        if image.ndim != 3 or image.shape[0] != 3:
-            found, asked = tuple(image.shape), "give [3, H, W], channels first, RGB"
+        if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
+            found, asked = tuple(image.shape), "give [3, H, W], channels first, RGB, with pixels"
             raise ValueError(f"images[{index}] has shape {found}; {asked}")
         # Where the sum is finite all is: one pass. A GPU is not asked.
         asked = image.device.type == "cpu" and not image.sum().isfinite()
@@ -209,8 +207,11 @@ def _check_values(targets: list[dict[str, Tensor]], num_classes: int) -> None:
     boxes, labels = (torch.cat([t[name] for t in targets]) for name in ("boxes", "labels"))
     degenerate = ~boxes.isfinite().all(dim=1) | (boxes[:, 2:] <= boxes[:, :2]).any(dim=1)  # [N]
     wrong = degenerate | (labels < 1) | (labels >= num_classes)  # [N]
-    if not wrong.any():
+    grey = torch.stack([_is_grey(t["masks"]) for t in targets])  # [B]
+    if not (wrong.any() | grey.any()):
         return
+    if grey.any():
+        _refuse_masks(targets, int(grey.nonzero()[0]))
     rows = [(index, row) for index, t in enumerate(targets) for row in range(len(t["boxes"]))]
     number = int(wrong.nonzero()[0])
     index, row = rows[number]
@@ -222,4 +223,26 @@ def _check_values(targets: list[dict[str, Tensor]], num_classes: int) -> None:
     raise ValueError(
         f"targets[{index}]['labels'][{row}] is {int(labels[number])}; labels go from 1 to "
         f"{num_classes - 1} (0 is the background, num_classes is {num_classes})"
+    )
+
+
+def _is_grey(masks: Tensor) -> Tensor:
+    """Whether masks hold anything but 0 and 1, Tensor[]; of bytes that is one fast pass."""
+    if masks.dtype == torch.bool or not masks.numel():
+        return masks.new_zeros((), dtype=torch.bool)
+    if masks.dtype == torch.uint8:
+        return masks.amax() > 1
+    return ((masks != 0) & (masks != 1)).any()
+
+
+def _refuse_masks(targets: list[dict[str, Tensor]], index: int) -> None:
+    target = targets[index]
+    masks = target["masks"]
+    row, y, x = ((masks != 0) & (masks != 1)).nonzero()[0].tolist()
+    known = [f"{name} {target[name]}" for name in ("file_name", "image_id") if name in target]
+    image = f" ({', '.join(known)})" if known else ""
+    raise ValueError(
+        f"targets[{index}]['masks'][{row}]{image} holds {masks[row, y, x].item()}; masks hold 0 "
+        "and 1: give (masks > 0) where every other value is the object, and one mask per object, "
+        "masks == number, where values are the numbers of objects"
     )
