@@ -70,7 +70,7 @@ def load_json(path: Path) -> tuple[object, list[Fault]]:
         what = "a pattern" if set(path.name) & set("*?[") else "no such file"
         raise ValueError(f"{path}: {what}; give one COCO or VIA JSON file, or one folder")
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=build)
+        data = json.loads(path.read_bytes(), object_pairs_hook=build)  # UTF-8 or UTF-16
     except RecursionError:
         raise ValueError(f"{path}: not a JSON file that can be read (lists too deep)") from None
     except (ValueError, OSError) as error:  # also integers of thousands of digits

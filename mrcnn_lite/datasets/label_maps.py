@@ -21,6 +21,7 @@ SUFFIXES = ("", "_mask", "_label", "_instance")  # of the map's name, after the 
 OTHERS = (".bmp", ".gif", ".tif", ".tiff", ".webp")  # images that are not read, but seen
 CLASSES = "classes.json"
 AS_PNG = "export the maps as PNG: a lossy format such as JPEG changes their values"
+SHADES = 10  # so many values without a 2 x 2 square are no small objects
 MAX_OBJECTS = 1000  # in one map; more means that it is a photograph
 
 
@@ -158,8 +159,19 @@ def _read_values(file: Path, path: Path) -> np.ndarray:
     if values.shape != size:
         message, hint = f"is not the image's {list(size)}", "use the map of this image"
         raise Skip("map size", "map size", list(values.shape), message, hint)
-    objects = np.count_nonzero(np.unique(values))
+    objects, hint = np.count_nonzero(np.unique(values)), "use the map of this image"
     if objects > MAX_OBJECTS:
         message = f"are over {MAX_OBJECTS}: this is no label map"
-        raise Skip("no label map", "values", objects, message, "use the map of this image")
+        raise Skip("no label map", "values", objects, message, hint)
+    if (edges := objects - _solid(values)) > max(SHADES, objects / 2):
+        message = f"of {objects} values in {path.name} are on edges only, as smoothing makes them"
+        hint = "export the map as PNG without smoothing or scaling; a JPEG is not mended by that"
+        raise Skip("smooth map", "values", edges, message, hint)
     return values
+
+
+def _solid(values: np.ndarray) -> int:
+    """How many values but 0 fill 2 x 2 pixels somewhere; all where the map is narrower."""
+    here = values[1:, 1:]  # [H - 1, W - 1]
+    same = (here == values[:-1, :-1]) & (here == values[:-1, 1:]) & (here == values[1:, :-1])
+    return np.count_nonzero(np.unique(here[same] if here.size else values))

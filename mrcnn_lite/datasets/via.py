@@ -61,10 +61,11 @@ def read_via(source: Source, attribute: str | None = None) -> Source:
     names = {key: e.get("filename") if isinstance(e, dict) else None for key, e in entries.items()}
     files = ImageFiles(names.values(), path, source.image_folder)
     images: dict[str, dict] = {}
+    taken: set[Path] = set()
     for key, entry in entries.items():
         name = names[key]
         with skipping(faults, path, f"image {short(name or key)}"):
-            images[name] = _read_image(entry, name, files, images)
+            images[name] = _read_image(entry, name, files, taken)
     images = {name: {"id": k, **images[name]} for k, name in enumerate(sorted(images), start=1)}
     regions = {name: image.pop("regions") for name, image in images.items()}
     name = attribute or _class_attribute([r for rows in regions.values() for r in rows], path)
@@ -83,7 +84,7 @@ def read_via(source: Source, attribute: str | None = None) -> Source:
     return Source(path, "VIA", data, source.image_folder, faults)
 
 
-def _read_image(entry: object, name: object, files: ImageFiles, others: dict) -> dict:
+def _read_image(entry: object, name: object, files: ImageFiles, taken: set[Path]) -> dict:
     if not stays_inside(name):
         message, hint = "is not a file name", "name an image inside the folder"
         raise Skip("file name", "filename", name, message, hint)
@@ -92,14 +93,16 @@ def _read_image(entry: object, name: object, files: ImageFiles, others: dict) ->
     if not isinstance(regions, list):
         message, hint = "must be a list or an object", "export it again"
         raise Skip("regions", "regions", regions, message, hint)
-    if name in others:
-        message, hint = "is already used by another entry", "join the two entries"
-        raise Skip("image twice", "filename", name, message, hint)
     try:
-        height, width = image_size(files.path(name))
+        path = files.path(name)
+        height, width = image_size(path)
     except ValueError as error:
         message, hint = f"cannot be opened ({error})", "restore the image or remove the entry"
         raise Skip("unreadable image", "filename", name, message, hint) from error
+    if path in taken:
+        message, hint = "is already used by another entry", "join the two entries"
+        raise Skip("image twice", "filename", name, message, hint)
+    taken.add(path)
     return {"file_name": name, "height": height, "width": width, "regions": regions}
 
 

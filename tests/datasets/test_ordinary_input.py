@@ -378,6 +378,46 @@ def test_row_22_label_maps_as_jpeg(tmp_path):
     assert "is a JPEG file; export" in str(faults[0]) and "y.jpg' is not PNG" in str(faults[1])
 
 
+def test_row_22_label_maps_that_were_jpeg_or_smoothed(tmp_path):
+    """As PNG a lossy map is no better: every shade of an edge would be an object."""
+    root = maps(tmp_path, ["x.png", "y.png", "z.png"], [])
+    (root / "masks").mkdir()
+    mask = np.zeros((80, 100), np.uint8)
+    mask[20:60, 30:70] = 255
+    for name in "xyz":
+        Image.new("RGB", (100, 80)).save(root / f"images/{name}.png")
+    Image.fromarray(mask).rotate(20, Image.Resampling.BICUBIC).save(root / "masks/x.png")
+    Image.fromarray(mask).rotate(20).save(root / "lossy.jpg")
+    Image.open(root / "lossy.jpg").save(root / "masks/y.png")
+    Image.fromarray(mask).save(root / "masks/z.png")
+    faults = verify(root)
+    assert [fault.kind for fault in faults] == ["smooth map"] * 2
+    assert "are on edges only, as smoothing makes them; export the map as PNG" in str(faults[0])
+    many = np.arange(80 * 100, dtype=np.uint16).reshape(80, 100) // 400  # 20 thin objects are none
+    Image.fromarray(np.repeat(many[::4], 4, axis=0)).save(root / "masks/z.png")
+    assert len(verify(root)) == 2
+
+
+def test_row_4_two_entries_of_via_that_are_one_image(tmp_path):
+    put(tmp_path / "images" / "x.png")
+    entries = {"a": {"filename": "x.png", "regions": []}, "b": {"filename": "./x.png"}}
+    entries["b"]["regions"] = []
+    (tmp_path / "via.json").write_text(json.dumps(entries))
+    (fault,) = verify(tmp_path / "via.json")
+    assert fault.kind == "image twice"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_row_17_annotation_files_in_any_unicode_encoding(tmp_path, encoding):
+    path = write(tmp_path, intact())
+    text = path.read_text().replace("square", "Nuß 猫")
+    path.write_text(text, encoding=encoding)
+    assert CocoDataset(path).class_names == ["background", "Nuß 猫"]
+    path.write_bytes(text.encode("utf-8")[:-40] + "ß".encode("cp1252"))
+    with pytest.raises(ValueError, match="not a JSON file"):
+        CocoDataset(path)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
