@@ -21,8 +21,10 @@ import torch
 
 from benchmarks.table import RESULTS, Different, Row, read, write
 from benchmarks.timing import provenance
+from mrcnn_lite.files import check_output
 
 FAILED = "failed"
+OURS = rb'\{\n "provenance": '  # how a report begins
 ROOT = Path(__file__).resolve().parent.parent
 Report = dict[str, Any]
 
@@ -42,6 +44,7 @@ COMMANDS = {
     "parity": Command("parity.json", ("--quick",)),
     "widgets": Command("widgets.json", ("--moves", "20")),
     "explorer": Command("explorer_frames.json", ("--frames", "40")),
+    "memory": Command("memory.json", ("--quick",)),
     "training": Command("training_shapes_300s.json", None, ("--seconds", "300")),
 }
 
@@ -63,6 +66,11 @@ def command(doc: str, measure: Callable[..., Report], **options: Any) -> int:
     parser.add_argument("--json", type=Path, help="write what was measured to this file")
     given = vars(parser.parse_args())
     path = given.pop("json")
+    if path and path.parent != RESULTS:  # those are in git
+        try:
+            check_output(path, "--json", OURS)
+        except ValueError as error:
+            parser.error(str(error))
     if "threads" in given:
         torch.set_num_threads(given.pop("threads"))
     facts = provenance("torchvision")

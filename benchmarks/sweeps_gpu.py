@@ -88,6 +88,8 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("figure", type=Path)
     options = parser.parse_args()
+    if options.figure.exists():
+        parser.error(f"{options.figure} exists; choose another name")
     draw(stored_rows(options.results), options.figure)
 
 

@@ -3,9 +3,10 @@
 import json
 import time
 
+import pytest
 import torch
 
-from benchmarks import cpu
+from benchmarks import cpu, memory
 from benchmarks import roi_align as benchmark
 from benchmarks.table import Different
 from benchmarks.timing import compare, provenance
@@ -60,3 +61,26 @@ def test_answers_that_differ_are_told_and_nothing_is_written(monkeypatch, tmp_pa
         assert path.exists() == (status == 0)
         assert ("the answers differ" in capsys.readouterr().out) == bool(status)
     assert given == [(3.0, False), (3.0, True)]
+
+
+def test_row_1_a_report_replaces_reports_only(monkeypatch, tmp_path, capsys):
+    data = tmp_path / "instances.json"
+    data.write_text('{"images": []}')
+    monkeypatch.setattr("sys.argv", ["name", "--json", str(data)])
+    with pytest.raises(SystemExit, match="2"):
+        cpu.command("What it does.", lambda: pytest.fail("before it is refused"))
+    assert "did not write it" in capsys.readouterr().err
+    assert data.read_text() == '{"images": []}'
+    monkeypatch.setattr("sys.argv", ["name", "--json", str(tmp_path / "report.json")])
+    for _ in range(2):
+        assert cpu.command("What it does.", dict) == 0
+
+
+def test_peak_memory_of_a_small_photograph(tmp_path):
+    memory.data_set(tmp_path, (300, 400), 6)
+    weights, photo = tmp_path / "w.safetensors", tmp_path / "photo.jpg"
+    made = memory.python(memory.ROOT, memory.WEIGHTS, "lite", photo, weights)
+    assert int(made.stdout.split()[0]) >= memory.AT_LEAST, made.stderr
+    words = ["predict", "--weights", weights, photo, "--out", tmp_path / "out"]
+    assert 0.05 < memory.peak_gb(memory.ROOT, words) < memory.LIMIT_GB
+    assert (tmp_path / "out" / "photo.png").exists()

@@ -99,8 +99,18 @@ def detect(model: MaskRCNN, image: Tensor, score: float) -> dict[str, Any]:
     Returns:
         boxes [N, 4], labels [N] and scores [N], best first, and masks, a `PastedMasks`; on the CPU.
     """
-    with torch.inference_mode():
-        (found,) = model([image / 255], lazy_masks=True)
+    pixels = image.float().div_(255)  # [3, H, W]; `image / 255` would hold two such for a moment
+
+    def free(*_: Any) -> None:
+        pixels.untyped_storage().resize_(0)
+
+    # The backbone is given a smaller copy: from there on 24 megapixels would be 288 MB for nothing.
+    hook = model.backbone.register_forward_pre_hook(free)
+    try:
+        with torch.inference_mode():
+            (found,) = model([pixels], lazy_masks=True)
+    finally:
+        hook.remove()
     masks = found.pop("masks")
     count = sum(value >= score for value in found["scores"].tolist())
     found = {name: values[:count].cpu() for name, values in found.items()}
@@ -210,6 +220,7 @@ def _write_png(path: Path, pixels: np.ndarray) -> str:
 
     said, file = PngInfo(), io.BytesIO()
     said.add_text("Software", SOFTWARE)
-    Image.fromarray(pixels).save(file, "PNG", pnginfo=said)
+    # Three times as fast as the default, and a tenth larger.
+    Image.fromarray(pixels).save(file, "PNG", pnginfo=said, compress_level=3)
     write_whole(path, file.getbuffer())
     return str(path)

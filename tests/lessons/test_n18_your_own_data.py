@@ -156,6 +156,19 @@ def test_writing_any_form_reads_back(tmp_path):
         write_coco(source, tmp_path, forms=["drawing"])
 
 
+def test_row_1_no_other_data_set_is_written_over(tmp_path):
+    source, own = Shapes(1, seed=21, size=64), tmp_path / "own"
+    write_coco(source, tmp_path / "new")
+    write_coco(source, tmp_path / "new")  # its own is replaced
+    (own / "images").mkdir(parents=True)
+    for path in (own / "images" / "000000.png", own / "instances.json"):
+        path.write_text('{"images": []}')
+        with pytest.raises(ValueError, match=f"{path}: was not written here; name another"):
+            write_coco(source, own)
+        assert path.read_text() == '{"images": []}'
+        path.unlink()
+
+
 def test_polygon_by_hand():
     assert trace_polygon(np.ones((1, 1))) == [1, 0, 1, 1, 0, 1, 0, 0]
     ring = np.ones((3, 3))

@@ -8,8 +8,11 @@ import numpy as np
 
 from ...datasets.masks import polygons_to_mask
 from ...datasets.rle import encode_rle
+from ...files import is_ours
 
 FORMS = ("polygon", "compressed", "uncompressed")
+NAME = "instances.json"
+OURS = rb'\{\n"images": \[\n\{"id": \d+, "file_name": "\d{6}\.png"'  # how it begins
 STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, column): right, down, left, up
 # From a pixel corner, the pixels ahead to the left and to the right, per heading.
 AHEAD = (((-1, 0), (0, 0)), ((0, 0), (0, -1)), ((0, -1), (-1, -1)), ((-1, -1), (-1, 0)))
@@ -24,14 +27,17 @@ def write_coco(
     """Write every sample of a data set into a folder: ``images/`` and ``instances.json``.
 
     Masks are written in these forms in turn. One with a hole and a crowd region are always
-    run-length encoded, since polygons cannot say them.
+    run-length encoded, since polygons cannot say them. Another data set is not written over.
     """
     folder = Path(folder)
-    (folder / "images").mkdir(parents=True, exist_ok=True)
     names = dataset.class_names[1:]
     ids = list(range(1, len(names) + 1)) if category_ids is None else list(category_ids)
     if len(ids) != len(names) or not forms or set(forms) - set(FORMS):
         raise ValueError(f"{len(ids)} category_ids for {len(names)} classes, forms {list(forms)}")
+    there = [path for path in (folder / NAME, folder / "images" / "000000.png") if path.exists()]
+    if there and not is_ours(folder / NAME, OURS):
+        raise ValueError(f"{there[0]}: was not written here; name another folder")
+    (folder / "images").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
     for index in range(len(dataset)):
         image, target = dataset[index]
@@ -57,7 +63,7 @@ def write_coco(
             )
     categories = [{"id": i, "name": name} for i, name in zip(ids, names, strict=True)]
     data = {"images": images, "annotations": annotations, "categories": categories}
-    path = folder / "instances.json"
+    path = folder / NAME
     rows = ",\n".join(
         f'"{key}": [\n' + ",\n".join(json.dumps(row) for row in value) + "\n]"
         for key, value in data.items()

@@ -1,0 +1,152 @@
+"""Peak memory of `predict` and `evaluate` on large photographs, each case in a process of its own.
+
+    python -m benchmarks.memory [--quick] [--before FOLDER] [--json FILE]
+
+The network has random weights that find at least 50 objects, some of them good enough to be drawn
+(a score of .5); `evaluate` has the masks of all. --before
+is another checkout of this project, such as the version before: its peak is printed beside ours. A
+process may not take more than 8 GB; one that asks for more counts as that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.cpu import ROOT, Report, command
+from benchmarks.table import Goal, Row
+
+SIZES = {12: (3000, 4000), 24: (4000, 6000), 48: (6000, 8000)}  # megapixels: (height, width)
+PRESETS = ("lite", "resnet50_fpn")
+GOAL_GB, GOAL_MEGAPIXELS = 1.5, 24
+LIMIT_GB = 8.0
+AT_LEAST = 50  # detections, so that masks count
+
+# Large boxes of many classes, about ten of them with a score of .5 or more.
+WEIGHTS = """
+import sys, torch
+from mrcnn_lite.config import PRESETS
+from mrcnn_lite.datasets.images import read_image
+from mrcnn_lite.models import MaskRCNN, save_weights
+preset, photo, path = sys.argv[1:]
+torch.manual_seed(0)
+model = MaskRCNN(PRESETS[preset]().with_(box={"nms_iou": 0.9}))
+box, rpn = model.roi_heads.box_predictor, model.rpn.head
+torch.nn.init.normal_(box.cls_score.weight, std={"lite": 0.5, "resnet50_fpn": 0.0175}[preset])
+torch.nn.init.normal_(box.bbox_pred.weight, std=1e-6)
+box.bbox_pred.bias.data.view(-1, 4)[:, 2:] = 8
+torch.nn.init.normal_(rpn.cls_logits.weight)
+save_weights(model, path, ["background", *map(str, range(1, model.config.num_classes))])
+with torch.inference_mode():
+    found = model.eval()([read_image(photo)[:, ::8, ::8] / 255])[0]
+print(len(found["scores"]), int((found["scores"] >= 0.5).sum()))
+"""
+PEAK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), resource.RLIM_INFINITY))
+from mrcnn_lite.cli import main
+try:
+    status = main(sys.argv[2:])
+except (MemoryError, RuntimeError) as error:
+    sys.exit(9 if "memory" in str(error) or isinstance(error, MemoryError) else str(error))
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(status)
+"""
+
+
+def python(tree: Path, code: str, *words: object) -> subprocess.CompletedProcess:
+    """Run code with the package of a checkout."""
+    call = [sys.executable, "-c", code, *map(str, words)]
+    env = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "2"}
+    return subprocess.run(call, cwd=tree, env=env, capture_output=True, text=True)
+
+
+def peak_gb(tree: Path, words: list[object]) -> float:
+    """The largest resident set of a command, in GB; the limit where it wanted more."""
+    done = python(tree, PEAK, int(2 * LIMIT_GB * 1e9), *words)
+    if done.returncode == 9:
+        return LIMIT_GB
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return min(LIMIT_GB, int(done.stdout.split()[-1]) * unit / 1e9)
+
+
+def data_set(folder: Path, size: tuple[int, int], classes: int) -> Path:
+    """One photograph of smooth noise as a COCO file with one object."""
+    from PIL import Image
+
+    height, width = size
+    noise = np.random.default_rng(0).integers(0, 255, (60, 40, 3), np.uint8)
+    Image.fromarray(noise).resize((width, height)).save(folder / "photo.jpg")
+    box = [0, 0, width // 2, height // 2]
+    polygon = [0, 0, width // 2, 0, width // 2, height // 2]
+    row = {"id": 1, "image_id": 1, "category_id": 1, "bbox": box, "segmentation": [polygon]}
+    row |= {"area": box[2] * box[3] / 2, "iscrowd": 0}
+    image = {"id": 1, "file_name": "photo.jpg", "height": height, "width": width}
+    names = [{"id": k, "name": str(k)} for k in range(1, classes)]
+    path = folder / "instances.json"
+    path.write_text(json.dumps({"images": [image], "annotations": [row], "categories": names}))
+    return path
+
+
+def measure(quick: bool, before: str) -> Report:
+    """Every preset, size and command."""
+    from mrcnn_lite.config import PRESETS as CONFIGS
+
+    trees = {"ours": ROOT} | ({"before": Path(before).resolve()} if before else {})
+    cases = []
+    for preset in PRESETS[:1] if quick else PRESETS:
+        for megapixels in (12,) if quick else SIZES:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                data = data_set(folder, SIZES[megapixels], CONFIGS[preset]().num_classes)
+                for kind in ("predict", "evaluate"):
+                    case = {"preset": preset, "megapixels": megapixels, "command": kind}
+                    for label, tree in trees.items():
+                        weights = folder / f"{label}.safetensors"
+                        made = python(tree, WEIGHTS, preset, folder / "photo.jpg", weights)
+                        count = int(made.stdout.split()[0])
+                        assert count >= AT_LEAST, made.stdout + made.stderr
+                        words = [kind, "--weights", weights]
+                        if kind == "predict":
+                            words += [folder / "photo.jpg", "--out", folder / label]
+                        else:
+                            words += ["--data", data]
+                        case[f"{label}_gb"] = round(peak_gb(tree, words), 3)
+                    print(case, flush=True)
+                    cases.append(case)
+    return {"limit_gb": LIMIT_GB, "cases": cases}
+
+
+def rows(report: Report) -> list[Row]:
+    """The peak of every case, against the goal where there is one."""
+    goal = Goal(GOAL_GB, at_most=True)
+    return [
+        Row(
+            "memory",
+            f"{case['command']}, {case['preset']}, {case['megapixels']} megapixels, peak",
+            case["ours_gb"],
+            "GB",
+            goal if case["megapixels"] <= GOAL_MEGAPIXELS else None,
+            f"before: {case['before_gb']} GB" if "before_gb" in case else "",
+            case,
+        )
+        for case in report["cases"]
+    ]
+
+
+def main() -> int:
+    """Measure every case."""
+    before = ("", "another checkout of this project, to compare with")
+    return command(__doc__, measure, quick=(False, "the smallest case only"), before=before)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
