@@ -11,7 +11,6 @@ from ...datasets.rle import encode_rle
 from ...files import is_ours
 
 FORMS = ("polygon", "compressed", "uncompressed")
-NAME = "instances.json"
 OURS = rb'\{\n"images": \[\n\{"id": \d+, "file_name": "\d{6}\.png"'  # how it begins
 STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, column): right, down, left, up
 # From a pixel corner, the pixels ahead to the left and to the right, per heading.
@@ -29,13 +28,13 @@ def write_coco(
     Masks are written in these forms in turn. One with a hole and a crowd region are always
     run-length encoded, since polygons cannot say them. Another data set is not written over.
     """
-    folder = Path(folder)
+    folder, path = Path(folder), Path(folder, "instances.json")
     names = dataset.class_names[1:]
     ids = list(range(1, len(names) + 1)) if category_ids is None else list(category_ids)
     if len(ids) != len(names) or not forms or set(forms) - set(FORMS):
         raise ValueError(f"{len(ids)} category_ids for {len(names)} classes, forms {list(forms)}")
-    there = [path for path in (folder / NAME, folder / "images" / "000000.png") if path.exists()]
-    if there and not is_ours(folder / NAME, OURS):
+    there = [file for file in (path, folder / "images" / "000000.png") if file.exists()]
+    if there and not is_ours(path, OURS):
         raise ValueError(f"{there[0]}: was not written here; name another folder")
     (folder / "images").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
@@ -43,9 +42,8 @@ def write_coco(
         image, target = dataset[index]
         name = f"{index:06d}.png"
         _write_png(image.numpy(), folder / "images" / name)
-        images.append(
-            {"id": index, "file_name": name, "height": image.shape[1], "width": image.shape[2]}
-        )
+        size = {"height": image.shape[1], "width": image.shape[2]}
+        images.append({"id": index, "file_name": name, **size})
         for row, mask in enumerate(target["masks"].numpy()):
             x1, y1, x2, y2 = (round(value) for value in target["boxes"][row].tolist())
             crowd = int(target["iscrowd"][row])
@@ -63,12 +61,9 @@ def write_coco(
             )
     categories = [{"id": i, "name": name} for i, name in zip(ids, names, strict=True)]
     data = {"images": images, "annotations": annotations, "categories": categories}
-    path = folder / NAME
-    rows = ",\n".join(
-        f'"{key}": [\n' + ",\n".join(json.dumps(row) for row in value) + "\n]"
-        for key, value in data.items()
-    )
-    path.write_text("{\n" + rows + "\n}\n", encoding="utf-8")
+    lists = {key: ",\n".join(map(json.dumps, rows)) for key, rows in data.items()}
+    text = ",\n".join(f'"{key}": [\n{rows}\n]' for key, rows in lists.items())
+    path.write_text("{\n" + text + "\n}\n", encoding="utf-8")
     return path
 
 
