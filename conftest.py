@@ -26,7 +26,7 @@ import sitecustomize  # noqa: E402, F401
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: one thread each, kernels too
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Begun first, so that two processes which share the files end together.
+# Begun first, so that the processes which share the files end together.
 LONGEST_FIRST = (
     "12_training.ipynb",
     "test_browser.py",

@@ -49,8 +49,9 @@ NBVAL = (
     "--nbval-sanitize-with=tests/nbval_sanitize.cfg",
     f"--nbval-cell-timeout={CELL_SECONDS}",
 )
-# Two processes, each file in one of them, in the order that conftest.py gives.
-TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# Three processes, for one of them often waits for a notebook's kernel or the browser; each file in
+# one of them, in the order that conftest.py gives.
+AT_ONCE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
 # Written into .venv, so that it touches no other JupyterLab: no question about news, no calls home,
 # and a notebook that was saved and opened again shows its explorers' last pictures.
@@ -258,11 +259,11 @@ def lab(arguments: list) -> None:
 
 
 def test(arguments: list) -> None:
-    """Run pytest on the paths given, or two at once on all: unit tests, notebooks, the browser."""
+    """Run pytest on the paths given, or on all (tests, notebooks, browser) several at once."""
     if any((ROOT / part.split("::")[0]).exists() for part in arguments):
         become(["-m", "pytest", *NBVAL, *arguments])
     else:
-        become(["-m", "pytest", *NBVAL, *TWO_AT_ONCE, *arguments, "tests", "notebooks"])
+        become(["-m", "pytest", *NBVAL, *AT_ONCE, *arguments, "tests", "notebooks"])
 
 
 COMMANDS = {

@@ -39,6 +39,15 @@ MARKS = [
 # All cells in the page, also those out of sight: their widgets are to be found.
 PAGE_SETTINGS = {"windowingMode": "none"}
 
+LAB_IS_THERE = "() => window.jupyterapp?.shell && window.jupyterapp.restored.then(() => true)"
+OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', { path })"
+CLOSE_ALL = """() => {
+    const { shell, commands } = window.jupyterapp;
+    for (const { context } of shell.widgets('main')) {
+        if (context) context.model.dirty = false;  // or it would ask whether to save
+    }
+    return commands.execute('application:close-all');
+}"""
 RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
 CLOSE_KERNELS = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
@@ -114,12 +123,22 @@ def browser() -> Iterator[Any]:
             yield chromium
 
 
-@pytest.fixture
-def page(browser, request, lab) -> Iterator[Any]:
-    """A page for JupyterLab; its kernels end with the test."""
-    with watched_page(browser, request.node.name) as page:
+@pytest.fixture(scope="module")
+def lab_page(browser, lab) -> Iterator[Any]:
+    """JupyterLab, loaded once for the tests of a file."""
+    with watched_page(browser, "lab") as page:
+        page.goto(f"{lab.url}lab?reset&token={TOKEN}")
+        page.wait_for_function(LAB_IS_THERE)
         yield page
-        page.evaluate(CLOSE_KERNELS)
+
+
+@pytest.fixture
+def page(lab_page, request) -> Iterator[Any]:
+    """The page for one test: with nothing open; its kernels end with the test."""
+    yield lab_page
+    take_picture(lab_page, request.node.name)
+    lab_page.evaluate(CLOSE_KERNELS)
+    lab_page.evaluate(CLOSE_ALL)
 
 
 @contextmanager
@@ -129,27 +148,33 @@ def watched_page(browser: Any, picture: str, **settings: Any) -> Iterator[Any]:
     page = context.new_page()
     page.set_default_timeout(PATIENCE * 1000)
     errors, outside = [], []
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("pageerror", lambda error: errors.append(f"{page.url}: {error}"))
     page.on(
         "request",
         lambda request: None if request.url.startswith(LOCAL) else outside.append(request.url),
     )
     yield page
-    name = re.sub(r"\W+", "-", picture).strip("-")
-    page.screenshot(path=PICTURES / f"{name}.png")
+    take_picture(page, picture)
     context.close()
     assert not errors
     assert not outside
 
 
-def open_notebook(page: Any, lab: Lab, name: str) -> None:
+def take_picture(page: Any, name: str) -> None:
+    """Keep the page as it was last seen."""
+    name = re.sub(r"\W+", "-", name).strip("-")
+    page.screenshot(path=PICTURES / f"{name}.png")
+
+
+def open_notebook(page: Any, name: str) -> None:
     """Open one of the learner's notebooks in JupyterLab and wait for its kernel."""
-    page.goto(f"{lab.url}lab/tree/my_notebooks/{name}?reset&token={TOKEN}")
+    page.evaluate(CLOSE_ALL)
+    page.evaluate(OPEN, f"my_notebooks/{name}")
     page.wait_for_function(KERNEL_IS_THERE)
 
 
-def open_and_run(page: Any, lab: Lab, name: str) -> None:
+def open_and_run(page: Any, name: str) -> None:
     """Open a notebook and run all its cells."""
-    open_notebook(page, lab, name)
+    open_notebook(page, name)
     page.evaluate(RUN_ALL)
     page.wait_for_function(KERNEL_IS_THERE)

@@ -1,3 +1,3 @@
 """Fixtures that many test files share: one browser and one JupyterLab for all of them."""
 
-from browser_tools import browser, lab, page  # noqa: F401
+from browser_tools import browser, lab, lab_page, page  # noqa: F401

@@ -81,7 +81,7 @@ def opened_here() -> list:
 
 @pytest.mark.parametrize("path", opened_here())
 def test_widgets_move(path, lab, page):
-    open_and_run(page, lab, path.name)
+    open_and_run(page, path.name)
     assert page.evaluate(ERRORS) == []
     assert page.locator(".jp-Dialog, .jp-toast-button").count() == 0, "a pop-up"
     sliders = page.locator(".jp-OutputArea-output:has(.jupyter-widgets):has(img)")

@@ -28,7 +28,7 @@ RUN = "() => window.jupyterapp.commands.execute('notebook:run-cell')"
 
 
 def test_an_answer_survives_an_update_and_git_sees_nothing(page, lab):
-    open_and_run(page, lab, NAME)
+    open_and_run(page, NAME)
     assert page.evaluate(ERRORS) == []
     page.evaluate(FOCUS, EXERCISE)
     page.keyboard.press("Control+A")
@@ -48,7 +48,7 @@ def test_an_answer_survives_an_update_and_git_sees_nothing(page, lab):
     lab.clones.git("pull", "--quiet", at=lab.clones.learner)
     assert "with what you wrote (cells: 1)" in lab.clones.say("copy")
 
-    open_notebook(page, lab, NAME)
+    open_notebook(page, NAME)
     assert page.evaluate(CELL, EXERCISE)[0] == ANSWER
     assert page.get_by_role("heading", name=TITLE.removeprefix("# ")).is_visible()
     assert lab.clones.changed_files() == ""

@@ -8,7 +8,7 @@ import json
 import urllib.request
 
 import pytest
-from browser_tools import ERRORS, MARKS, TOKEN, open_and_run
+from browser_tools import CLOSE_KERNELS, ERRORS, MARKS, RUN_ALL, TOKEN, open_notebook
 
 pytestmark = MARKS
 
@@ -36,25 +36,33 @@ print(json.dumps({"box": roi.box, "map": roi.map, "aligned": roi.aligned, "words
 """
 
 
-@pytest.fixture
-def explorer(page, lab):
-    """A page with nothing but the explorer, run."""
+@pytest.fixture(scope="module")
+def notebook(lab_page, lab):
+    """A page with nothing but a cell that shows the explorer."""
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
-    notebook = {
+    content = {
         "cells": [{**cell, "source": SOURCE, "id": "roi"}],
         "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    body = json.dumps({"type": "notebook", "content": notebook}).encode()
+    body = json.dumps({"type": "notebook", "content": content}).encode()
     headers = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}
     address = f"{lab.url}api/contents/my_notebooks/{NAME}"
     request = urllib.request.Request(address, data=body, headers=headers, method="PUT")
     urllib.request.urlopen(request).close()
-    open_and_run(page, lab, NAME)
-    page.wait_for_selector(".roi-explorer td button")
-    assert page.evaluate(ERRORS) == []
-    return page
+    open_notebook(lab_page, NAME)
+    yield lab_page
+    lab_page.evaluate(CLOSE_KERNELS)
+
+
+@pytest.fixture
+def explorer(notebook):
+    """The cell, run: a new explorer."""
+    notebook.evaluate(RUN_ALL)
+    notebook.wait_for_selector(".roi-explorer td button")
+    assert notebook.evaluate(ERRORS) == []
+    return notebook
 
 
 def settle(page) -> dict:

@@ -66,8 +66,9 @@ def test_alone_everything_runs_in_order(folder):
     assert summary == {"unit tests": "2 passed", "notebooks": "3 passed", "browser": "1 passed"}
 
 
-def test_two_at_once_have_the_same_summary(folder):
-    _, summary = run(folder, *course.TWO_AT_ONCE)
+@pytest.mark.slow
+def test_several_at_once_have_the_same_summary(folder):
+    _, summary = run(folder, *course.AT_ONCE)
     assert summary == {
         "unit tests": "1 passed, 1 skipped",
         "notebooks": "3 passed",

@@ -220,9 +220,9 @@ def test_an_unknown_word_is_answered_with_the_help():
 @pytest.mark.parametrize(
     ("arguments", "at_once", "paths"),
     [
-        ([], course.TWO_AT_ONCE, ["tests", "notebooks"]),
-        (["-x"], course.TWO_AT_ONCE, ["tests", "notebooks"]),
-        (["--all", "-n", "0"], course.TWO_AT_ONCE, ["tests", "notebooks"]),
+        ([], course.AT_ONCE, ["tests", "notebooks"]),
+        (["-x"], course.AT_ONCE, ["tests", "notebooks"]),
+        (["--all", "-n", "0"], course.AT_ONCE, ["tests", "notebooks"]),
         (["tests/test_course.py"], (), []),
         (["tests/test_course.py::test_ruff", "-x"], (), []),
     ],
