@@ -166,6 +166,9 @@ def make_venv(lock) -> None:
         pip = subprocess.run([str(PYTHON), "-m", "pip", "show", "pip"], capture_output=True)
         if pip.returncode == 0:  # it runs, and its own installation was finished
             return
+    made_by = VENV / "pyvenv.cfg"
+    if made_by.exists() and "--clear" not in made_by.read_text(errors="replace"):
+        raise SystemExit(f"{VENV} has no pip, and the course did not make it: rename it.")
     step([sys.executable, "-m", "venv", "--clear", VENV], lock)
 
 

@@ -186,6 +186,25 @@ def test_no_venv_module(monkeypatch):
         course.make_venv(None)
 
 
+def test_row_1_an_environment_that_the_course_did_not_make_is_not_cleared(tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "VENV", tmp_path)
+    monkeypatch.setattr(course, "PYTHON", tmp_path / "bin" / "python")
+    commands = []
+    monkeypatch.setattr(course, "step", lambda command, lock: commands.append(command))
+    (tmp_path / "pyvenv.cfg").write_text("uv = 0.9.1\n")
+    with pytest.raises(SystemExit, match="did not make it: rename it"):
+        course.make_venv(None)
+    assert not commands
+    for half_made in ("command = python3 -m venv --clear /course/.venv\n", None):
+        (tmp_path / "pyvenv.cfg").unlink()
+        if half_made:
+            (tmp_path / "pyvenv.cfg").write_text(half_made)
+        else:
+            tmp_path.rename(tmp_path.with_name("gone"))
+        course.make_venv(None)
+    assert [command[3] for command in commands] == ["--clear"] * 2
+
+
 def test_an_installation_that_does_not_import(monkeypatch):
     monkeypatch.setattr(course, "PYTHON", Path(sys.executable))
     monkeypatch.setattr(course, "CHECK", "raise RuntimeError('operator nms does not exist')")

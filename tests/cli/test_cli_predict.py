@@ -1,11 +1,13 @@
 """`predict` for people: what it writes, what it never writes over, and what it says at the end.
 
 The rows are those of the table of faults: 1 output over input, 3 names by stem, 9 nothing to do,
-15 memory, 22 folders, patterns and bad files.
+15 memory, 17 consoles, 22 folders, patterns and bad files.
 """
 
 import argparse
+import io
 import json
+import os
 import subprocess
 import sys
 import unicodedata
@@ -282,6 +284,27 @@ def test_row_22_bad_images_do_not_end_the_rest(tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "z.png"]
     rows = json.loads(found.read_text())
     assert {row["file_name"]: row["image_id"] for row in rows} == {"a.png": 1, "z.png": 4}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_row_17_no_console_ends_it_half_way(encoding, tmp_path, monkeypatch):
+    names = ["猫.png", "ß.png", "bad→.png", os.fsdecode(b"\xff.png"), "z.png"]
+    try:
+        paths = [draw(tmp_path / name) for name in names]
+    except OSError:  # a disk that takes no such name
+        pytest.skip("names of bytes")
+    paths[2].write_text("no image")
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    found = tmp_path / "found.json"
+    assert run(*paths, "--json", found, "--out", tmp_path / "out") == 1
+    for stream in streams:
+        stream.flush()
+    out, err = (stream.buffer.getvalue().decode(encoding) for stream in streams)
+    assert len(out.splitlines()) == 4 and "z.png: " in out
+    assert "1 failed" in err and "cannot be read" in err
+    assert {row["file_name"] for row in json.loads(found.read_text())} == {*names} - {names[2]}
 
 
 def test_what_was_found_remains_when_somebody_stops_it(tmp_path, monkeypatch):
