@@ -57,12 +57,14 @@ class ImageFiles:
         self._guessed: dict[Path, list[str]] = defaultdict(list)  # by base name alone
         for name in dict.fromkeys(filter(stays_inside, names)):
             self._paths[name] = self._as_written(name) or self._search(name)
-        users = {path: name for name, path in self._paths.items()}
-        for path, several in self._guessed.items():
-            for name in several:
-                if {_plain(other) for other in (users[path], *several)} != {_plain(name)}:
-                    other = next(o for o in (users[path], *several) if o != name)
-                    self._paths[name] = f"and {other!r} would both be {path}; {REMEDY}"
+        users = defaultdict(list)
+        for name, path in self._paths.items():
+            users[path].append(name)
+        for path, guessed in self._guessed.items():
+            for name in guessed:
+                others = [other for other in users[path] if _plain(other) != _plain(name)]
+                if others:
+                    self._paths[name] = f"and {others[0]!r} would both be {path}; {REMEDY}"
 
     def path(self, name: str) -> Path:
         """The file of a name.

@@ -111,6 +111,10 @@ def test_row_16_what_is_not_clear_is_not_guessed(tmp_path):
         CocoDataset(annotate(path, "1/y.png", "2/y.png"))
     (fault, _) = verify(path)
     assert fault.kind == "unreadable image" and "would both be" in str(fault)
+    # one of them lies where it is written, in either order
+    for names in (("b/y.png", "2/y.png"), ("2/y.png", "b/y.png")):
+        (fault,) = verify(annotate(path, *names))
+        assert "'2/y.png' cannot be opened (and 'b/y.png' would both be" in str(fault)
 
 
 def test_row_16_never_outside_the_data_sets_folder(tmp_path):
