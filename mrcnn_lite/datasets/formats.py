@@ -7,6 +7,7 @@ training are the same for all formats.
 from pathlib import Path
 
 from .annotations import Source, read_coco
+from .images import as_stored
 from .label_maps import read_label_maps
 from .via import is_via, read_via
 
@@ -27,7 +28,7 @@ def read_source(
     Raises:
         ValueError: When there is nothing that can be read.
     """
-    path = Path(path)
+    path = as_stored(Path(path))
     if path.is_dir():
         source = read_label_maps(path, image_folder)
         if source is not None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .rle import MAX_PIXELS
+from .values import one_form
 
 FORMATS = ("PNG", "JPEG")  # Pillow's other decoders have had most of its security holes
 ORIENTATION = 0x0112  # EXIF tag
@@ -52,7 +53,7 @@ def open_image(path: str | Path) -> Iterator[Any]:
     """
     from PIL import Image
 
-    path = Path(path)
+    path = as_stored(Path(path))
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; give an image file in it")
     if not path.is_file():
@@ -72,6 +73,14 @@ def open_image(path: str | Path) -> Iterator[Any]:
         raise ValueError(
             f"{path}: cannot be read as PNG or JPEG ({error}); convert it or copy it again"
         ) from error
+
+
+def as_stored(path: Path) -> Path:
+    """A path with its last name as the disk has it, which may be in another Unicode form."""
+    if path.exists() or path.name.isascii() or not path.parent.is_dir():
+        return path
+    same = (p for p in path.parent.iterdir() if one_form(p.name) == one_form(path.name))
+    return next(same, path)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -77,6 +77,7 @@ def scan(source: Source, open_images: bool = True, progress: Progress | None = N
         ]
         for section in rules.SECTIONS
     }
+    _number_texts(**entries)
     report.tidied = sum(
         entry.values is not data[section][entry.row]
         for section, rows in entries.items()
@@ -135,6 +136,25 @@ class _Entry:
         """Go with its image or class, and so do the faults."""
         self.kept = False
         return [replace(fault, fix=GONE) for fault in faults]
+
+
+def _number_texts(
+    images: list[_Entry], annotations: list[_Entry], categories: list[_Entry]
+) -> None:
+    """Give ids that are texts ("img_7", a UUID) numbers, where annotations name them so."""
+    for entries, name in ((images, "image_id"), (categories, "category_id"), (annotations, "id")):
+        ids = [entry.values.get("id") for entry in entries]
+        named = {value for row in annotations if isinstance(value := row.values.get(name), str)}
+        texts = [identity for identity in ids if isinstance(identity, str)]
+        if len(set(texts)) < len(texts) or named.isdisjoint(texts):
+            continue  # told by the rules
+        used = {identity for identity in ids if is_integer(identity)}
+        free = (number for number in itertools.count(1) if number not in used)
+        numbers = dict(zip(texts, free, strict=False))
+        for rows, field_ in ((entries, "id"), (annotations, name)):
+            for row in rows:
+                if isinstance(value := row.values.get(field_), str) and value in numbers:
+                    row.values = row.values | {field_: numbers[value]}
 
 
 def _take_size_of_file(image: _Entry, files: ImageFiles) -> bool:

@@ -12,6 +12,7 @@ from test_coco import SQUARE, intact, write
 from mrcnn_lite.datasets import open_dataset
 from mrcnn_lite.datasets.coco import CocoDataset
 from mrcnn_lite.datasets.formats import read_source
+from mrcnn_lite.datasets.images import read_image
 from mrcnn_lite.datasets.scan import scan
 from mrcnn_lite.datasets.verify import describe, repair, verify
 
@@ -229,6 +230,32 @@ def test_row_18_ids_of_images_and_categories_in_any_form(tmp_path):
         CocoDataset(write(tmp_path, data))
 
 
+def test_row_18_ids_that_are_texts(tmp_path):
+    path = annotate(tmp_path / "a.json", "x.png", "y.png", "z.png")
+    for name, colour in (("x", "red"), ("y", "lime"), ("z", "blue")):
+        put(tmp_path / f"{name}.png", colour)
+    text = json.loads(path.read_text())
+    for image in text["images"]:
+        image["id"] = f"img_{9 - image['id']}"
+    for row in text["annotations"]:
+        row |= {"id": f"uuid-{row['id']}", "image_id": f"img_{9 - row['image_id']}"}
+        row["category_id"] = "c-3"
+    text["categories"][0]["id"] = "c-3"
+    del text["annotations"][1]  # the second image has no object
+    path.write_text(json.dumps(text))
+    assert verify(path) == []
+    dataset = CocoDataset(path)
+    assert [int(dataset[k][0][:, 0, 0].argmax()) for k in range(3)] == [0, 1, 2]
+    assert [dataset[k][1]["labels"].tolist() for k in range(3)] == [[1], [], [1]]
+    text["annotations"][1]["image_id"] = "img_4"
+    path.write_text(json.dumps(text))
+    (fault,) = verify(path)
+    assert "annotation 'uuid-3' of image 'img_4': image_id = 'img_4' is not among" in str(fault)
+    text["images"][1]["id"] = "img_9"  # twice
+    path.write_text(json.dumps(text))
+    assert {fault.kind for fault in verify(path)} == {"id", "unknown image_id"}
+
+
 @pytest.mark.parametrize("value", ["4x", "", "nan", "1e999", "0x4", "1,5", True, [4], {"x": 4}])
 def test_row_18_what_is_no_number_is_one_fault(tmp_path, value):
     for field in ("image_id", "area"):
@@ -268,6 +295,16 @@ def test_row_20_in_label_maps_and_via(tmp_path):
     via.write_text(json.dumps({"x": {"filename": f"{NFD}.png", "regions": regions}}))
     dataset = open_dataset(via, attribute=f"art{NFD}")
     assert dataset.class_names == ["background", NFC] and len(dataset[0][1]["labels"]) == 2
+
+
+@pytest.mark.parametrize(("written", "stored"), [(NFC, NFD), (NFD, NFC)])
+def test_row_20_paths_that_a_user_types(tmp_path, written, stored):
+    put(tmp_path / f"images/{stored}.png")
+    annotate(tmp_path / f"{stored}.json", "x.png")
+    assert read_image(tmp_path / f"images/{written}.png").shape == (3, 8, 10)
+    assert read_source(tmp_path / f"{written}.json").kind == "COCO"
+    with pytest.raises(ValueError, match=f"{written}x.json: no such file"):
+        read_source(tmp_path / f"{written}x.json")
 
 
 TRIANGLE = [[1, 1], [6, 1], [6, 6]]
