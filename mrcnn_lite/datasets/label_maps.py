@@ -60,19 +60,19 @@ def read_label_maps(root: str | Path, image_folder: str | Path | None = None) ->
                 values = _read_values(file, found[0])  # [H, W]
                 size = {"height": values.shape[0], "width": values.shape[1]}
                 images.append({"id": len(images) + 1, "file_name": name, **size})
-                for value in (int(value) for value in np.unique(values) if value):
-                    origin = f"map {found[0].name}, value {value}"
+                for value in np.unique(values).tolist():
+                    chosen = classes.get(value, rest)
+                    if value == 0 or chosen is None:
+                        continue
                     with skipping(faults, root, f"image {name}"):
-                        chosen = classes.get(value, rest)
                         if chosen is False:
                             message = f"in {found[0].name} has no class"
                             hint = f"add it to {CLASSES}"
                             raise Skip("value without class", "value", value, message, hint)
-                        if chosen is not None:
-                            row = {"id": len(rows) + 1, "image_id": len(images), "iscrowd": 0}
-                            row["category_id"] = names.index(chosen) + 1
-                            row["segmentation"] = encode_rle(values == value)
-                            rows.append(row | {"origin": origin})
+                        row = {"id": len(rows) + 1, "image_id": len(images), "iscrowd": 0}
+                        row["category_id"] = names.index(chosen) + 1
+                        row["segmentation"] = encode_rle(values == value)
+                        rows.append(row | {"origin": f"map {found[0].name}, value {value}"})
     for path in (path for same in maps.values() for path in same):
         with skipping(faults, root, f"map {path.name}"):
             message, hint = "belongs to no image", "add the image, or remove the map"

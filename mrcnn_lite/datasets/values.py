@@ -31,10 +31,9 @@ def tidy(section: str, entry: dict) -> dict:
         for name in readers.keys() & entry.keys():
             if (value := readers[name](entry[name])) is not entry[name]:
                 new[name] = value
-    if section == "categories" and (name := _class_name(entry.get("name"))) is not entry.get(
-        "name"
-    ):
-        new["name"] = name
+    elif section == "categories":
+        name = _class_name(entry.get("name"))
+        new |= {} if name is entry.get("name") else {"name": name}
     return entry | new if new else entry
 
 

@@ -152,9 +152,9 @@ def _write_images(images: list[dict], files: ImageFiles, target: Path) -> None:
         if (file, as_stored) not in names:
             new = Path(one_form(image["file_name"].replace("\\", "/")))
             new = new.with_suffix(".png") if as_stored else new
-            while new in taken:
+            while new.as_posix().casefold() in taken:  # some disks know no capitals
                 new = new.with_stem(f"{new.stem}_2")
-            taken.add(new)
+            taken.add(new.as_posix().casefold())
             names[file, as_stored] = new.as_posix()
             (target / new).parent.mkdir(parents=True, exist_ok=True)
             if as_stored:
