@@ -257,6 +257,15 @@ def test_what_lesson_01_reads():
         assert f"IoU with the RoI {iou:.4f}" in text
 
 
+def test_what_lesson_03_reads():
+    text = explore_roi(sampling_ratio=1).describe()
+    assert "bin 1, sample 1 of 1 at x = 1.2031, y = 1.2031:\n  0.6350 x -1.6091 + " in text
+    assert " = -0.8546\n" in f"{text}\n"
+    walk = [explore_roi(sample=k, bin=4).describe().split("bin 4, ")[1] for k in (1, 2, 3, 4, 5)]
+    assert walk[3] == walk[4] and len(set(walk)) == 4, "the last one stays"
+    assert "outside the map: 0" in explore_roi(box=[10, 10, 400, 124], bin=2).describe()
+
+
 def test_what_lesson_05_reads():
     explorer = explore_roi(gradient=True, arrows=True, slide=True, sampling_ratio=1)
     text = explorer.describe()

@@ -13,6 +13,7 @@ from source_tree import ROOT
 
 from mrcnn_lite.lessons.kit.exercise import find
 from mrcnn_lite.lessons.n01_roi_pool import exercises as roi_pool
+from mrcnn_lite.ops.roi_pool import round_half_away
 
 
 def cells(stem: str) -> list[dict]:
@@ -27,7 +28,7 @@ def test_the_right_variant_is_right():
 def clipped_corners(features, box, size, scale):
     """The answer of a reader: corners moved onto the map, one side each, before the bins."""
     height, width = features.shape
-    x1, y1, x2, y2 = (roi_pool._half_away(number * scale) for number in box)
+    x1, y1, x2, y2 = (int(round_half_away(number * scale)) for number in torch.tensor(box))
     x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, width - 1), min(y2, height - 1)
     step_y, step_x = (max(end - start + 1, 1) / size for start, end in ((y1, y2), (x1, x2)))
     out = torch.zeros(size, size)

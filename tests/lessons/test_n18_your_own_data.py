@@ -21,7 +21,6 @@ from mrcnn_lite.lessons.n18_your_own_data.explorer import (
     FAILURE_MODES,
     OPEN,
     Diagnosis,
-    FailedRun,
     explore_failed_runs,
 )
 from mrcnn_lite.lessons.n18_your_own_data.export import trace_polygon, write_coco
@@ -120,17 +119,16 @@ def test_every_control_changes_figure_or_text_after_all_others_have_moved():
 
 def test_a_diagnosis_is_judged_and_never_given_away():
     report = dict.fromkeys(("loss", *LOSSES), 1.0)
-    runs = [FailedRun(name, [report] * 3, *texts) for name, texts in FAILURE_MODES.items()]
-    state = Diagnosis(runs, [report] * 5)
-    for number, run in enumerate(runs, start=1):
+    state = Diagnosis(dict.fromkeys(FAILURE_MODES, [report] * 3), [report] * 5)
+    for number, (mode, (_, fix)) in enumerate(FAILURE_MODES.items(), start=1):
         state.run = number
-        for mode in state.choices:
-            state.diagnosis = mode
-            text = state.describe(run)
-            assert (run.fix in text) == (mode == run.failure_mode)
+        for diagnosis in state.choices:
+            state.diagnosis = diagnosis
+            _, text = state.render()
+            assert (fix in text) == (mode == diagnosis)
             assert "stopped after step 3" in text
-            if mode != run.failure_mode:
-                assert run.failure_mode not in text
+            if mode != diagnosis:
+                assert mode not in text
     with pytest.raises(ValueError, match="no failure mode 'flu'"):
         explore_failed_runs({"flu": [report]}, [report])
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...ops import roi_pool
+from ...ops.roi_pool import round_half_away
 from ..kit.exercise import (
     Exercise,
     FunctionGrader,
@@ -28,10 +29,6 @@ def _right(features: Tensor, box: Sequence[float], size: int, scale: float) -> T
     return roi_pool(features[None, None], [torch.tensor([box])], size, scale)[0, 0]  # [P, P]
 
 
-def _half_away(number: float) -> int:
-    return math.floor(abs(number) + 0.5) * (1 if number >= 0 else -1)
-
-
 def _ranges(how: Any, first: int, last: int, size: int, n: int) -> list[slice]:
     """One side of the window cut into bins."""
     if how.clip == "box":
@@ -47,7 +44,7 @@ def _ranges(how: Any, first: int, last: int, size: int, n: int) -> list[slice]:
 
 
 @switches(
-    round=_half_away,
+    round=lambda number: int(round_half_away(torch.tensor(number))),
     inclusive=1,
     least=1,
     start=math.floor,

@@ -74,8 +74,7 @@ def _borders(ax: Axes, owners: np.ndarray) -> None:
 
 def sectors_figure(panels: Sequence[tuple[str, ArrayLike]], itemsize: int = 4) -> Figure:
     """The sectors that each load brings, and the numbers in them that are used."""
-    widths = [1.0] * len(panels)
-    fig, axes = style.figure(1, len(panels), width=8.0, height=4.3, width_ratios=widths)
+    fig, axes = style.figure(1, len(panels), width=8.0, height=4.3)
     for ax, (title, addresses) in zip(np.atleast_1d(axes), panels, strict=True):
         asked = set(np.asarray(addresses).reshape(-1).tolist())
         lines = sorted({address // SECTOR for address in asked})

@@ -116,7 +116,10 @@ class Watch(TorchDispatchMode):
             self.note("the size of a boolean index depends on values")
             full: list[Tensor | None] = []
             for i in indices:
-                full += _every_index(i) if any(i is mask for mask in masks) else [i]
+                if any(i is mask for mask in masks):  # as if every element were True
+                    full += [torch.empty_like(i, dtype=torch.int64).flatten()] * i.dim()
+                else:
+                    full.append(i)
             return (tensor, full, *rest)
         return args
 
@@ -129,11 +132,6 @@ def _on_gpu(x: Any) -> bool:
 
 def _crosses(tensor: Tensor, device: Any) -> bool:
     return device is not None and torch.device(device).type != tensor.device.type
-
-
-def _every_index(mask: Tensor) -> list[Tensor]:
-    one = torch.empty(mask.numel(), dtype=torch.int64, device=mask.device)
-    return [one] * mask.dim()
 
 
 def _as_large_as_possible(packet: str, tensor: Tensor) -> Any:
@@ -199,9 +197,6 @@ def backward(loss: Tensor, *_: Any, **__: Any) -> None:
             continue
         call = node if callable(node) else node.apply  # of C++, or of Python
         with torch.no_grad():
-            call(*[_like(output) for output in node._input_metadata])
+            made = node._input_metadata
+            call(*[torch.empty(out.shape, dtype=out.dtype, device=out.device) for out in made])
         nodes += [parent for parent, _ in node.next_functions]
-
-
-def _like(output: Any) -> Tensor:
-    return torch.empty(output.shape, dtype=output.dtype, device=output.device)

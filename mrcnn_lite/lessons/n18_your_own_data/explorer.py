@@ -1,7 +1,6 @@
 """Explorer of notebook 18: the losses of a failed run, and the reader finds its failure mode."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,21 +36,11 @@ FAILURE_MODES = {  # what one would see, and what to do
 LOWEST, HIGHEST = 3e-3, 300.0  # of the logarithmic axis; what is outside is drawn at its edge
 
 
-@dataclass(frozen=True)
-class FailedRun:
-    """A run and what was wrong with it."""
-
-    failure_mode: str
-    reports: Reports  # of a run that was stopped, fewer than of the others
-    symptom: str
-    fix: str
-
-
 class Diagnosis:
-    """Failed runs without names; one of them in view, with a diagnosis and a moment."""
+    """Failed runs by failure mode, untold; one in view, with a diagnosis and a moment."""
 
-    def __init__(self, runs: Sequence[FailedRun], healthy: Reports):
-        self.runs, self.healthy, self.steps = list(runs), healthy, len(healthy)
+    def __init__(self, runs: Mapping[str, Reports], healthy: Reports):
+        self.runs, self.healthy, self.steps = dict(runs), healthy, len(healthy)
         self.run, self.diagnosis = 1, OPEN
         self.step, self.beside = self.steps, True
         self._draw_axes()
@@ -76,38 +65,36 @@ class Diagnosis:
     @property
     def choices(self) -> list[str]:
         """What can be chosen, in an order that gives nothing away."""
-        return [OPEN, *sorted(run.failure_mode for run in self.runs)]
+        return [OPEN, *sorted(self.runs)]
 
     def render(self) -> tuple[bytes, str]:
         """The curves up to the step, and what the diagnosis is worth."""
-        now = self.runs[self.run - 1]
+        mode, reports = list(self.runs.items())[self.run - 1]
         for name, line in self.lines.items():
-            line.set_data(*_curve(now.reports[: self.step], name))
+            line.set_data(*_curve(reports[: self.step], name))
         for mark, pale in zip(self.marks, self.pale, strict=True):
             mark.set_xdata([self.step, self.step])
             pale.set_visible(self.beside)
-        return self.canvas.png(), self.describe(now)
+        return self.canvas.png(), self.describe(mode, reports)
 
-    def describe(self, now: FailedRun) -> str:
+    def describe(self, mode: str, reports: Reports) -> str:
         """The diagnosis, the step and the sum of the losses."""
-        last = min(self.step, len(now.reports))
-        seen, well = now.reports[last - 1], self.healthy[self.step - 1]
+        last = min(self.step, len(reports))
+        seen, well = reports[last - 1], self.healthy[self.step - 1]
         stopped = f"; the run was stopped after step {last}" if last < self.step else ""
         beside = f", of the healthy run {well['loss']:.3g}" if self.beside else ""
         return (
-            f"run {self.run} of {len(self.runs)}: {self.verdict(now)}\n"
+            f"run {self.run} of {len(self.runs)}: {self.verdict(mode)}\n"
             f"step {self.step} of {self.steps}{stopped}\n"
             f"measured: sum of the losses {seen['loss']:.3g}{beside}"
         )
 
-    def verdict(self, now: FailedRun) -> str:
+    def verdict(self, mode: str) -> str:
         """What the diagnosis is worth."""
         if self.diagnosis == OPEN:
             return "what is your diagnosis?"
-        if self.diagnosis == now.failure_mode:
-            return f"right, {now.failure_mode}. {now.fix}"
-        (symptom,) = (run.symptom for run in self.runs if run.failure_mode == self.diagnosis)
-        return f"no: you would see {symptom}"
+        symptom, fix = FAILURE_MODES[self.diagnosis]
+        return f"right, {mode}. {fix}" if mode == self.diagnosis else f"no: you would see {symptom}"
 
 
 def _curve(reports: Reports, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -125,10 +112,9 @@ def explore_failed_runs(
     if unknown := sorted(set(runs) - set(FAILURE_MODES)):
         known = sorted(FAILURE_MODES)
         raise ValueError(f"runs: no failure mode {unknown[0]!r}; there are {known}")
-    failed = [FailedRun(name, reports, *FAILURE_MODES[name]) for name, reports in runs.items()]
-    state = Diagnosis(failed, healthy)
+    state = Diagnosis(runs, healthy)
     controls = [
-        slider("run", "run", 1, len(failed)),
+        slider("run", "run", 1, len(runs)),
         choice("diagnosis", "your diagnosis", state.choices),
         slider("step", "seen up to step", 1, state.steps),
         toggle("beside", "a healthy run behind"),

@@ -8,6 +8,7 @@ import traitlets as t
 from torch import Tensor
 
 from ....ops import box_iou, roi_align, roi_pool
+from ....ops.bilinear import corners
 from ..grid import rows_of
 from ..roi import Samples, Windows, samples_of, windows_of
 from .maps import named_maps
@@ -164,6 +165,7 @@ class RoIState(t.HasTraits):
             lines.append(f"sampling_ratio {ratio}, aligned={self.aligned}")
         lines += ["RoIPool:", rows_of(pool)]
         lines += ["RoIAlign:", rows_of(align)] if both else []
+        lines += [self._describe_sample()] if both else []
         lines += self._describe_windows() if self.overlap else []
         lines += self._describe_gradients() if self.gradient or self.arrows else []
         if self.slide:
@@ -173,6 +175,22 @@ class RoIState(t.HasTraits):
                 f"RoIAlign's slope to the right {slope:.4f} per px"
             )
         return "\n".join(lines)
+
+    def _describe_sample(self) -> str:
+        """The chosen sample of the chosen bin: what is read at its four corners."""
+        features, name = self.features()[0, 0], f"bin {self.chosen() + 1}"
+        x, y = (at.reshape(self.size**2, -1)[self.chosen()] for at in self.samples().points())
+        if not len(x):
+            return f"{name} has no sample: 0"
+        k = min(self.sample, len(x)) - 1
+        ends = [corners(torch.tensor(at[k]), n) for at, n in zip((y, x), features.shape)]
+        (rows, v, inside_y), (columns, u, inside_x) = ((e[:2], float(e[2]), e[3]) for e in ends)
+        weights = ((1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u)
+        values = [float(features[row, column]) for row in rows for column in columns]
+        terms = " + ".join(f"{w:.4f} x {value:.4f}" for w, value in zip(weights, values))
+        total = sum(w * value for w, value in zip(weights, values))
+        shown = f"  {terms} = {total:.4f}" if inside_x and inside_y else "  outside the map: 0"
+        return f"{name}, sample {k + 1} of {len(x)} at x = {x[k]:.4f}, y = {y[k]:.4f}:\n{shown}"
 
     def _describe_windows(self) -> list[str]:
         windows, stride = self.windows(), self.stride
