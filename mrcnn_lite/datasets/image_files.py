@@ -8,7 +8,8 @@ Looked for, in this order, until a file is there:
 3. the name without its folders, in these folders;
 4. a file of that name anywhere below them; of several the one with most of the name's folders.
 
-A folder that the user names is the only one. Nothing outside of these folders is ever read.
+A folder that the user names is the only one, and there even an absolute path is looked for by its
+last name. Nothing outside of these folders is ever read.
 """
 
 import os
@@ -41,7 +42,8 @@ class ImageFiles:
     """The files of a data set's images, by name.
 
     Args:
-        names: As the annotations write them; those that leave their folder are passed over.
+        names: As the annotations write them; those that leave their folder are passed over, unless
+            the folder is named.
         file: The annotation file.
         folder: The only folder to look in; None for those around the annotation file.
     """
@@ -55,7 +57,10 @@ class ImageFiles:
         self._usual = self.folders[:2]
         self._paths: dict[str, Path | str] = {}  # or why there is none
         self._guessed: dict[Path, list[str]] = defaultdict(list)  # by base name alone
-        for name in dict.fromkeys(filter(stays_inside, names)):
+        named = (
+            n for n in names if stays_inside(n) or (folder and is_name(n) and _base(n).strip(". "))
+        )
+        for name in dict.fromkeys(named):
             self._paths[name] = self._as_written(name) or self._search(name)
         users = defaultdict(list)
         for name, path in self._paths.items():
@@ -65,6 +70,10 @@ class ImageFiles:
                 others = [other for other in users[path] if _plain(other) != _plain(name)]
                 if others:
                     self._paths[name] = f"and {others[0]!r} would both be {path}; {REMEDY}"
+
+    def take(self, name: object) -> bool:
+        """Whether a file name is one that is looked for."""
+        return isinstance(name, str) and name in self._paths
 
     def path(self, name: str) -> Path:
         """The file of a name.
@@ -99,11 +108,11 @@ class ImageFiles:
         return "images in " + ", ".join(f"{folder} ({n})" for folder, n in counts.most_common(5))
 
     def _as_written(self, name: str) -> Path | None:
-        paths = (folder / name for folder in self.folders)
+        paths = (folder / name for folder in self.folders if stays_inside(name))
         return next((path for path in paths if path.is_file()), None)
 
     def _search(self, name: str) -> Path | str:
-        plain, base = _plain(name), _plain(name).rpartition("/")[2]
+        plain, base = _plain(name), _base(name)
         files = self._files[base]
         for wanted in (plain, base):
             for folder in self.folders:
@@ -138,6 +147,10 @@ class ImageFiles:
 
 def _plain(name: str) -> str:
     return one_form(str(PurePosixPath(name.replace("\\", "/"))))
+
+
+def _base(name: str) -> str:
+    return _plain(name).rpartition("/")[2]
 
 
 def _shared_parts(name: str, path: Path) -> int:

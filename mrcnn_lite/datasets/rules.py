@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .faults import Fault, short
-from .image_files import ImageFiles, stays_inside
+from .image_files import REMEDY, ImageFiles
 from .images import read_image
 from .masks import mask_boxes
 from .rle import MAX_PIXELS, check_rle
@@ -71,8 +71,8 @@ def has_name(category: dict, known: Known) -> Iterator[Fault]:
 def has_file_name(image: dict, known: Known) -> Iterator[Fault]:
     """The file name of an image stays in the image folder."""
     name = image.get("file_name")
-    if not stays_inside(name):
-        message, hint = "leaves the image folder", "use a path inside it"
+    if not known.files.take(name):
+        message, hint = "leaves the image folder", f"use a path inside it, or {REMEDY}"
         if not is_name(name) or not name.strip("./\\ "):
             message, hint = "is not a file name", "name the image"
         yield _fault("file name", "file_name", name, message, hint, DROP)

@@ -10,7 +10,7 @@ import numpy as np
 from .annotations import Source
 from .faults import Fault, counted, refuse
 from .formats import REPORT, read_source
-from .image_files import ImageFiles
+from .image_files import ImageFiles, stays_inside
 from .images import read_image
 from .masks import mask_boxes, segmentation_to_mask
 from .scan import Progress, Report, scan
@@ -150,7 +150,8 @@ def _write_images(images: list[dict], files: ImageFiles, target: Path) -> None:
     for image in images:
         file, as_stored = files.path(image["file_name"]), image.pop("as_stored", False)
         if (file, as_stored) not in names:
-            new = Path(one_form(image["file_name"].replace("\\", "/")))
+            name = image["file_name"].replace("\\", "/")
+            new = Path(one_form(name if stays_inside(name) else file.name))
             new = new.with_suffix(".png") if as_stored else new
             while new.as_posix().casefold() in taken:  # some disks know no capitals
                 new = new.with_stem(f"{new.stem}_2")

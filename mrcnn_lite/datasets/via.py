@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .annotations import ONE_CLASS, Skip, Source, skipping
 from .faults import short
-from .image_files import ImageFiles, stays_inside
+from .image_files import ImageFiles
 from .images import image_size
 from .values import is_name, is_numbers, one_form, to_numbers
 
@@ -85,7 +85,7 @@ def read_via(source: Source, attribute: str | None = None) -> Source:
 
 
 def _read_image(entry: object, name: object, files: ImageFiles, taken: set[Path]) -> dict:
-    if not stays_inside(name):
+    if not files.take(name):
         message, hint = "is not a file name", "name an image inside the folder"
         raise Skip("file name", "filename", name, message, hint)
     regions = entry.get("regions")

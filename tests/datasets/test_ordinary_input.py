@@ -130,6 +130,23 @@ def test_row_16_never_outside_the_data_sets_folder(tmp_path):
             CocoDataset(annotate(path, name))
 
 
+@pytest.mark.parametrize("name", ["../img/x.png", "/home/me/x.png", r"C:\me\x.png", r"\me\x.png"])
+def test_row_16_paths_of_another_machine_in_a_folder_that_is_named(tmp_path, name):
+    put(tmp_path / "photos/in/x.png")
+    path = annotate(tmp_path / "set/a.json", name, "y.png")
+    put(tmp_path / "photos/y.png")
+    assert "--images" in str(verify(path)[0])
+    dataset = open_dataset(path, image_folder=tmp_path / "photos")
+    assert files(dataset)[0] == tmp_path / "photos/in/x.png"
+    repair(path, tmp_path / "copy", image_folder=tmp_path / "photos")
+    assert verify(tmp_path / "copy") == []
+    assert {p.name for p in (tmp_path / "copy/images").iterdir()} == {"x.png", "y.png"}
+    (tmp_path / "photos/in/x.png").unlink()
+    put(tmp_path / "img/x.png")  # where the first of the names would lead
+    with pytest.raises(ValueError, match="is nowhere in"):
+        open_dataset(path, image_folder=tmp_path / "photos")
+
+
 def test_row_16_in_via_files(tmp_path):
     put(tmp_path / "set/images/default/x.png")
     shape = {"name": "rect", "x": 1, "y": 1, "width": 4, "height": 3}
