@@ -57,10 +57,7 @@ class ImageFiles:
         self._usual = self.folders[:2]
         self._paths: dict[str, Path | str] = {}  # or why there is none
         self._guessed: dict[Path, list[str]] = defaultdict(list)  # by base name alone
-        named = (
-            n for n in names if stays_inside(n) or (folder and is_name(n) and _base(n).strip(". "))
-        )
-        for name in dict.fromkeys(named):
+        for name in dict.fromkeys(n for n in names if stays_inside(n) or (folder and _ends(n))):
             self._paths[name] = self._as_written(name) or self._search(name)
         users = defaultdict(list)
         for name, path in self._paths.items():
@@ -147,6 +144,11 @@ class ImageFiles:
 
 def _plain(name: str) -> str:
     return one_form(str(PurePosixPath(name.replace("\\", "/"))))
+
+
+def _ends(name: object) -> bool:
+    """Whether the last part of a path is a file name."""
+    return is_name(name) and stays_inside(_base(name))
 
 
 def _base(name: str) -> str:
