@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mrcnn_lite.lessons.kit import check, hint
-from mrcnn_lite.lessons.kit.exercise import FunctionGrader, combine, every, find
+from mrcnn_lite.lessons.kit.exercise import FunctionGrader, combine, every, find, switches
 from tools.exercise_sources import chapter_of
 
 
@@ -91,3 +91,31 @@ def test_a_known_mistake_is_an_answer():
             for mistake in exercise.known:
                 made = (exercise.grade.outcome(mistake.function, c) for c in exercise.grade.cases())
                 assert any(not isinstance(answer, TypeError) for answer in made), (name, mistake)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("01-roi-pool", r"features \d x \d, box \[[\d., ]+\], size \d, scale 0\.\d+;"),
+        ("06-level", r"boxes \d+ x 4, the first \[8, 16, 64, 240\], k_min 2, k_max 5;"),
+        (
+            "06-pyramid",
+            r"features \[2 x \d+ x \d+, .*\], boxes 7 x 4, the first .*strides \[16, 32\];",
+        ),
+        ("09-mask-loss", r"labels \[1\] \(index 0 is the loss, the rest its gradient\);"),
+        ("16-channel-block", r"image \d, y \d, x \d, block \d of \d channels"),
+    ],
+)
+def test_a_wrong_case_is_told_by_its_arguments(name, told):
+    message = find(name).grade(lambda *case: torch.zeros(3)).message
+    assert re.search(f"First wrong case: .*{told}", message), message
+
+
+def test_switches_are_right_until_one_is_changed():
+    @switches(plus=1, times=2)
+    def variant(x, how):
+        return x * how.times + how.plus
+
+    assert (variant(5), variant(5, plus=0), variant(5, plus=0, times=3)) == (11, 10, 15)
+    names = [mistake.message for mistake in combine(variant, {"a": {"plus": 0}}.items())]
+    assert names == ["a"]
