@@ -1,20 +1,24 @@
 """The network, one file per box of the paper's figures."""
 
 from .box_head import FastRCNNPredictor
+from .loading import load_weights
 from .mask_head import MaskHead, MaskHeadC4, MaskRCNNPredictor
 from .mask_rcnn import MaskRCNN, maskrcnn_lite
 from .torchvision_names import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
-from .weights import load_weights, save_weights
+from .weights import WEIGHTS, check_fits, read_weights, save_weights
 
 __all__ = [
+    "WEIGHTS",
     "FastRCNNPredictor",
     "MaskHead",
     "MaskHeadC4",
     "MaskRCNN",
     "MaskRCNNPredictor",
+    "check_fits",
     "load_weights",
     "maskrcnn_lite",
     "maskrcnn_resnet50_fpn",
     "maskrcnn_resnet50_fpn_v2",
+    "read_weights",
     "save_weights",
 ]

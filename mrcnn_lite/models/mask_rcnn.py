@@ -11,6 +11,7 @@ from .backbone import make_body
 from .fpn import FeaturePyramid
 from .matching import BalancedSampler
 from .postprocess import Detection, to_original_size
+from .pretrained import rename_old_keys
 from .roi_heads import RoIHeads
 from .rpn import RegionProposalNetwork
 from .transform import Targets, batch_images, check_targets, largest_of_processes, pad_targets
@@ -41,6 +42,7 @@ class MaskRCNN(nn.Module):
         self.sampler = BalancedSampler()
         self.rpn = RegionProposalNetwork(cfg.fpn_channels, config.rpn, self.sampler)
         self.roi_heads = RoIHeads(cfg.fpn_channels, config, self.sampler)
+        self.register_load_state_dict_pre_hook(rename_old_keys)
         self.padding = largest_of_processes  # of the images in training, see `batch_images`
         if variants:
             use_variants(self)

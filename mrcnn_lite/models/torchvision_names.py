@@ -7,15 +7,24 @@ min_size=400)` gives this package's network. Nothing is downloaded unless `weigh
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..config import Config, resnet50_fpn, resnet50_fpn_v2
 from .mask_rcnn import MaskRCNN
+from .pretrained import (
+    COCO,
+    COCO_V2,
+    IMAGENET,
+    is_path,
+    published,
+    read_published,
+    read_state,
+    wants_no_eps,
+)
+from .weights import check_fits
 
 # torchvision's keyword -> (section, field) of the config.
 KEYWORDS = {
@@ -40,7 +49,6 @@ KEYWORDS = {
     "box_positive_fraction": ("box", "positive_fraction"),
     "bbox_reg_weights": ("box", "code_weights"),
 }
-FILES = (".pth", ".pt", ".safetensors")
 
 
 def maskrcnn_resnet50_fpn(
@@ -71,13 +79,13 @@ def maskrcnn_resnet50_fpn(
         TypeError: an unknown keyword.
         ValueError: weights that cannot be had, or that have another number of classes.
     """
-    config, enum = resnet50_fpn(), "MaskRCNN_ResNet50_FPN_Weights"
+    config = resnet50_fpn()
     if weights is None and weights_backbone is None:
         config = config.with_(backbone={"norm": "batch"})
-    if weights is not None and not _is_path(weights) and _member(enum, weights).name == "COCO_V1":
+    if weights is not None and wants_no_eps(weights):
         config = config.with_(backbone={"norm_eps": 0.0})
     sources = weights, weights_backbone, progress
-    return _build(config, enum, *sources, num_classes, trainable_backbone_layers, settings)
+    return _build(config, COCO, *sources, num_classes, trainable_backbone_layers, settings)
 
 
 def maskrcnn_resnet50_fpn_v2(
@@ -91,9 +99,8 @@ def maskrcnn_resnet50_fpn_v2(
 ) -> MaskRCNN:
     """Return torchvision's improved network, another configuration of the same code; for arguments
     and errors see `maskrcnn_resnet50_fpn`."""
-    config, enum = resnet50_fpn_v2(), "MaskRCNN_ResNet50_FPN_V2_Weights"
-    sources = weights, weights_backbone, progress
-    return _build(config, enum, *sources, num_classes, trainable_backbone_layers, settings)
+    config, sources = resnet50_fpn_v2(), (weights, weights_backbone, progress)
+    return _build(config, COCO_V2, *sources, num_classes, trainable_backbone_layers, settings)
 
 
 def _build(
@@ -120,61 +127,31 @@ def _build(
             section, field = KEYWORDS[keyword]
             value = tuple(value) if isinstance(value, list) else value
             config = config.with_(**{section: {field: value}})
+    if num_classes is not None:
+        config = config.with_(num_classes=num_classes)
     if weights is None:
-        model = MaskRCNN(replace(config, num_classes=num_classes or config.num_classes))
+        model = MaskRCNN(config)
         if weights_backbone is not None:
-            state = _state(weights_backbone, "ResNet50_Weights", progress)
+            state = _state(weights_backbone, IMAGENET, progress)
             state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-            model.backbone.body.load_state_dict(state)
+            check_fits(f"weights_backbone {weights_backbone}", model.backbone.body, state)
+            model.backbone.body.load_state_dict(state, strict=False)
         return model
     state = _state(weights, enum, progress)
-    stored = len(state["roi_heads.box_predictor.cls_score.bias"])
-    if num_classes not in (None, stored):
+    stored = len(state.get("roi_heads.box_predictor.cls_score.bias", ()))
+    if num_classes not in (None, stored) and stored:
         raise ValueError(
             f"num_classes is {num_classes}, but the weights have {stored}; load them as they are, "
             "then replace roi_heads.box_predictor and roi_heads.mask_predictor"
         )
-    model = MaskRCNN(replace(config, num_classes=stored))
-    model.load_state_dict(state)
+    model = MaskRCNN(config.with_(num_classes=stored or config.num_classes))
+    check_fits(f"weights {weights}", model, state)
+    model.load_state_dict(state, strict=False)
     return model
-
-
-def _is_path(weights: Any) -> bool:
-    return isinstance(weights, Path) or (isinstance(weights, str) and weights.endswith(FILES))
-
-
-def _member(enum: str, weights: Any) -> Any:
-    """Return the member of torchvision's enum that `weights` names."""
-    from torchvision.models import ResNet50_Weights, detection
-
-    kind = ResNet50_Weights if enum == "ResNet50_Weights" else getattr(detection, enum)
-    try:
-        return kind.verify(kind[weights.split(".")[-1]] if isinstance(weights, str) else weights)
-    except (KeyError, TypeError) as error:
-        known = ", ".join(kind.__members__)
-        raise ValueError(
-            f"weights is {weights!r}; give a file ({', '.join(FILES)}) or one of {known}, DEFAULT"
-        ) from error
 
 
 def _state(weights: Any, enum: str, progress: bool) -> dict[str, Tensor]:
     """Read a state dict from a file, or from torchvision's cache or server."""
-    if not _is_path(weights):
-        try:
-            return _member(enum, weights).get_state_dict(progress=progress, check_hash=True)
-        except OSError as error:  # no network, no space, no permission
-            raise ValueError(
-                f"weights {weights!r} are not in torchvision's cache and cannot be fetched "
-                f"({error}); fetch the file elsewhere and give its path as weights"
-            ) from error
-    path = Path(weights)
-    if not path.is_file():
-        raise ValueError(f"weights: {path} does not exist; check the path")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"weights: {path} is no state dict ({type(error).__name__})") from error
+    if is_path(weights):
+        return read_state(Path(weights))
+    return read_published(published(enum, weights), progress)

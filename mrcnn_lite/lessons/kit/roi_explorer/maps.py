@@ -24,8 +24,8 @@ def smooth_map() -> Tensor:
 def channel_map() -> Tensor:
     """What a trained network computes: the liveliest channel of P3 on a drawn image."""
     from ....datasets.shapes import Shapes
+    from ....models import load_weights
     from ....models.intermediate import intermediate_outputs
-    from ....models.weights import load_weights
 
     model, _ = load_weights(WEIGHTS)
     level = intermediate_outputs(model, Shapes(1, IMAGE_SEED)[0][0]).features[LEVEL]  # [C, h, w]
