@@ -26,13 +26,14 @@ def measure(data: str, seconds: float, hold_out: str, out: str) -> Report:
         out = Path(out or folder)
         length = ["--seconds", str(seconds)]
         trained = mrcnn_lite("train", "--data", data, "--out", str(out), *length, *hold)
-        print(trained.split(";")[0])
+        done = trained.splitlines()[-1]  # "1200 steps in 300 s, …"
+        print(done.split(";")[0])
         where = ["--weights", str(out / "last.safetensors"), "--data", data]
         print(mrcnn_lite("evaluate", *where, *only, "--json", str(out / "figures.json")))
         return {
             "data": Path(data).name,
             "seconds": seconds,
-            "steps": int(trained.split()[0]),
+            "steps": int(done.split()[0]),
             "held_out": hold_out or None,
             **read(out / "figures.json"),
         }

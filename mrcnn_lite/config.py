@@ -241,10 +241,10 @@ def from_scratch(config: Config) -> Config:
     """Return the config with which random weights can learn: all stages train, and a frozen batch
     norm, which needs what a training left in it, becomes a group norm: two images are too few for
     the statistics of a batch (He et al. 2019, Rethinking ImageNet Pre-training)."""
-    if config.backbone.kind != "resnet":
-        return config
-    norm = "group" if config.backbone.norm == "frozen_batch" else config.backbone.norm
-    return config.with_(backbone={"norm": norm, "trainable_layers": 5})
+    backbone = config.backbone
+    norm = "group" if backbone.norm == "frozen_batch" else backbone.norm
+    stages = 5 if backbone.kind == "resnet" else backbone.trainable_layers  # not of "small"
+    return config.with_(backbone={"norm": norm, "trainable_layers": stages})
 
 
 def lite(num_classes: int = 6) -> Config:

@@ -13,9 +13,8 @@ from typing import NoReturn
 import torch
 
 from ..config import PRESETS
-from ..training.run import PRECISIONS
+from ..training.run import LARGEST_SEED, PRECISIONS
 
-LARGEST_SEED = 2**32 - 1  # of numpy's generators
 WEEK = 7 * 24 * 3600.0
 
 
@@ -30,7 +29,7 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line, `sys.argv` by default; a mistake in it ends the program with 2."""
     parser = _Parser(prog="python -m mrcnn_lite", description=sys.modules[__package__].__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    _describe_train(commands.add_parser("train", help="train a network from scratch"))
+    _describe_train(commands.add_parser("train", help="train a network, from scratch or further"))
     _describe_evaluate(commands.add_parser("evaluate", help="COCO average precision of weights"))
     _describe_predict(commands.add_parser("predict", help="draw detections on images"))
     _describe_verify(commands.add_parser("verify", help="list all faults of a data set"))
@@ -38,19 +37,30 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
 
 
 def _describe_train(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--preset", choices=sorted(PRESETS), default="lite")
+    preset = "the network; default: lite, or that of --init"
+    sub.add_argument("--preset", choices=sorted(PRESETS), help=preset)
+    init = "start from torchvision's weights of COCO (DEFAULT) or of the backbone (imagenet), a "
+    init += "state dict (.pth, .safetensors), or a run's folder; --resume does not read them again"
+    sub.add_argument("--init", metavar="WEIGHTS", help=init)
     sub.add_argument("--data", required=True, help="shapes, COCO or VIA JSON, folder of label maps")
     _add_images(sub)
     sub.add_argument("--out", type=Path, required=True, help="folder for weights, log, checkpoint")
     length = sub.add_mutually_exclusive_group(required=True)
     length.add_argument("--seconds", type=_number(1e-3, 52 * WEEK), help="length by the clock")
     length.add_argument("--steps", type=_integer(1), help="length of the run in steps")
-    sub.add_argument("--resume", action="store_true", help="go on from --out")
+    old = sub.add_mutually_exclusive_group()
+    old.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    old.add_argument("--overwrite", action="store_true", help="remove the run in --out first")
+    config = 'JSON or TOML with any fields of the config: {"training": {"weight_decay": 0.1}}'
+    sub.add_argument("--config", type=Path, metavar="FILE", help=config)
+    rate = "after the rise; default: the preset's, whatever the batch size"
+    sub.add_argument("--learning-rate", type=_number(1e-9, 1e3), help=rate)
     sub.add_argument("--hold-out", type=_indices, help="images to leave out, counted from 0: 3,8")
     sub.add_argument("--workers", type=_integer(0, 64), default=0, help="processes; 0 chooses")
     sub.add_argument("--seed", type=_integer(0, LARGEST_SEED), default=0)
-    sub.add_argument("--batch-size", type=_integer(1), help="images per step over all processes")
-    sub.add_argument("--accumulate", type=_integer(1), help="parts of a process's images")
+    batch = "images per step over all processes"
+    sub.add_argument("--batch-size", type=_integer(1, 10**5), help=batch)
+    sub.add_argument("--accumulate", type=_integer(1, 10**5), help="parts of a process's images")
     sub.add_argument("--precision", choices=sorted(PRECISIONS), help="of convolutions")
     sub.add_argument("--fast", action="store_true", help="of a GPU: bf16, a recorded step")
     sub.add_argument("--compile", action="store_true", help="torch.compile for the convolutions")

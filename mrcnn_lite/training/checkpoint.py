@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +18,29 @@ from typing import Any
 
 import torch
 
+from ..config import Config
 from ..files import write_whole
+from ..models import WEIGHTS
 
 LAST, PREVIOUS = "last.checkpoint", "previous.checkpoint"
+LOG, CONFIG, CURVE = "metrics.jsonl", "config.json", "loss.png"
+RUN_FILES = (LAST, PREVIOUS, WEIGHTS, LOG, CONFIG, CURVE)
 MAGIC = b"mrcnn_lite checkpoint 1\n"
 DIGEST_LENGTH = hashlib.sha256().digest_size
+
+
+def refuse_other_run(folder: Path) -> str:
+    """Return why a run may not be written into a folder: a file of a run is there, of whatever
+    origin; else nothing."""
+    if folder.exists() and not folder.is_dir():
+        return f"{folder} is a file; name a folder"
+    found = next(filter(os.path.lexists, map(folder.joinpath, RUN_FILES)), None)
+    if found is None:
+        return ""
+    return (
+        f"{found} exists, and this run would replace it; go on with --resume (TrainingRun.load), "
+        "choose another folder, or say --overwrite (TrainingRun.claim)"
+    )
 
 
 def save_checkpoint(folder: str | Path, state: dict[str, Any]) -> None:
@@ -53,6 +72,7 @@ def load_checkpoint(
     if not paths:
         raise FileNotFoundError(
             f"{folder / LAST}: no checkpoint to resume from; run the same command without --resume"
+            ", or with --overwrite instead where files of a run are left"
         )
     faults: list[str] = []
     for path in paths:
@@ -66,6 +86,28 @@ def load_checkpoint(
             (tell or _print)(f"{faults[0]}; going on from {path.name}, step {step}")
         return state
     raise ValueError("; ".join(faults) + "; no whole checkpoint is left: train again or use a copy")
+
+
+def check_settings(
+    folder: str | Path, state: dict[str, Any], config: Config, class_names: list[str]
+) -> None:
+    """Refuse, as a ValueError, a checkpoint of another network, training or data set than these."""
+    there, here = _flat(Config.from_dict(state["config"])), _flat(config)
+    there["classes"], here["classes"] = state["class_names"], class_names
+    if other := [f"{n} {there[n]} instead of {here[n]}" for n in here if there[n] != here[n]]:
+        raise ValueError(
+            f"{folder}: the checkpoint has other settings: {', '.join(other)}; resume with the "
+            "same ones"
+        )
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    """All settings by name, such as "mask.rois"."""
+    return {
+        f"{section}.{name}" if name else section: value
+        for section, values in config.to_dict().items()
+        for name, value in (values if isinstance(values, dict) else {"": values}).items()
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:

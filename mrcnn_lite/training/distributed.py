@@ -112,12 +112,15 @@ def launch(function: Callable[..., Any], workers: int, *arguments: Any) -> Any:
         What the function returned, where this process called it.
 
     Raises:
+        ValueError: `workers` is no number of processes.
         DeadProcess: a process was killed.
         ProcessRaisedException: a process failed; its traceback is in the message.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         with _group("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])):
             return function(*arguments)
+    if not isinstance(workers, int) or workers < 0:
+        raise ValueError(f"workers is {workers!r}; give a number of processes, or 0 to choose one")
     workers = workers or default_workers()
     if workers == 1:
         return function(*arguments)

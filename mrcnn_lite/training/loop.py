@@ -6,6 +6,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from numbers import Integral, Real
 from pathlib import Path
 
 import torch
@@ -14,12 +16,14 @@ from ..datasets.batches import collate, without_crowds
 from ..files import write_whole
 from ..models import MaskRCNN
 from ..models.matching import random_priorities
+from .checkpoint import CONFIG, LOG
+from .curve import draw_curve
 from .distributed import from_first, rank
 from .run import Batch, TrainingRun, to_device
 
 LOG_EVERY = 10  # steps
 SAVE_EVERY = 60.0  # seconds
-LOG = "metrics.jsonl"
+BAR = "{l_bar}{bar}| {elapsed}<{remaining}{postfix}"
 
 
 def train(
@@ -34,40 +38,43 @@ def train(
 ) -> None:
     """Train until `steps` or `seconds` are reached, whichever comes first.
 
-    Progress is written to `metrics.jsonl`, the state to `last.checkpoint` and the one before it to
-    `previous.checkpoint`, the averaged weights to `last.safetensors`, all in `folder`. When a loss
-    is not finite the last good state is saved before the run ends.
+    In `folder` are then config.json, the log (metrics.jsonl) and its picture (loss.png), the state
+    and the one before it (last.checkpoint, previous.checkpoint), and the averaged weights
+    (last.safetensors). When a loss is not finite, the last good state is saved.
 
     Args:
         run: from `TrainingRun`; may have been resumed.
         batches: gives the batches from a step on, so that a resumed run sees what it would have.
-        folder: for the files above; created if missing.
+        folder: created if missing; another run's is refused, see `TrainingRun.claim`.
         steps, seconds: length of the whole run, resumed parts counted in.
         on_step: called in the first process after each step with (steps, progress, report).
         save_every: steps between two checkpoints; by default one is written every minute.
-        validate: called in the first process with the number of steps; what it returns is logged
-            with "validation_" before each name.
+        validate: called there with the number of steps; what it returns is logged with
+            "validation_" before each name.
 
     Raises:
-        ValueError: neither steps nor seconds given.
+        ValueError: neither steps nor seconds given, or nothing is left to do.
+        FileExistsError: the folder has files of another run.
         FloatingPointError: a loss or gradient is not finite.
     """
-    if not steps and not seconds:
-        raise ValueError("say how long to train: steps or seconds")
-    folder, first = Path(folder), rank() == 0
+    _check_length(steps, seconds, save_every)
+    folder, first = run.claim(folder), rank() == 0
     if first:
-        folder.mkdir(parents=True, exist_ok=True)
         _drop_log_after(folder / LOG, run.steps)
     start, saved = time.perf_counter() - run.seconds, run.seconds
     progress = _progress(run, start, steps, seconds)
+    if progress >= 1:
+        _refuse_nothing(run, folder)
+    if first:
+        write_whole(folder / CONFIG, json.dumps(run.config.to_dict(), indent=1).encode())
     source = batches(run.steps)
     try:
         while progress < 1:
             report = _step(run, next(source), progress, folder)
-            if first and on_step:
-                on_step(run.steps, progress, report)
             if first:
-                _log(folder / LOG, run, report, validate(run.steps) if validate else None)
+                if on_step:
+                    on_step(run.steps, progress, report)
+                _log(folder / LOG, run, report, validate and validate(run.steps))
             due = run.steps % save_every == 0 if save_every else run.seconds - saved > SAVE_EVERY
             if first and due:
                 run.save(folder)
@@ -78,6 +85,29 @@ def train(
             source.close()
     if first:
         run.save(folder)
+        draw_curve(folder)
+
+
+def _check_length(steps: int | None, seconds: float | None, save_every: int | None) -> None:
+    if steps is None and seconds is None:
+        raise ValueError("say how long to train: steps or seconds")
+    for name, value, kind in (
+        ("steps", steps, Integral),
+        ("seconds", seconds, Real),
+        ("save_every", save_every, Integral),
+    ):
+        good = isinstance(value, kind) and not isinstance(value, bool) and 0 < value < math.inf
+        if value is not None and not good:
+            asked = "a whole number from 1" if kind is Integral else "a number above 0"
+            raise ValueError(f"{name} is {value!r}; give {asked}")
+
+
+def _refuse_nothing(run: TrainingRun, folder: Path) -> None:
+    """Say that a resumed run is long enough; its last save may have been cut off half-way."""
+    if rank() == 0 and run.steps:
+        run.save(folder)
+    done = f"{run.steps} steps in {run.seconds:.0f} s are done, and the length counts them"
+    raise ValueError(f"nothing is left to train: {done}; give more steps or seconds")
 
 
 def _progress(run: TrainingRun, start: float, steps: int | None, seconds: float | None) -> float:
@@ -121,6 +151,20 @@ def _drop_log_after(path: Path, steps: int) -> None:
     write_whole(path, "".join(line + "\n" for line in kept).encode())
 
 
+@contextmanager
+def progress_bar() -> Iterator[Callable[[int, float, dict[str, float]], None]]:
+    """Show a bar on stderr in the first process; gives the `on_step` of `train` that moves it."""
+    from tqdm import tqdm
+
+    with tqdm(total=100, disable=rank() != 0, unit="%", bar_format=BAR) as bar:
+
+        def on_step(step: int, progress: float, report: dict[str, float]) -> None:
+            bar.update(min(100.0, 100 * progress) - bar.n)
+            bar.set_postfix_str(f"step {step}, loss {report['loss']:.3f}", refresh=False)
+
+        yield on_step
+
+
 @torch.no_grad()
 def validation_losses(
     model: MaskRCNN, dataset: Sequence, batch_size: int = 4, limit: int | None = None
@@ -137,8 +181,11 @@ def validation_losses(
         limit: use only the first ones; None for all.
     """
     count = len(dataset) if limit is None else min(limit, len(dataset))
-    if count == 0:
-        raise ValueError("dataset has no image; validation needs at least one")
+    if count < 1 or batch_size < 1:
+        raise ValueError(
+            f"nothing to validate: {len(dataset)} images, limit {limit}, batch_size {batch_size}; "
+            "give at least one image, and at least one at a time"
+        )
     training, priorities = model.training, model.sampler.priorities
     device = next(model.parameters()).device
     sums: dict[str, float] = {}

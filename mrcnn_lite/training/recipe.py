@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -47,33 +46,34 @@ def open_data(
     stored = {"indices": indices, "exclude": exclude, "image_folder": image_folder}
     if data != SHAPES:
         return open_dataset(Path(data), cache_bytes=CACHE_BYTES, **stored)
-    if any(value is not None for value in stored.values()):
-        raise ValueError(
-            "shapes are drawn, not stored: indices, exclude and image_folder (--only, --hold-out, "
-            "--images FOLDER) belong to stored images"
-        )
+    if given := [name for name, value in stored.items() if value is not None]:
+        raise ValueError(f"shapes are drawn, not stored: {given[0]} belongs to stored images")
     return Shapes(images, HELD_OUT_SEED) if held_out else Shapes(None, TRAIN_SEED)
 
 
-def fit_config(config: Config, dataset: Shapes | CocoDataset) -> Config:
+def fit_config(config: Config, dataset: Shapes | CocoDataset, keep_size: bool = False) -> Config:
     """Give a config the data's number of classes and, for images in files, the size to train at.
 
     The lite network's anchors end at 52 pixels. Other images are therefore shrunk until their
     median object measures `OBJECT_SIZE`: one number read from the data instead of a guess.
 
+    Args:
+        config, dataset: of the training.
+        keep_size: train at the config's size.
+
     Raises:
-        ValueError: there is no object to learn.
+        ValueError: there is no object to learn from.
     """
     if isinstance(dataset, CocoDataset):
         dataset.require_objects()
-    config = replace(config, num_classes=len(dataset.class_names))
-    if isinstance(dataset, Shapes) or not config.training.crop_size:
+    config = config.with_(num_classes=len(dataset.class_names))
+    if isinstance(dataset, Shapes) or keep_size or not config.training.crop_size:
         return config
     ratios = []  # object size / shorter side of its image
     for index in range(len(dataset)):
         image, target = dataset[index]
-        single = target["area"][target["iscrowd"] == 0]
-        ratios += (single.sqrt() / min(image.shape[-2:])).tolist()
+        areas = target["area"][target["iscrowd"] == 0]
+        ratios += (areas.sqrt() / min(image.shape[-2:])).tolist()
     step, low, high = config.image.size_divisible, config.training.crop_size, config.image.max_size
     shorter = round(OBJECT_SIZE / median(ratios) / step) * step
     return config.with_(image={"min_size": min(max(shorter, low), high)})
@@ -83,8 +83,16 @@ def images_per_process(config: Config) -> int:
     """Return how many of a step's images each process takes; an uneven share is a ValueError."""
     images, processes = config.training.batch_size, world_size()
     if images % processes:
-        raise ValueError(f"batch_size {images} does not divide by {processes} processes")
-    return images // processes
+        raise ValueError(
+            f"batch_size {images} does not divide by {processes} processes; choose --batch-size or "
+            "--workers so that each has the same number of images"
+        )
+    count, parts = images // processes, config.training.accumulate
+    if parts > count:
+        raise ValueError(
+            f"accumulate {parts} is more than the {count} images of a process; choose fewer parts"
+        )
+    return count
 
 
 def training_batches(
@@ -110,6 +118,12 @@ def training_batches(
         parts = [RandomDihedral(flip_y=False, transpose=False)]
         if training.crop_size:
             low, high = (config.image.min_size * scale for scale in training.scale_range)
+            if max(low, training.crop_size) > high:
+                raise ValueError(
+                    f"crops of config.training.crop_size {training.crop_size} do not fit into "
+                    f"images of config.image.min_size {config.image.min_size} times at most "
+                    f"scale_range {training.scale_range}; choose smaller crops (0: whole images)"
+                )
             crop = RandomScaleCrop(training.crop_size, (max(low, training.crop_size), high))
             parts = [crop, RandomDihedral(), ColourJitter()]
     if ahead_on is not None:

@@ -17,12 +17,20 @@ from torch import Tensor, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config import Config, TrainingConfig
-from ..models import MaskRCNN, save_weights
+from ..models import WEIGHTS, MaskRCNN, save_weights
 from ..models.transform import check_targets
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import (
+    RUN_FILES,
+    check_settings,
+    load_checkpoint,
+    refuse_other_run,
+    save_checkpoint,
+)
 from .distributed import LossesModule, gather, image_priorities, rank, world_size
+from .initial import Start
 from .sanity import check_first_losses
 
+LARGEST_SEED = 2**32 - 1  # of numpy's generators
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Batch = tuple[list[Tensor], list[dict[str, Any]]]  # images and their targets
 
@@ -35,9 +43,9 @@ class TrainingRun:
     what one would.
 
     Args:
-        config: the network and its training; an unknown precision is a ValueError.
+        config: the network and its training.
         class_names: one per class, index 0 is "background".
-        seed: of the whole run.
+        seed: of the whole run, 0 to `LARGEST_SEED`.
         device: where the network lives; batches may come from the CPU.
     """
 
@@ -48,9 +56,11 @@ class TrainingRun:
         seed: int = 0,
         device: str | torch.device = "cpu",
     ) -> None:
-        if (precision := config.training.precision) not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
-            raise ValueError(f"config.training.precision is {precision!r}; choose one of {known}")
+        if len(class_names) != config.num_classes:
+            asked = f"give {config.num_classes} of them, as config.num_classes says"
+            raise ValueError(f"class_names is {class_names}; {asked}")
+        if not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+            raise ValueError(f"seed is {seed!r}; give a whole number from 0 to {LARGEST_SEED}")
         torch.manual_seed(seed)  # the initial weights, equal in all processes
         self.config, self.class_names, self.seed = config, class_names, seed
         self.device = torch.device(device)
@@ -59,6 +69,28 @@ class TrainingRun:
         self.optimizer = make_optimizer(self.model, config.training)
         self.average = {n: value.clone() for n, value in self.model.state_dict().items()}
         self.steps, self.seconds = 0, 0.0
+        self.fresh = True  # as long as no weights but random ones are in the heads
+        self.folder: Path | None = None  # whose files are this run's
+
+    def start_from(self, start: Start) -> str:
+        """Take weights that were trained before; returns and raises as `Start.load_into`."""
+        told = start.load_into(self.model, self.class_names)
+        self.average = {n: value.clone() for n, value in self.model.state_dict().items()}
+        self.fresh = told.startswith("the backbone")
+        return told
+
+    def describe(self) -> str:
+        """Return in a few lines what will be trained, and how."""
+        config, training = self.config, self.config.training
+        weights = [p for p in self.model.parameters() if p.requires_grad], self.model.parameters()
+        trained, count = (sum(p.numel() for p in part) / 1e6 for part in weights)
+        return (
+            f"{config.num_classes} classes, images at {config.image.min_size} pixels; "
+            f"{trained:.2f} of {count:.2f} million weights train\n"
+            f"batches of {training.batch_size} images, {training.optimizer} at learning rate "
+            f"{training.learning_rate:g}: rising for {training.warmup_steps} steps, falling to 0 "
+            f"over the last {training.decay_fraction:.0%} of the run; {training.precision}"
+        )
 
     def step(self, batch: Batch, progress: float) -> dict[str, float]:
         """Take one step of gradient descent.
@@ -88,7 +120,7 @@ class TrainingRun:
         self.optimizer.step()
         self.steps += 1
         self._update_average()
-        if self.steps == 1 and rank() == 0:
+        if self.steps == 1 and self.fresh and rank() == 0:
             for message in check_first_losses(report, self.config):
                 print(f"warning: {message}", file=sys.stderr, flush=True)
         return report | {"learning_rate": rate}
@@ -180,9 +212,26 @@ class TrainingRun:
         means, values = ([state[name] for name in names] for state in (self.average, current))
         torch._foreach_lerp_(means, values, 1 - decay)
 
+    def claim(self, folder: str | Path, overwrite: bool = False) -> Path:
+        """Make a folder, and its files this run's; return it.
+
+        Raises:
+            FileExistsError: another run's are there, and `overwrite` does not say to remove them.
+        """
+        folder = Path(folder)
+        if folder.resolve() != self.folder and rank() == 0:
+            if (told := refuse_other_run(folder)) and not overwrite:
+                raise FileExistsError(told)
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in RUN_FILES:
+                (folder / name).unlink(missing_ok=True)
+        self.folder = folder.resolve()
+        return folder
+
     def save(self, folder: str | Path) -> None:
         """Write `last.checkpoint` (to go on) and `last.safetensors` (averaged weights, for use);
-        errors as of `files.write_whole`."""
+        errors as of `claim`, `files.write_whole` and `models.save_weights`."""
+        folder = self.claim(folder)
         names = ("class_names", "seed", "steps", "seconds", "average")
         state = {name: getattr(self, name) for name in names} | {
             "config": self.config.to_dict(),
@@ -191,7 +240,7 @@ class TrainingRun:
             "random": torch.get_rng_state(),
         }
         save_checkpoint(folder, state)
-        save_weights(self.model, Path(folder) / "last.safetensors", self.class_names, self.average)
+        save_weights(self.model, folder / WEIGHTS, self.class_names, self.average)
 
     def load(self, folder: str | Path, tell: Callable[[str], None] | None = None) -> None:
         """Go on where `save` left off; the number of processes may be another one.
@@ -203,17 +252,12 @@ class TrainingRun:
             ValueError: the checkpoint is one of another network or data set.
         """
         state = load_checkpoint(folder, tell)
-        there, here = _flat(Config.from_dict(state["config"])), _flat(self.config)
-        there["classes"], here["classes"] = state["class_names"], self.class_names
-        if other := [f"{n} {there[n]} instead of {here[n]}" for n in here if there[n] != here[n]]:
-            raise ValueError(
-                f"{folder}: the checkpoint has other settings: {', '.join(other)}; "
-                "resume with the same ones"
-            )
+        check_settings(folder, state, self.config, self.class_names)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.steps, self.seconds, self.seed = state["steps"], state["seconds"], state["seed"]
+        self.folder = Path(folder).resolve()
         torch.set_rng_state(state["random"])
 
 
@@ -228,15 +272,6 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return [move(image) for image in images], [
         {name: move(value) for name, value in target.items()} for target in targets
     ]
-
-
-def _flat(config: Config) -> dict[str, Any]:
-    """All settings by name, such as "mask.rois"."""
-    return {
-        f"{section}.{name}" if name else section: value
-        for section, values in config.to_dict().items()
-        for name, value in (values if isinstance(values, dict) else {"": values}).items()
-    }
 
 
 def learning_rate(step: int, progress: float, config: TrainingConfig) -> float:
@@ -261,6 +296,4 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> optim.Optimizer:
     ]
     if config.optimizer == "adamw":
         return optim.AdamW(groups, lr=config.learning_rate, fused=True)
-    if config.optimizer == "sgd":
-        return optim.SGD(groups, lr=config.learning_rate, momentum=0.9, fused=True)
-    raise ValueError(f"config.training.optimizer is {config.optimizer!r}; choose 'adamw' or 'sgd'")
+    return optim.SGD(groups, lr=config.learning_rate, momentum=0.9, fused=True)
