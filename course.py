@@ -49,8 +49,7 @@ NBVAL = (
     "--nbval-sanitize-with=tests/nbval_sanitize.cfg",
     f"--nbval-cell-timeout={CELL_SECONDS}",
 )
-# Three processes, for one of them often waits for a notebook's kernel or the browser; each file in
-# one of them, in the order that conftest.py gives.
+# Three, for one often waits for a kernel or the browser; each file in one, in conftest.py's order.
 AT_ONCE = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
 # Written into .venv, so that it touches no other JupyterLab: no question about news, no calls home,
@@ -137,15 +136,14 @@ def one_at_a_time():
 
 def step(command: list, lock) -> str:
     """Run one command of the set-up, its progress shown, its errors turned into one sentence."""
-    # The child holds the lock too: when this process is killed, nobody else starts beside it.
-    files = () if os.name == "nt" else (lock.fileno(),)
     process = subprocess.Popen(
         [str(part) for part in command],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        pass_fds=files,
+        # The child holds the lock too: when this process is killed, nobody else starts beside it.
+        pass_fds=() if os.name == "nt" else (lock.fileno(),),
         env={**os.environ, "TMPDIR": str(TEMPORARY)},
     )
     errors = process.communicate()[1]
@@ -166,8 +164,8 @@ def make_venv(lock) -> None:
         pip = subprocess.run([str(PYTHON), "-m", "pip", "show", "pip"], capture_output=True)
         if pip.returncode == 0:  # it runs, and its own installation was finished
             return
-    made_by = VENV / "pyvenv.cfg"
-    if made_by.exists() and "--clear" not in made_by.read_text(errors="replace"):
+    made = VENV / "pyvenv.cfg"
+    if made.exists() and "--clear" not in made.read_text(errors="replace"):
         raise SystemExit(f"{VENV} has no pip, and the course did not make it: rename it.")
     step([sys.executable, "-m", "venv", "--clear", VENV], lock)
 

@@ -25,5 +25,7 @@ def verify_data(options: argparse.Namespace) -> int:
         print(f"{options.repair}: a copy without {counted(done)}; report.txt lists the changes")
     if not report.faults and not report.objects:
         images = len(report.data["images"])
-        raise ValueError(f"{options.data}: no object to learn or to find in {images} images")
+        raise ValueError(
+            f"{options.data}: no object to learn or to find in {images} images; annotate some"
+        )
     return 1 if report.faults else 0

@@ -46,8 +46,11 @@ def open_data(
     stored = {"indices": indices, "exclude": exclude, "image_folder": image_folder}
     if data != SHAPES:
         return open_dataset(Path(data), cache_bytes=CACHE_BYTES, **stored)
-    if given := [name for name, value in stored.items() if value is not None]:
-        raise ValueError(f"shapes are drawn, not stored: {given[0]} belongs to stored images")
+    if any(value is not None for value in stored.values()):
+        raise ValueError(
+            "shapes are drawn, not stored: indices, exclude and image_folder (--only, --hold-out, "
+            "--images FOLDER) belong to stored images"
+        )
     return Shapes(images, HELD_OUT_SEED) if held_out else Shapes(None, TRAIN_SEED)
 
 

@@ -125,8 +125,8 @@ def test_row_16_images_of_train_evaluate_and_verify(tmp_path, capsys, weights):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "--data", "shapes", "--images", "HERE"], "image_folder belongs to stored"),
-        (["evaluate", "--data", "shapes", "--images", "HERE"], "image_folder belongs to stored"),
+        (["train", "--data", "shapes", "--images", "HERE"], "--images FOLDER) belong to stored"),
+        (["evaluate", "--data", "shapes", "--images", "HERE"], "--images FOLDER) belong to stored"),
         (["evaluate", "--data", "SET", "--images", "50"], "50 counts drawn shapes; of files"),
     ],
 )

@@ -357,6 +357,7 @@ def test_row_21_nested_otherwise_and_certain(tmp_path, shape):
         [[1, 1, "x", 1, 4, 4]] * 40,
         [[1, 1, 2]] * 40,
         [{"x": 1, "y": 2}] * 40,
+        [{"x": 1, "y": 2}],
         [[[[1]]]],
     ],
 )
