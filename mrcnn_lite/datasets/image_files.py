@@ -4,7 +4,8 @@ Looked for, in this order, until a file is there:
 
 1. the name as written, in ``images/`` beside the annotation file, beside the file, and in both
    of the folder above (for ``annotations/instances.json`` beside ``images/``);
-2. the same with ``/`` for ``\\`` and in any Unicode form;
+2. the same with ``/`` for ``\\``, in any Unicode form, in small or capital letters, and with the
+   letters that ``%20`` and the like stand for;
 3. the name without its folders, in these folders;
 4. a file of that name anywhere below them; of several the one with most of the name's folders.
 
@@ -17,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import unquote
 
 from .images import image_size
 from .values import is_name, one_form
@@ -110,12 +112,14 @@ class ImageFiles:
 
     def _search(self, name: str) -> Path | str:
         plain, base = _plain(name), _base(name)
-        files = self._files[base]
+        files = self._files[_key(base)]
         for wanted in (plain, base):
             for folder in self.folders:
                 whole = _plain(str(folder / wanted))
-                if len(found := [path for path in files if _plain(str(path)) == whole]) == 1:
-                    return found[0] if wanted is plain else self._guess(name, found[0])
+                found = [path for path in files if _key(str(path)) == _key(whole)]
+                if len(found) == 1:
+                    same = wanted is plain and _plain(str(found[0])) == whole
+                    return found[0] if same else self._guess(name, found[0])
         shared = [_shared_parts(plain, path) for path in files]
         best = [path for path, n in zip(files, shared, strict=True) if n == max(shared)]
         if len(best) == 1:
@@ -138,12 +142,17 @@ class ImageFiles:
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 for name in names:
                     path = Path(folder, name)
-                    files[one_form(name)][str(path.absolute())] = path
+                    files[_key(name)][str(path.absolute())] = path
         return defaultdict(list, {name: list(paths.values()) for name, paths in files.items()})
 
 
 def _plain(name: str) -> str:
     return one_form(str(PurePosixPath(name.replace("\\", "/"))))
+
+
+def _key(name: str) -> str:
+    """What two names have in common that mean the same file."""
+    return unquote(_plain(name)).casefold()
 
 
 def _ends(name: object) -> bool:

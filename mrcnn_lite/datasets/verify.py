@@ -56,7 +56,8 @@ def describe(report: Report) -> str:
             f"{without}{len(report.data['images'])} images, sides of {low} to {high} pixels"
         )
         low, high = report.areas
-        lines.append(f"{numbers.total()} objects of {low} to {high} pixels: {objects}{more}")
+        sizes = f" of {low} to {high} pixels: {objects}{more}" if numbers else ""
+        lines.append(f"{numbers.total()} objects{sizes}")
     return "\n".join([*lines, *(f"note: {note}" for note in _notes(report))])
 
 

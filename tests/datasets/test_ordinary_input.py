@@ -149,6 +149,21 @@ def test_row_16_paths_of_another_machine_in_a_folder_that_is_named(tmp_path, nam
         open_dataset(path, image_folder=tmp_path / "photos")
 
 
+@pytest.mark.parametrize("name", ["images/x%201.png", "x%201.PNG", "a/X 1.png", "X 1.PNG"])
+def test_row_16_names_as_an_address_or_in_other_letters(tmp_path, name):
+    put(tmp_path / "set/images/x 1.png")
+    path = annotate(tmp_path / "set/a.json", name)
+    assert files(open_dataset(path)) == [tmp_path / "set/images/x 1.png"]
+    repair(path, tmp_path / "copy")
+    assert verify(tmp_path / "copy") == []
+
+
+def test_row_16_capitals_of_two_names_are_two_files(tmp_path):
+    put(tmp_path / "set/x.png")
+    (fault,) = verify(annotate(tmp_path / "set/a.json", "x.png", "X.png"))
+    assert "'X.png' cannot be opened (and 'x.png' would both be" in str(fault)
+
+
 def test_row_16_in_via_files(tmp_path):
     put(tmp_path / "set/images/default/x.png")
     shape = {"name": "rect", "x": 1, "y": 1, "width": 4, "height": 3}
