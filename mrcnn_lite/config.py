@@ -35,7 +35,7 @@ class Checked:
     def __post_init__(self) -> None:
         section = type(self).__name__.removesuffix("Config").lower()
         for name, kind in _types(type(self)).items():
-            value = _plain(getattr(self, name))
+            value = plain(getattr(self, name))
             if asked := _asked(value, kind):
                 name = ".".join(filter(None, ("config", section, name)))
                 raise ValueError(f"{name} is {value!r}; give {asked}")
@@ -191,10 +191,10 @@ def _types(section: type) -> dict[str, Any]:
     return get_type_hints(section, include_extras=True)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value of JSON or numpy as Python's own, hashable one."""
     if isinstance(value, list | tuple):
-        return tuple(_plain(v) for v in value)
+        return tuple(plain(v) for v in value)
     return value.item() if isinstance(value, np.generic) else value
 
 

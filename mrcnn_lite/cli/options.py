@@ -57,7 +57,8 @@ def _describe_train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--learning-rate", type=_number(1e-9, 1e3), help=rate)
     sub.add_argument("--hold-out", type=_indices, help="images to leave out, counted from 0: 3,8")
     sub.add_argument("--workers", type=_integer(0, 64), default=0, help="processes; 0 chooses")
-    sub.add_argument("--seed", type=_integer(0, LARGEST_SEED), default=0)
+    seed = "of the first weights, the order of images and their changes; default 0"
+    sub.add_argument("--seed", type=_integer(0, LARGEST_SEED), default=0, help=seed)
     batch = "images per step over all processes"
     sub.add_argument("--batch-size", type=_integer(1, 10**5), help=batch)
     sub.add_argument("--accumulate", type=_integer(1, 10**5), help="parts of a process's images")

@@ -19,6 +19,7 @@ from ..training.distributed import from_first, gather, rank
 from ..training.fast import FastRun, compile_parts
 from ..training.initial import Start
 from ..training.loop import progress_bar, validation_losses
+from ..training.recipe import SHAPES
 
 VALIDATION_IMAGES = 32  # of drawn shapes
 
@@ -30,6 +31,8 @@ def train_network(options: argparse.Namespace) -> None:
     start = Start(options.init, options.preset) if options.init else None
     config = _config(options, start, given)
     told = "" if options.resume or options.overwrite else refuse_other_run(options.out)
+    if options.data != SHAPES and options.out.resolve() == Path(options.data).resolve():
+        told = f"--out {options.out} is the folder of the data; name another one"
     told, first = from_first(told), rank() == 0
     if told:
         raise FileExistsError(told)
@@ -158,7 +161,7 @@ def _held_out(options: argparse.Namespace) -> Sequence | None:
             f"--validate-every {options.validate_every} is more than --steps {options.steps}: "
             "nothing would be validated"
         )
-    shapes = options.data == "shapes"
+    shapes = options.data == SHAPES
     if not shapes and not options.hold_out:
         raise ValueError("--validate-every needs --hold-out: which images to keep for it")
     indices = None if shapes else options.hold_out

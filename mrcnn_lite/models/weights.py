@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..config import Config
+from ..config import Config, plain
 from ..files import write_whole
 from .pretrained import kind_of_file
 
@@ -73,7 +73,7 @@ def describe(model: nn.Module) -> Config:
         raise ValueError(f"the config does not describe this network: {difference}; {cure}")
     parts = dict(model.named_modules())
     for name, part in plain.named_modules():
-        asked, found = _settings(part), _settings(parts.get(name))
+        asked, found = _settings(part), _settings(parts[name]) if name in parts else {}
         for key in asked.keys() & found.keys():
             if asked[key] != found[key]:
                 raise ValueError(
@@ -93,9 +93,10 @@ class _WithoutNumbers(TorchFunctionMode):
         return call(*args, **kwargs)
 
 
-def _settings(part: nn.Module | None) -> dict[str, Any]:
+def _settings(part: nn.Module) -> dict[str, Any]:
     """The plain values that a module computes with."""
-    values = {k: v for k, v in vars(part).items() if isinstance(v, int | float | str | tuple)}
+    kinds = int | float | str | list | tuple
+    values = {k: plain(v) for k, v in vars(part).items() if isinstance(v, kinds)}
     return {k: v for k, v in values.items() if k != "training" and not k.startswith("_")}
 
 

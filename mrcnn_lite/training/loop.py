@@ -106,6 +106,7 @@ def _refuse_nothing(run: TrainingRun, folder: Path) -> None:
     """Say that a resumed run is long enough; its last save may have been cut off half-way."""
     if rank() == 0 and run.steps:
         run.save(folder)
+    from_first(0.0)  # none leaves before it is saved
     done = f"{run.steps} steps in {run.seconds:.0f} s are done, and the length counts them"
     raise ValueError(f"nothing is left to train: {done}; give more steps or seconds")
 

@@ -107,6 +107,13 @@ def test_row_02_a_file_is_no_folder(tmp_path, capsys):
     assert "out is a file; name a folder" in said
 
 
+def test_row_02_a_run_is_not_put_among_the_data(tmp_path, capsys):
+    """Its config.json would be a second JSON file in a data set's folder."""
+    (tmp_path / "mine.json").write_text(SAMPLE.read_text())
+    said = refused(capsys, [*TRAIN[:2], str(tmp_path), "--steps", "1", "--out", str(tmp_path)])
+    assert "is the folder of the data" in said and len(list(tmp_path.iterdir())) == 1
+
+
 def test_row_02_resume_without_a_checkpoint_says_what_to_do(tmp_path, tiny, capsys):
     (tmp_path / "config.json").write_text("{}")  # killed before the first checkpoint
     command = [*TRAIN, "--config", tiny, "--steps", "1", "--out", str(tmp_path)]
