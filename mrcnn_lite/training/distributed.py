@@ -12,6 +12,7 @@ thread are about as fast as one process of two; on a busy one they lose far less
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -124,6 +125,8 @@ def launch(function: Callable[..., Any], workers: int, *arguments: Any) -> Any:
     workers = workers or default_workers()
     if workers == 1:
         return function(*arguments)
+    # Whatever ends one process is told once, by its error; that the others end with it needs no word.
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         meeting = (Path(folder) / "meeting").as_uri()
         try:
