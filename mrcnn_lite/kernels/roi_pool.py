@@ -21,13 +21,21 @@ BLOCK_C = 128  # channels per program
 def _rounded(corner_ptr, scale):
     """A corner on the map, halves away from zero, as C++ rounds."""
     x = tl.load(corner_ptr) * scale
-    return tl.where(x >= 0, tl.floor(x + 0.5), -tl.floor(0.5 - x)).to(tl.int32)
+    size = tl.abs(x)
+    whole = tl.floor(size)  # size + 0.5 may itself be rounded up to the next whole number
+    whole = tl.where(size - whole >= 0.5, whole + 1, whole)
+    return tl.where(x < 0, -whole, whole).to(tl.int32)
 
 
 @triton.jit
-def _window(first, last, i, n, BINS: tl.constexpr):
-    """Where bin i begins and ends on an axis of n elements; both are rounded outwards."""
-    step = tl.maximum(last - first + 1, 1).to(tl.float64) / BINS
+def _window(first, last, i, n, BINS: tl.constexpr, dtype: tl.constexpr):
+    """Where bin i begins and ends on an axis of n elements; both are rounded outwards, in the type
+    of the corners."""
+    extent = tl.maximum(last - first + 1, 1).to(dtype)
+    if dtype == tl.float32:
+        step = tl.div_rn(extent, tl.full((), BINS, dtype))  # `/` may be off by one bit
+    else:
+        step = extent / BINS
     start = tl.floor(i * step).to(tl.int32) + first
     end = tl.ceil((i + 1) * step).to(tl.int32) + first
     return tl.minimum(tl.maximum(start, 0), n), tl.minimum(tl.maximum(end, 0), n)
@@ -54,8 +62,8 @@ def _roi_pool_kernel(
     scale = tl.load(scale_ptr)
     left, top = _rounded(corner_ptr + 4 * k, scale), _rounded(corner_ptr + 4 * k + 1, scale)
     right, bottom = _rounded(corner_ptr + 4 * k + 2, scale), _rounded(corner_ptr + 4 * k + 3, scale)
-    first_y, last_y = _window(top, bottom, row, h, ROWS)
-    first_x, last_x = _window(left, right, column, w, COLUMNS)  # [BLOCK_P] each
+    first_y, last_y = _window(top, bottom, row, h, ROWS, scale.dtype)
+    first_x, last_x = _window(left, right, column, w, COLUMNS, scale.dtype)  # [BLOCK_P] each
 
     best = tl.full((BLOCK_P, BLOCK_C), float("-inf"), dtype=corner_ptr.dtype.element_ty)
     argmax = tl.full((BLOCK_P, BLOCK_C), -1, dtype=tl.int32)

@@ -37,7 +37,8 @@ def roi_pool(
 
 def round_half_away(x: Tensor) -> Tensor:
     """Round as C++ does: halves away from zero. (`torch.round` and Python round them to even.)"""
-    return torch.trunc(x + torch.copysign(torch.full_like(x, 0.5), x))
+    whole = torch.trunc(x)  # x + 0.5 may itself be rounded up to the next whole number
+    return torch.where((x - whole).abs() >= 0.5, whole + x.sign(), whole)
 
 
 def roi_pool_bins(
@@ -49,17 +50,20 @@ def roi_pool_bins(
     and bottom, Tensor[K, rows] int64, left and right, Tensor[K, columns] int64: half open, clipped
     to the map, so that a bin beside it is empty.
     """
-    x1, y1, x2, y2 = round_half_away(corners.detach() * spatial_scale).long().unbind(1)  # [K] each
+    x1, y1, x2, y2 = round_half_away(corners.detach() * spatial_scale).unbind(1)  # [K] each
     return *_bins(y1, y2, size[0], h), *_bins(x1, x2, size[1], w)
 
 
 def _bins(first: Tensor, last: Tensor, bins: int, n: int) -> tuple[Tensor, Tensor]:
-    """Where each bin begins and ends on an axis of n elements: Tensor[K, P] each."""
-    step = (last - first + 1).clamp(min=1).double()[:, None] / bins  # [K, 1]
+    """Where each bin begins and ends on an axis of n elements: Tensor[K, P] each.
+
+    All in the type of the corners, as in torchvision: 7 float32 sevenths of 29 are more than 29.
+    """
+    step = (last - first + 1).clamp(min=1)[:, None] / bins  # [K, 1]
     i = torch.arange(bins, device=first.device)  # [P]
-    start = (torch.floor(i * step).long() + first[:, None]).clamp(0, n)  # [K, P]
-    end = (torch.ceil((i + 1) * step).long() + first[:, None]).clamp(0, n)  # [K, P]
-    return start, end
+    start = (torch.floor(i * step) + first[:, None]).clamp(0, n)  # [K, P]
+    end = (torch.ceil((i + 1) * step) + first[:, None]).clamp(0, n)  # [K, P]
+    return start.long(), end.long()
 
 
 def roi_pool_loop(

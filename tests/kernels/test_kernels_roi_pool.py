@@ -38,6 +38,16 @@ def test_like_its_reference(size, dtype):
     assert_close(gradient, expected_gradient)
 
 
+def test_bins_are_rounded_in_the_type_of_the_corners():
+    """29 elements in 7 bins, where float32 and float64 differ: see tests/ops/test_roi_pool.py."""
+    features = torch.arange(40.0 * 36, device=DEVICE).view(1, 1, 40, 36)
+    rois = torch.tensor([[0.0, 10, 10, 124, 124], [0, 0, 0, 24, 52]], device=DEVICE)
+    out, _, expected, _ = both(features, rois, 7)
+    assert torch.equal(out, expected)
+    wide = both(features.double(), rois.double(), 7)
+    assert torch.equal(wide[0], wide[2]) and not torch.equal(out.double(), wide[0])
+
+
 def test_the_first_of_equal_maxima_gets_the_gradient():
     features = torch.ones(1, 1, 4, 4, dtype=torch.float64, device=DEVICE)
     rois = torch.tensor([[0.0, 0, 0, 15, 15]], dtype=torch.float64, device=DEVICE)

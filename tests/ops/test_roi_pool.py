@@ -44,6 +44,33 @@ def test_the_elements_of_bins_by_hand():
     assert left.tolist() == [[0, 2], [3, 6]] and right.tolist() == [[3, 5], [6, 6]]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_bins_are_rounded_in_the_type_of_the_corners(dtype):
+    """29 elements in 7 bins: 7 float32 sevenths of 29 are more than 29, so the last bin reaches one
+    element further than in float64. Thousands of boxes on a map that shows every border."""
+    features = ramp(64, 64)[..., :61].to(dtype)
+    by_hand = torch.tensor([[0.0, 10, 10, 124, 124]], dtype=dtype)
+    g = torch.Generator().manual_seed(0)
+    corners = torch.randint(-20, 260, (1000, 4), generator=g).sort(dim=1).values
+    shift = torch.rand(1000, 4, generator=g) * torch.randint(2, (1000, 1), generator=g)
+    rois = torch.cat([torch.zeros(1000, 1), corners + shift], dim=1).to(dtype)
+    rois = torch.cat([by_hand, rois])
+    for size in (2, 5, 7, 11, (14, 13)):
+        for scale in (1 / 4, 1 / 5):
+            found = roi_pool(features, rois, size, scale)
+            assert torch.equal(found, torchvision.ops.roi_pool(features, rois, size, scale))
+        with use_backend("reference"):
+            assert torch.equal(roi_pool(features, rois[:20], size, scale), found[:20])
+    found, wide = (roi_pool(features.to(t), by_hand.to(t), 7, 1 / 4) for t in (dtype, torch.double))
+    assert torch.equal(found.double(), wide) == (dtype == torch.double)
+
+
+def test_a_corner_just_below_a_half_is_rounded_down():
+    """0.49999997 + 0.5 is 1 in float32: adding a half would round such a corner up."""
+    below = torch.tensor([[0.49999997, 8388609.0, -0.49999997]])
+    assert round_half_away(below).tolist() == [[0.0, 8388609.0, 0.0]]
+
+
 def test_moving_the_box_a_little_changes_nothing():
     out = [roi_pool(article_map(), article_rois(10 + d, 10, 124, 124), 2, 1 / 32) for d in (0, 5)]
     assert torch.equal(*out)

@@ -65,7 +65,7 @@ class Windows:
 
 def windows_of(box: ArrayLike, size: int, scale: float, height: int, width: int) -> Windows:
     """The cells behind every output of RoIPool."""
-    corners = torch.as_tensor(np.asarray(box)).reshape(1, 4)
+    corners = torch.as_tensor(np.asarray(box), dtype=torch.float32).reshape(1, 4)
     ends = roi_pool_bins(corners, (size, size), scale, height, width)
     top, bottom, left, right = (side[0].tolist() for side in ends)
     return Windows(list(zip(top, bottom)), list(zip(left, right)))

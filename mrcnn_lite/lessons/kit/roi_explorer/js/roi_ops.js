@@ -4,19 +4,21 @@
 // `size` is P, the bins per axis; `scale` is 1 / stride. Results are flat arrays of P * P numbers,
 // row by row. tests/lessons/test_kit_roi_explorer.py holds every function to `mrcnn_lite.ops`.
 
-/** Halves away from zero, as C++ rounds; Math.round takes them upwards. */
+/** Halves away from zero, as C++ rounds; Math.round takes them upwards. In float32, as there. */
 export function roundHalfAway(x) {
-  return Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
+  const size = Math.fround(Math.abs(x));
+  return Math.sign(x) * (Math.floor(size) + (size % 1 >= 0.5 ? 1 : 0));
 }
 
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 
 /** The half-open windows of one axis's bins, clipped to n elements; neighbours may overlap. */
 function poolWindows(first, last, bins, n) {
-  const step = Math.max(last - first + 1, 1) / bins;
+  const float32 = Math.fround; // the operation's type, whose rounding can move a border
+  const step = float32(Math.max(last - first + 1, 1) / bins);
   return Array.from({ length: bins }, (_, i) => [
-    clamp(Math.floor(i * step) + first, 0, n),
-    clamp(Math.ceil((i + 1) * step) + first, 0, n),
+    clamp(Math.floor(float32(i * step)) + first, 0, n),
+    clamp(Math.ceil(float32((i + 1) * step)) + first, 0, n),
   ]);
 }
 
