@@ -2,6 +2,9 @@
 
 A box is (x1, y1, x2, y2) in continuous image coordinates, half open: a box that holds pixel columns
 3, 4 and 5 has x1 = 3 and x2 = 6, and its width is x2 - x1 with no "+ 1".
+
+Sums and products of eight or sixteen bits do not fit into them. What is computed from whole numbers
+is int64 (overlaps: float64, given as float32), from half precision float32.
 """
 
 import math
@@ -24,7 +27,7 @@ Weights = tuple[float, float, float, float]
 
 def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
     """Area of each box: Tensor[..., 4], written as `box_convert` says, gives Tensor[...]."""
-    boxes = boxes if fmt == "xyxy" else box_convert(boxes, fmt, "xyxy")
+    boxes = _wide(boxes) if fmt == "xyxy" else box_convert(boxes, fmt, "xyxy")
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])  # [...]
 
 
@@ -52,14 +55,16 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
         Tensor[..., N, G] in 0..1: area of the intersection over area of the union; 0 for two boxes
         without area (torchvision answers NaN there).
     """
+    whole = not (boxes1.is_floating_point() or boxes2.is_floating_point())
     if fmt != "xyxy":
         boxes1, boxes2 = (box_convert(boxes, fmt, "xyxy") for boxes in (boxes1, boxes2))
-    return pairwise_iou(boxes1, boxes2)
+    iou = pairwise_iou(boxes1, boxes2)  # [..., N, G]
+    return iou.float() if whole else iou
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """`box_iou` of corners: Tensor[..., N, 4] and Tensor[..., G, 4] give Tensor[..., N, G]."""
-    a, b = _at_least_float32(a), _at_least_float32(b)
+    a, b = a.to(iou_dtype(a)), b.to(iou_dtype(b))
     # Each coordinate contiguous: the comparisons below then run on whole vector registers.
     ax1, ay1, ax2, ay2 = a.transpose(-1, -2).contiguous()[..., None].unbind(-3)  # 4 x [..., N, 1]
     bx1, by1, bx2, by2 = b.transpose(-1, -2).contiguous()[..., None, :].unbind(-3)  # [..., 1, G]
@@ -75,6 +80,10 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
     """Write boxes [N, 4] as corners, "xyxy", as corner and size, "xywh", or as centre and size,
     "cxcywh": Tensor[N, 4]."""
+    if in_fmt == out_fmt:
+        return boxes
+    centres = "cxcywh" in (in_fmt, out_fmt)
+    boxes = boxes.to(iou_dtype(boxes)) if centres else _wide(boxes)  # halves of whole numbers
     first, second = boxes[..., :2], boxes[..., 2:]
     if in_fmt == "xywh":
         second = first + second
@@ -97,6 +106,10 @@ def clip_boxes(boxes: Tensor, image_size: tuple[int, int] | Tensor) -> Tensor:
     if not isinstance(image_size, Tensor):
         image_size = boxes.new_tensor(image_size, dtype=torch.float64)  # [2]
     limit = torch.cat([image_size, image_size], dim=-1).flip(-1)  # [..., 4]: W, H, W, H
+    if boxes.is_floating_point():
+        boxes = at_least_float32(boxes)
+    else:  # an image may be larger than eight bits can say
+        limit = limit.clamp(max=torch.iinfo(boxes.dtype).max)
     return torch.minimum(boxes.clamp(min=0), limit.to(boxes.dtype))  # [..., 4]
 
 
@@ -107,6 +120,7 @@ def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
     """Return the rows of boxes [N, 4] whose sides both measure at least `min_size` pixels."""
+    boxes = at_least_float32(boxes)
     return (boxes[:, 2:] - boxes[:, :2] >= min_size).all(dim=1).nonzero()[:, 0]  # [N]
 
 
@@ -125,6 +139,7 @@ def encode_boxes(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.
     Returns:
         Tensor[..., 4] of (dx, dy, dw, dh).
     """
+    gt, proposals = at_least_float32(gt), at_least_float32(proposals)
     gt_centre, gt_size = _centre_and_size(gt)  # [..., 2] each
     centre, size = _centre_and_size(proposals)
     size, gt_size = size.clamp(min=MIN_SIZE), gt_size.clamp(min=MIN_SIZE)
@@ -145,7 +160,9 @@ def decode_boxes(deltas: Tensor, boxes: Tensor, weights: Weights = (1.0, 1.0, 1.
     Returns:
         Tensor[..., 4]. Growth is limited to 1000 / 16 per step (`MAX_LOG_SCALE`).
     """
-    centre, size = _centre_and_size(boxes.to(deltas.dtype))  # [..., 2] each
+    dtype = torch.promote_types(at_least_float32(deltas).dtype, boxes.dtype)
+    deltas, boxes = deltas.to(dtype), boxes.to(dtype)
+    centre, size = _centre_and_size(boxes)  # [..., 2] each
     deltas = deltas / constants_like(deltas, weights)
     centre = centre + deltas[..., :2] * size  # [..., 2]
     half = 0.5 * size * torch.exp(deltas[..., 2:].clamp(max=MAX_LOG_SCALE))  # [..., 2]
@@ -157,6 +174,16 @@ def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return boxes[..., :2] + 0.5 * size, size
 
 
-def _at_least_float32(boxes: Tensor) -> Tensor:
-    """Areas of half-precision or integer boxes would overflow or round."""
-    return boxes if boxes.dtype in (torch.float32, torch.float64) else boxes.float()
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return half precision as float32: eight or eleven bits hold no coordinate, no small loss."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def iou_dtype(boxes: Tensor) -> torch.dtype:
+    """The type in which areas are compared: float32, or float64 for it and for whole numbers."""
+    whole = not boxes.is_floating_point()
+    return torch.float64 if whole else torch.promote_types(boxes.dtype, torch.float32)
+
+
+def _wide(boxes: Tensor) -> Tensor:
+    return at_least_float32(boxes) if boxes.is_floating_point() else boxes.long()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .backend import choose
 from .bilinear import Interpolation, bilinear_loop, by_size, corners, interpolation
+from .boxes import at_least_float32
 from .roi_align import roi_align_loop, roi_extent
 from .rois import Grid, Rois, as_pair
 
@@ -39,10 +40,10 @@ def crop_masks(
             a symmetric disc is not symmetric. True is exact.
 
     Returns:
-        Tensor[K, M, M] in 0..1, of the boxes' dtype.
+        Tensor[K, M, M] in 0..1, of the boxes' dtype, at least float32.
     """
     form = choose("crop_masks", masks.device, _crop_loop, _crop_tensor)
-    return form(masks, boxes, matched, size, aligned)
+    return form(masks, at_least_float32(boxes), matched, size, aligned)
 
 
 def paste_masks(
@@ -67,7 +68,7 @@ def paste_masks(
         Tensor[N, H, W], float or bool; 0 or False away from the box.
     """
     form = choose("paste_masks", masks.device, _paste_loop, _paste_tensor)
-    return form(masks, boxes, as_pair(image_size), rule, threshold)
+    return form(masks, at_least_float32(boxes), as_pair(image_size), rule, threshold)
 
 
 def _crop_loop(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned: bool) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .backend import choose
-from .boxes import pairwise_iou
+from .boxes import iou_dtype, pairwise_iou
 
 NOTHING = -1.0  # the overlap with an object that is only padding
 
@@ -39,7 +39,7 @@ def best_objects(
         The three tensors. No gradient flows through them.
     """
     form = choose("best_objects", boxes.device, best_objects_loop, _best_objects_tensor)
-    dtype = torch.promote_types(torch.promote_types(objects.dtype, boxes.dtype), torch.float32)
+    dtype = torch.promote_types(iou_dtype(objects), iou_dtype(boxes))
     return form(objects.detach().to(dtype), valid, boxes.detach().to(dtype), low_quality)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .boxes import at_least_float32
 from .roi_align import pool_rois
 from .rois import Grid, OutputSize, Rois, as_pair, split_rois
 
@@ -30,6 +31,7 @@ def assign_levels(
     Returns:
         Tensor[...] int64, 0 for k_min.
     """
+    boxes = at_least_float32(boxes)
     size = torch.sqrt((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))  # [...]
     level = torch.floor(canonical_level + torch.log2(size / canonical_scale) + LEVEL_EPS)
     # A reversed box has no real size (NaN): it goes to the finest level, as empty boxes do.
