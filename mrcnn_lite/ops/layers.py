@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from .public import multiscale_roi_align, roi_align, roi_pool
-from .rois import Boxes, OutputSize
+from .rois import Boxes, OutputSize, as_pair
 
 
 class RoIAlign(nn.Module):
@@ -54,7 +54,7 @@ class MultiScaleRoIAlign(nn.Module):
         canonical_level: int = 4,
     ) -> None:
         super().__init__()
-        self.featmap_names, self.output_size = featmap_names, output_size
+        self.featmap_names, self.output_size = featmap_names, as_pair(output_size)
         self.sampling_ratio = sampling_ratio
         self.canonical_scale, self.canonical_level = canonical_scale, canonical_level
 
@@ -62,7 +62,7 @@ class MultiScaleRoIAlign(nn.Module):
         self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]
     ) -> Tensor:
         """Return Tensor[K, C, P, P]; `image_shapes` holds (H, W) of each image."""
-        size = (max(h for h, _ in image_shapes), max(w for _, w in image_shapes))
+        size = tuple(max(sides, default=1) for sides in zip(*image_shapes)) or (1, 1)
         maps = [x[name] for name in self.featmap_names]
         fit = {"canonical_scale": self.canonical_scale, "canonical_level": self.canonical_level}
         settings = (self.output_size, self.sampling_ratio)

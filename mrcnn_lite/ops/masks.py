@@ -12,7 +12,7 @@ from .backend import choose
 from .bilinear import Interpolation, bilinear_loop, by_size, corners, interpolation
 from .boxes import at_least_float32
 from .roi_align import roi_align_loop, roi_extent
-from .rois import Grid, Rois, as_pair
+from .rois import Grid, Rois, as_pair, no_results
 
 # Samples per bin up to which RoIs are cropped together: below, one call costs less than two.
 SMALL_BIN = 8
@@ -42,8 +42,11 @@ def crop_masks(
     Returns:
         Tensor[K, M, M] in 0..1, of the boxes' dtype, at least float32.
     """
+    boxes = at_least_float32(boxes)
+    if not len(boxes) or not masks.numel():
+        return no_results((len(boxes), size, size), boxes)  # [K, M, M]
     form = choose("crop_masks", masks.device, _crop_loop, _crop_tensor)
-    return form(masks, at_least_float32(boxes), matched, size, aligned)
+    return form(masks, boxes, matched, size, aligned)
 
 
 def paste_masks(
@@ -67,6 +70,8 @@ def paste_masks(
     Returns:
         Tensor[N, H, W], float or bool; 0 or False away from the box.
     """
+    if not len(masks) and threshold is None:
+        return no_results((0, *as_pair(image_size)), masks, boxes)  # [N, H, W]
     form = choose("paste_masks", masks.device, _paste_loop, _paste_tensor)
     return form(masks, at_least_float32(boxes), as_pair(image_size), rule, threshold)
 
@@ -94,8 +99,6 @@ def _crop_tensor(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, align
         with torch.autocast(boxes.device.type, enabled=False):
             return lines.view(-1, size, w) @ x.matrix(w).transpose(1, 2)  # [K, M, M]
 
-    if not len(boxes) or not len(pixel_rows):
-        return boxes.new_zeros(len(boxes), size, size)  # [K, M, M]
     out = by_size(extent / size, SMALL_BIN, crop)  # [K, M, M]
     return out.masked_fill(out > 1 - FULL, 1.0)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from .backend import choose
 from .bilinear import adaptive_counts, bilinear_loop, by_size, interpolation
 from .constants import constants_like
-from .rois import Boxes, Grid, OutputSize, Rois, as_pair, split_rois
+from .rois import Boxes, Grid, OutputSize, Rois, as_pair, no_results, split_rois
 from .sparse_gather import weighted_sums
 
 
@@ -54,6 +54,9 @@ def pool_rois(
 
     `scales` are the elements of each level per pixel; a single map is a pyramid of one level.
     """
+    shape = len(rois.image), features[0].shape[1], *grid.size
+    if 0 in shape:
+        return no_results(shape, *features, rois.corners)  # [K, C, P, P]
     form = choose("roi_align", features[0].device, roi_align_loop, roi_align_tensor)
     return form(features, rois, scales, grid)
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .backend import choose
-from .rois import Boxes, OutputSize, as_pair, split_rois
+from .rois import Boxes, OutputSize, as_pair, no_results, split_rois
 from .sparse_gather import channels_last_table
 
 
@@ -31,8 +31,11 @@ def roi_pool(
         maximum (the first one among equals).
     """
     image, corners = split_rois(input, boxes)
+    shape = len(image), input.shape[1], *as_pair(output_size)
+    if 0 in shape:
+        return no_results(shape, input)  # [K, C, P, P]
     form = choose("roi_pool", input.device, roi_pool_loop, _roi_pool_tensor)
-    return form(input, image, corners, as_pair(output_size), spatial_scale)
+    return form(input, image, corners, shape[2:], spatial_scale)
 
 
 def round_half_away(x: Tensor) -> Tensor:
@@ -78,8 +81,6 @@ def roi_pool_loop(
                 window = input[image[k], :, y1:y2, x1:x2]  # [C, N, N]
                 empty = y2 <= y1 or x2 <= x1
                 out.append(window.sum((1, 2)) if empty else window.flatten(1).max(1).values)
-    if not out:
-        return input.new_zeros(0, input.shape[1], *size)  # [K, C, P, P]
     return torch.stack(out).unflatten(0, (-1, *size)).permute(0, 3, 1, 2)  # [K, C, P, P]
 
 

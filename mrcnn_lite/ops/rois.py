@@ -43,6 +43,11 @@ def split_rois(input: Tensor, boxes: Boxes) -> tuple[Tensor, Tensor]:
     return image, corners.float() if half else corners
 
 
+def no_results(shape: Sequence[int], *sources: Tensor) -> Tensor:
+    """Return zeros of a shape that holds nothing, in the graph of what they would come from."""
+    return sources[0].new_zeros(shape) + sum(source[:0].sum() for source in sources)
+
+
 def as_pair(size: OutputSize) -> tuple[int, int]:
     """Read `7` or `(7, 7)` as (rows, columns)."""
     rows, columns = size if isinstance(size, Sequence) else (size, size)
