@@ -48,6 +48,8 @@ class ImageConfig(Checked):
 
     min_size: int = 800  # §3.1: the shorter side is resized to 800 pixels
     max_size: int = 1333  # tv: ... unless the longer side would pass this
+    train_min_sizes: tuple[int, ...] = ()  # tv: training draws its `min_size` from these, if any
+    skip_resize: bool = False  # tv: in training, for images that come resized
     mean: tuple[Finite, Finite, Finite] = (0.485, 0.456, 0.406)  # tv: ImageNet, RGB in 0..1
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)  # tv
     size_divisible: int = 32  # FPN §3: the coarsest stride must divide the padded size
@@ -86,6 +88,7 @@ class RPNConfig(Checked):
     post_nms_train: int = 2000  # tv: kept per image after NMS
     post_nms_test: int = 1000  # §3.1: 1000 with FPN
     nms_iou: Fraction = 0.7  # FR §3.3
+    score_threshold: Fraction = 0.0  # tv: less likely proposals are dropped
     min_size: float = 1e-3  # tv: smaller proposals (in pixels) are dropped
 
 
@@ -101,6 +104,7 @@ class BoxConfig(Checked):
     norm: Norm = "none"  # of those convolutions
     head_channels: int = 1024  # Figure 4: two fully connected layers; one after convolutions
     foreground_iou: Fraction = 0.5  # §3.1
+    background_iou: Fraction = 0.5  # tv: between the two a RoI is ignored
     samples: int = 512  # §3.1: RoIs per image with FPN
     positive_fraction: Fraction = 0.25  # §3.1: 1 : 3
     code_weights: Four = (10.0, 10.0, 5.0, 5.0)  # Fast R-CNN: scaling of the targets

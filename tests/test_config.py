@@ -8,7 +8,7 @@ import pytest
 
 from mrcnn_lite.config import PRESETS, Config, Paste, from_scratch, lite, resnet50_fpn
 from mrcnn_lite.models import MaskRCNN
-from mrcnn_lite.ops.masks import RULES
+from mrcnn_lite.ops.paste import RULES
 
 FIELDS = [
     (section.name, part.name)

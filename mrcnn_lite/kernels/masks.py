@@ -87,7 +87,7 @@ def crop_masks(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, aligned
 @triton.jit
 def _pixel_axis(box_ptr, axis: tl.constexpr, pixel, n, M: tl.constexpr, ROUNDED: tl.constexpr):
     """Where pixels of an axis (0 is x) with n lie on the padded mask, and which the mask reaches;
-    ROUNDED is torchvision's rule, else the rule of pixel centres: see `ops.masks`."""
+    ROUNDED is torchvision's rule, else the rule of pixel centres: see `ops.paste`."""
     low, high = tl.load(box_ptr + axis), tl.load(box_ptr + axis + 2)
     if ROUNDED:
         half = (high - low) * 0.5 * ((M + 2) / M)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from .torchvision_attributes import AnchorAttributes
 
-def cell_anchors(sizes: tuple[int, ...], aspect_ratios: tuple[float, ...]) -> Tensor:
+Numbers = Sequence[float]
+
+
+def cell_anchors(sizes: Numbers, aspect_ratios: Numbers) -> Tensor:
     """Return the anchors of one element, centred on (0, 0) and rounded to whole pixels as in
     torchvision.
 
@@ -24,28 +30,29 @@ def cell_anchors(sizes: tuple[int, ...], aspect_ratios: tuple[float, ...]) -> Te
     return (torch.stack([-widths, -heights, widths, heights], dim=1) / 2).round()  # [N, 4]
 
 
-class AnchorGenerator(nn.Module):
+class AnchorGenerator(AnchorAttributes, nn.Module):
     """Lay the anchors of one element over each level's grid.
 
     The grid of stride s starts at (0, 0), not at (s/2, s/2): torchvision's choice, which its
     weights learned.
+
+    Args:
+        sizes: of each level, in pixels, one number or several.
+        aspect_ratios: height / width, the same for all levels or a tuple for each.
     """
 
     def __init__(
-        self, sizes: tuple[tuple[int, ...], ...], aspect_ratios: tuple[float, ...]
+        self, sizes: Sequence[Numbers] | Numbers, aspect_ratios: Sequence[Numbers] | Numbers
     ) -> None:
         super().__init__()
-        self.sizes, self.aspect_ratios = sizes, aspect_ratios
+        self.sizes = [s if isinstance(s, Sequence) else (s,) for s in sizes]
+        same = not isinstance(aspect_ratios[0], Sequence)
+        self.aspect_ratios = [aspect_ratios] * len(sizes) if same else aspect_ratios
         self._cache: dict[tuple, Tensor] = {}
 
-    def per_location(self) -> int:
-        """Return how many anchors each element has (the same on all levels)."""
-        counts = {len(sizes) for sizes in self.sizes}
-        if len(counts) != 1:
-            raise ValueError(
-                f"anchor_sizes must have the same number of sizes on every level, not {self.sizes}"
-            )
-        return counts.pop() * len(self.aspect_ratios)
+    def num_anchors_per_location(self) -> list[int]:
+        """Return how many anchors an element of each level has."""
+        return [len(s) * len(r) for s, r in zip(self.sizes, self.aspect_ratios, strict=True)]
 
     def forward(self, features: list[Tensor], image_size: tuple[int, int]) -> Tensor:
         """Return all anchors of an image of the (padded) `image_size` (H, W), finest level first:
@@ -56,15 +63,16 @@ class AnchorGenerator(nn.Module):
         """
         if len(features) != len(self.sizes):
             raise ValueError(
-                f"{len(features)} feature maps for {len(self.sizes)} anchor_sizes; "
-                "give one tuple of sizes per level"
+                f"{len(features)} feature maps for {len(self.sizes)} anchor_sizes; give one tuple "
+                "of sizes per level: replace model.rpn.anchor_generator, or set config.rpn"
             )
-        key = (*(f.shape[-2:] for f in features), image_size, features[0].device)
+        shapes = *(f.shape[-2:] for f in features), image_size
+        key = shapes, features[0].device, str(self.sizes), str(self.aspect_ratios)
         if key not in self._cache:
             if len(self._cache) > 16:  # images of ever new sizes must not fill the memory
                 self._cache.clear()
-            levels = map(self._level, features, self.sizes, [image_size] * len(features))
-            self._cache[key] = torch.cat([*levels])
+            levels = zip(features, self.sizes, self.aspect_ratios, strict=True)
+            self._cache[key] = torch.cat([self._level(*level, image_size) for level in levels])
         return self._cache[key]
 
     def kept(self) -> list[Tensor]:
@@ -72,7 +80,7 @@ class AnchorGenerator(nn.Module):
         return list(self._cache.values())
 
     def _level(
-        self, feature: Tensor, sizes: tuple[int, ...], image_size: tuple[int, int]
+        self, feature: Tensor, sizes: Numbers, aspect_ratios: Numbers, image_size: tuple[int, int]
     ) -> Tensor:
         """Return one level's anchors, element by element in row order: Tensor[h * w * N, 4]."""
         h, w = feature.shape[-2:]
@@ -80,5 +88,5 @@ class AnchorGenerator(nn.Module):
         xs = torch.arange(w, device=feature.device) * (image_size[1] // w)
         y, x = torch.meshgrid(ys, xs, indexing="ij")
         corners = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)  # [h * w, 1, 4]
-        cell = cell_anchors(sizes, self.aspect_ratios).to(feature.device)  # [N, 4]
+        cell = cell_anchors(sizes, aspect_ratios).to(feature.device)  # [N, 4]
         return (corners + cell).reshape(-1, 4)  # [h * w * N, 4]

@@ -70,7 +70,8 @@ class GraphedCallable:
         for buffer, value in zip(self.model.buffers(), before, strict=True):
             buffer.copy_(value)
         # What the graph reads and others might throw away: constants, anchors.
-        self.held = [*kept_constants(), *self.model.rpn.anchor_generator.kept()]
+        generator = self.model.rpn.anchor_generator  # torchvision's keeps none
+        self.held = [*kept_constants(), *getattr(generator, "kept", list)()]
         self.graph = torch.cuda.CUDAGraph()
         # Only this thread's calls can spoil the recording: another one may prepare batches.
         with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):

@@ -17,7 +17,6 @@ from torch import Tensor
 from .cuda_graph import GraphedCallable
 from .mask_rcnn import MaskRCNN
 from .postprocess import drop_padding, to_original_size
-from .transform import batch_images
 
 
 class Detector:
@@ -48,9 +47,8 @@ class Detector:
             What the network itself gives: boxes [N, 4], labels [N], scores [N], masks
             [N, 1, H, W].
         """
-        config = self.model.config
         image = image.to(self.device, non_blocking=True)
-        batch, _ = batch_images([image], None, config.image)
+        batch, _ = self.model.transform([image])
         key = tuple(batch.pixels.shape)
         if key not in self._graphs:
             if len(self._graphs) >= self.sizes:
@@ -62,7 +60,7 @@ class Detector:
         # The next image overwrites these two; boxes and masks are made anew.
         detections |= {name: detections[name].clone() for name in ("labels", "scores")}
         size, original = batch.resized_sizes[0], batch.original_sizes[0]
-        return to_original_size(detections, size, original, config.mask.paste)
+        return to_original_size(detections, size, original, self.model.roi_heads.config.mask.paste)
 
     def _detect(self, pixels: Tensor, sizes: Tensor) -> dict[str, Tensor]:
         """Tensors in, tensors of the same sizes out: `MaskRCNN.forward` with static shapes."""
@@ -71,8 +69,8 @@ class Detector:
         if self.precision is not None:
             mixed = torch.autocast(self.device.type, self.precision)
         with mixed:
-            features = model.backbone(pixels)
-            proposals, valid, _ = model.rpn(features, padded, sizes)
+            features = model.features(pixels)
+            proposals, valid, _ = model.rpn([*features.values()], padded, sizes)
             inputs = features, proposals, valid, padded, sizes
             (detections,) = model.roi_heads.detect_static(*inputs)
         return detections

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .backbone import make_norm
 
 Pyramid = list[Tensor]  # one map per level, the finest first: [B, C, h_l, w_l] each
+NamedMaps = dict[str, Tensor]  # the same under torchvision's names: "0", "1", ... and "pool" for P6
 
 
 class FeaturePyramid(nn.Module):

@@ -55,5 +55,7 @@ def intermediate_outputs(model: MaskRCNN, image: Tensor) -> IntermediateOutputs:
     (_, features), (asked, (proposals, valid, _)), (_, pooled), (_, logits) = outputs
     resized = tuple(asked[2][0].tolist())  # (height, width) that the network saw
     proposals = resize_boxes(proposals[0][valid[0]], resized, tuple(image.shape[-2:]))
-    levels, count = [level[0] for level in features], len(detections["boxes"])
+    maps = features.values() if isinstance(features, dict) else features
+    maps = [maps] if isinstance(maps, Tensor) else maps
+    levels, count = [level[0] for level in maps], len(detections["boxes"])
     return IntermediateOutputs(image, levels, proposals, pooled[:count], logits[:count], detections)

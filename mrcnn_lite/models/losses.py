@@ -10,6 +10,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..ops.boxes import at_least_float32
+
 # Where the box losses turn from a parabola into a straight line (torchvision's choice, in units of
 # the encoded deltas).
 SMOOTH_L1_BETA = 1 / 9
@@ -32,9 +34,16 @@ class Normaliser(nn.Module):
         return torch.where(count > 0, count, 1)
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """Return at least float32: eight bits of bf16 hold no coordinate and no small loss."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+def predicted(x: Tensor, name: str) -> Tensor:
+    """Return what layers predict as at least float32. What no sound weights predict is refused; a
+    GPU is not asked."""
+    if x.device.type == "cpu" and not x.detach().sum().isfinite() and not x.isfinite().all():
+        raise ValueError(
+            f"{name}: Tensor{list(x.shape)} is not finite, and all before it is: the weights have "
+            "exploded; go back to earlier ones and lower the learning rate, lengthen the warm-up "
+            "or clip the gradients"
+        )
+    return at_least_float32(x)
 
 
 def objectness_loss(

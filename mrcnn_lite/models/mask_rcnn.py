@@ -3,47 +3,55 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from ..config import Config, lite
 from .backbone import make_body
-from .fpn import FeaturePyramid
+from .fpn import FeaturePyramid, NamedMaps
 from .matching import BalancedSampler
 from .postprocess import Detection, to_original_size
 from .pretrained import rename_old_keys
 from .roi_heads import RoIHeads
 from .rpn import RegionProposalNetwork
-from .transform import Targets, batch_images, check_targets, largest_of_processes, pad_targets
+from .torchvision_attributes import ModelAttributes
+from .transform import Targets, Transform, check_targets, largest_of_processes, pad_targets
 from .variants import use_variants
 
 
-class MaskRCNN(nn.Module):
-    """The whole network; parameters are named as in torchvision's detection models.
+class MaskRCNN(ModelAttributes, nn.Module):
+    """The whole network; parameters and attributes are named as in torchvision's detection models.
 
     Args:
         config: every number of the network, `mrcnn_lite.config`.
         variants: whether its modules are the faster ones of `variants`; the function is the same.
+        backbone: a user's own, instead of that of the config: from Tensor[B, 3, H, W] to one map
+            Tensor[B, C, h, w], a list or a dict of them, finest first; C is its `out_channels`.
     """
 
-    def __init__(self, config: Config, variants: bool = True) -> None:
-        super().__init__()
+    def __init__(
+        self, config: Config, variants: bool = True, backbone: nn.Module | None = None
+    ) -> None:
         check_config(config)
-        self.config, cfg = config, config.backbone
-        body = make_body(cfg)
-        fpn = FeaturePyramid(body.out_channels, cfg.fpn_channels, cfg.extra_level, cfg.fpn_norm)
-        if len(config.rpn.anchor_sizes) != fpn.num_levels:
-            raise ValueError(
-                f"config.rpn.anchor_sizes has {len(config.rpn.anchor_sizes)} levels, the pyramid "
-                f"{fpn.num_levels}; give one tuple of sizes per level"
-            )
-        self.backbone = nn.Sequential(OrderedDict(body=body, fpn=fpn))
-        self.backbone.out_channels = cfg.fpn_channels  # torchvision's name for it
-        self.sampler = BalancedSampler()
-        self.rpn = RegionProposalNetwork(cfg.fpn_channels, config.rpn, self.sampler)
-        self.roi_heads = RoIHeads(cfg.fpn_channels, config, self.sampler)
+        # `padding` of the images in training, see `batch_images`.
+        super().__init__(sampler=BalancedSampler(), padding=largest_of_processes)
+        cfg, anchors = config.backbone, config.rpn.anchor_sizes
+        if backbone is None:
+            body = make_body(cfg)
+            fpn = FeaturePyramid(body.out_channels, cfg.fpn_channels, cfg.extra_level, cfg.fpn_norm)
+            if len(anchors) != fpn.num_levels:
+                raise ValueError(
+                    f"config.rpn.anchor_sizes has {len(anchors)} levels, the pyramid "
+                    f"{fpn.num_levels}; give one tuple of sizes per level"
+                )
+            backbone = nn.Sequential(OrderedDict(body=body, fpn=fpn))
+            backbone.out_channels = cfg.fpn_channels  # torchvision's name for it
+        self.backbone, channels = backbone, getattr(backbone, "out_channels", None)
+        self.transform = Transform(config=config.image)
+        self.rpn = RegionProposalNetwork(channels, config.rpn, self.sampler)
+        self.roi_heads = RoIHeads(channels, config, self.sampler)
         self.register_load_state_dict_pre_hook(rename_old_keys)
-        self.padding = largest_of_processes  # of the images in training, see `batch_images`
         if variants:
             use_variants(self)
 
@@ -67,13 +75,14 @@ class MaskRCNN(nn.Module):
         """
         if self.training:
             return self.losses(images, targets)
-        batch, _ = batch_images(images, None, self.config.image)
+        batch, _ = self.transform(images)
         size = batch.padded_size
-        features = self.backbone(batch.pixels)
-        proposals, valid, _ = self.rpn(features, size, batch.sizes)
+        features = self.features(batch.pixels)
+        proposals, valid, _ = self.rpn([*features.values()], size, batch.sizes)
         detections = self.roi_heads.detect(features, proposals, valid, size, batch.sizes)
+        paste = self.roi_heads.config.mask.paste
         return [
-            to_original_size(detection, size, original, self.config.mask.paste, lazy_masks)
+            to_original_size(detection, size, original, paste, lazy_masks)
             for detection, size, original in zip(
                 detections, batch.resized_sizes, batch.original_sizes, strict=True
             )
@@ -94,7 +103,7 @@ class MaskRCNN(nn.Module):
         if check:
             check_targets(images, targets, self.num_classes)
         padding = self.padding if self.training else None
-        batch, targets = batch_images(images, targets, self.config.image, padding)
+        batch, targets = self.transform(images, targets, padding)
         objects = pad_targets(targets, batch.padded_size, batch.pixels)
         return self.losses_of_batch(batch.pixels, batch.sizes, objects)
 
@@ -108,15 +117,34 @@ class MaskRCNN(nn.Module):
                 of each image inside the padding. objects: what is in them.
         """
         size, heads = tuple(pixels.shape[-2:]), self.roi_heads
-        features = self.backbone(pixels)
-        proposals, valid, rpn_losses = self.rpn(features, size, sizes, objects)
+        features = self.features(pixels)
+        proposals, valid, rpn_losses = self.rpn([*features.values()], size, sizes, objects)
         box_losses, rois = heads.box_losses(features, proposals, valid, size, objects)
         return box_losses | heads.mask_losses(features, rois, size, objects) | rpn_losses
+
+    def features(self, pixels: Tensor) -> NamedMaps:
+        """Return the backbone's maps, finest first, under torchvision's names."""
+        has_pool = self.config.backbone.extra_level and hasattr(self.backbone, "fpn")
+        maps = self.backbone(pixels)
+        if isinstance(maps, dict):
+            return maps
+        maps = dict(enumerate([maps] if isinstance(maps, Tensor) else maps))
+        last = len(maps) - 1 if has_pool else None
+        return {"pool" if level == last else str(level): x for level, x in maps.items()}
+
+    @property
+    def config(self) -> Config:
+        """All numbers of the network, as its modules have them now."""
+        heads, image, rpn = self.roi_heads, self.transform.config, self.rpn.config
+        if heads.config.image is not image or heads.config.rpn is not rpn:
+            heads.config = replace(heads.config, image=image, rpn=rpn)
+        return heads.config
 
     @property
     def num_classes(self) -> int:
         """Classes that the box predictor tells apart, background included; it may be replaced."""
-        return self.roi_heads.box_predictor.cls_score.out_features
+        last = getattr(self.roi_heads.box_predictor, "cls_score", None)
+        return getattr(last, "out_features", self.roi_heads.config.num_classes)
 
 
 def check_config(config: Config) -> None:
@@ -125,9 +153,9 @@ def check_config(config: Config) -> None:
     widths, levels = len(backbone.widths), len(rpn.anchor_sizes)
     fits = backbone.kind != "small" or 0 < widths == len(backbone.blocks)
     _require(fits, "backbone.blocks", backbone.blocks, f"one for each of {widths} widths")
-    most = rpn.foreground_iou
-    fits = rpn.background_iou <= most
-    _require(fits, "rpn.background_iou", rpn.background_iou, f"at most foreground_iou, {most}")
+    for name, part in (("rpn", rpn), ("box", box)):
+        asked, low = f"at most foreground_iou, {part.foreground_iou}", part.background_iou
+        _require(low <= part.foreground_iou, f"{name}.background_iou", low, asked)
     fits = box.roi_levels <= levels
     _require(fits, "box.roi_levels", box.roi_levels, f"at most {levels}, the pyramid's levels")
 

@@ -8,6 +8,7 @@ tells which are real.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -107,4 +108,10 @@ class BalancedSampler:
 
 def random_priorities(generator: torch.Generator | None = None) -> Priorities:
     """Return the usual source of priorities: uniform numbers from `generator`."""
-    return lambda shape, device: torch.rand(shape, generator=generator, device=device)
+    return partial(_uniform, generator)
+
+
+def _uniform(
+    generator: torch.Generator | None, shape: tuple[int, ...], device: torch.device
+) -> Tensor:
+    return torch.rand(shape, generator=generator, device=device)

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from ..config import BoxConfig
 from ..ops.boxes import clip_boxes, decode_boxes
-from ..ops.checks import check_finite
-from ..ops.masks import paste_masks
 from ..ops.nms import batched_nms, nms_mask
+from ..ops.paste import paste_masks
 from .transform import Size, resize_boxes
 
 MIN_SIDE = 1e-2  # pixels; torchvision drops smaller detections
@@ -31,7 +30,6 @@ def score_boxes(
         boxes [R, C - 1, 4]; scores [R, C - 1]; which can be detections, bool [R, C - 1]. The
         background never is one.
     """
-    check_finite(deltas, "deltas of the boxes")
     scores = class_logits.softmax(dim=-1)[:, 1:]  # [R, C - 1]
     boxes = decode_boxes(deltas[:, 1:], proposals[:, None], config.code_weights)  # [R, C - 1, 4]
     boxes = clip_boxes(boxes, image_size)

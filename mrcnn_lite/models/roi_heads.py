@@ -14,19 +14,20 @@ from ..ops.masks import crop_masks
 from ..ops.multiscale import multiscale_roi_align
 from .backbone import make_norm
 from .box_head import FastRCNNPredictor, make_box_head
-from .fpn import Pyramid
-from .losses import Normaliser, at_least_float32, box_loss, class_loss, mask_loss
+from .fpn import NamedMaps
+from .losses import Normaliser, box_loss, class_loss, mask_loss, predicted
 from .mask_head import MaskHead, MaskRCNNPredictor
 from .matching import IGNORED, BalancedSampler, match
 from .postprocess import Detection, select_detections, select_masks
+from .torchvision_attributes import HeadsAttributes, PoolAttributes
 from .transform import Size, Targets
 
 UNIT_BOX = (0.0, 0.0, 1.0, 1.0)
 
 
-class RoIFeatures(nn.Module):
+class RoIFeatures(PoolAttributes, nn.Module):
     """Pool every box to P x P, from one pyramid level or from the level that its size asks for
-    (FPN, eq. 1).
+    (FPN, eq. 1). Its attributes and arguments are those of torchvision's `MultiScaleRoIAlign`.
 
     Args:
         levels: how many levels to read, from the finest; 1 reads everything from P2.
@@ -35,21 +36,24 @@ class RoIFeatures(nn.Module):
 
     def __init__(self, levels: int, pooled_size: int, sampling_ratio: int, aligned: bool) -> None:
         super().__init__()
-        self.levels, self.pooled_size = levels, pooled_size
+        self.featmap_names = [str(level) for level in range(levels)]
+        self.output_size = (pooled_size, pooled_size)
         self.sampling_ratio, self.aligned = sampling_ratio, aligned
+        self.canonical_scale, self.canonical_level = 224, 4
 
-    def forward(self, features: Pyramid, boxes: list[Tensor], size: Size) -> Tensor:
+    def forward(self, features: NamedMaps, boxes: list[Tensor], image_shapes: list[Size]) -> Tensor:
         """Return the features of all boxes, Tensor[R_b, 4] per image: Tensor[K, C, P, P]."""
-        levels, settings = features[: self.levels], (self.sampling_ratio, self.aligned)
-        return multiscale_roi_align(levels, boxes, size, self.pooled_size, *settings)
+        maps = [x for name, x in features.items() if name in self.featmap_names]
+        settings = self.output_size, self.sampling_ratio, self.aligned
+        canonical = self.canonical_scale, self.canonical_level
+        return multiscale_roi_align(maps, boxes, image_shapes[0], *settings, *canonical)
 
 
-class RoIHeads(nn.Module):
+class RoIHeads(HeadsAttributes, nn.Module):
     """Box branch and mask branch, side by side on the same pyramid."""
 
     def __init__(self, channels: int, config: Config, sampler: BalancedSampler) -> None:
-        super().__init__()
-        self.config, self.sampler, self.normaliser = config, sampler, Normaliser()
+        super().__init__(config=config, sampler=sampler, normaliser=Normaliser())
         box, mask = config.box, config.mask
         self.box_roi_pool, self.mask_roi_pool = (
             RoIFeatures(box.roi_levels, cfg.pooled_size, cfg.sampling_ratio, cfg.aligned)
@@ -63,7 +67,7 @@ class RoIHeads(nn.Module):
         self.mask_predictor = MaskRCNNPredictor(self.mask_head.out_channels, mask.hidden, kinds)
 
     def box_losses(
-        self, features: Pyramid, proposals: Tensor, valid: Tensor, size: Size, targets: Targets
+        self, features: NamedMaps, proposals: Tensor, valid: Tensor, size: Size, targets: Targets
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
         """Losses of the box branch, and the sampled RoIs for the mask branch.
 
@@ -75,7 +79,7 @@ class RoIHeads(nn.Module):
         # The objects themselves join the proposals: early in training they are the only good ones.
         proposals = torch.cat([proposals, targets.boxes], dim=1)  # [B, R + G, 4]
         valid = torch.cat([valid, targets.valid], dim=1)  # [B, R + G]
-        limits = cfg.foreground_iou, cfg.foreground_iou  # below it, all is background
+        limits = cfg.foreground_iou, cfg.background_iou
         matched, match_labels = match(targets.boxes, targets.valid, proposals, *limits)
         match_labels = match_labels.masked_fill(~valid, IGNORED)
         index, chosen = self.sampler(match_labels, cfg.samples, cfg.positive_fraction)  # [B, R]
@@ -84,8 +88,7 @@ class RoIHeads(nn.Module):
         positive = (match_labels.gather(1, index) > 0) & chosen
         labels = torch.where(positive, targets.labels.gather(1, matched), 0)  # [B, R]
 
-        pooled = self.box_roi_pool(features, list(boxes), size)  # [K, C, P, P]
-        logits, deltas = self.predict_boxes(pooled)
+        logits, deltas = self.predict_boxes(features, list(boxes), size)  # [K, C], [K, C, 4]
         # Only positives have a box to reach; the unit box stands in elsewhere, because a
         # padded row without size has no logarithm.
         stand_in, is_positive = constants_like(boxes, UNIT_BOX), positive[..., None]  # [B, R, 1]
@@ -105,7 +108,7 @@ class RoIHeads(nn.Module):
         return losses, (boxes, matched, labels)
 
     def mask_losses(
-        self, features: Pyramid, rois: tuple[Tensor, ...], size: Size, targets: Targets
+        self, features: NamedMaps, rois: tuple[Tensor, ...], size: Size, targets: Targets
     ) -> dict[str, Tensor]:
         """Loss of the mask branch on the positive RoIs, at most `config.mask.rois` per image."""
         cfg = self.config.mask
@@ -126,20 +129,26 @@ class RoIHeads(nn.Module):
         all rows, and the invalid ones count for nothing."""
         return [[row[good] for row, good in zip(v, valid, strict=True)] for v in values]
 
-    def predict_boxes(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+    def predict_boxes(
+        self, features: NamedMaps, boxes: list[Tensor], size: Size
+    ) -> tuple[Tensor, Tensor]:
         """Class logits [K, C] and deltas [K, C, 4]; torchvision's predictors give them flat."""
-        logits, deltas = map(at_least_float32, self.box_predictor(self.box_head(pooled)))
+        pooled = self.box_roi_pool(features, boxes, [size] * len(boxes))  # [K, C, P, P]
+        logits, deltas = self.box_predictor(self.box_head(pooled))
+        logits = predicted(logits, "class logits of the box branch")
+        deltas = predicted(deltas, "deltas of the box branch")
         return logits, deltas.reshape(*logits.shape, 4)  # [K, C], [K, C, 4]
 
     def predict_masks(
-        self, features: Pyramid, boxes: list[Tensor], size: Size, labels: Tensor
+        self, features: NamedMaps, boxes: list[Tensor], size: Size, labels: Tensor
     ) -> Tensor:
         """Mask logits Tensor[K, C, M, M]; a variant gives those of the `labels` [K] alone."""
-        pooled = self.mask_roi_pool(features, boxes, size)  # [K, C, P, P]
-        return at_least_float32(self.mask_predictor(self.mask_head(pooled)))  # [K, C, M, M]
+        pooled = self.mask_roi_pool(features, boxes, [size] * len(boxes))  # [K, C, P, P]
+        logits = self.mask_predictor(self.mask_head(pooled))  # [K, C, M, M]
+        return predicted(logits, "logits of the mask branch")
 
     def detect(
-        self, features: Pyramid, proposals: Tensor, valid: Tensor, size: Size, image_sizes: Tensor
+        self, features: NamedMaps, proposals: Tensor, valid: Tensor, size: Size, image_sizes: Tensor
     ) -> list[Detection]:
         """Box, then class, then the mask of that class inside that box: the order of inference
         (§3.1).
@@ -148,15 +157,14 @@ class RoIHeads(nn.Module):
             One dict per image: boxes [N, 4], labels [N], scores [N], mask_probabilities [N, M, M].
         """
         (proposals,) = self.drop_invalid(valid, proposals)
-        pooled = self.box_roi_pool(features, proposals, size)  # [K, C, P, P]
-        counts = [*map(len, proposals)]
-        logits, deltas = (part.split(counts) for part in self.predict_boxes(pooled))
+        predictions, counts = self.predict_boxes(features, proposals, size), [*map(len, proposals)]
+        logits, deltas = (part.split(counts) for part in predictions)
         images = zip(logits, deltas, proposals, image_sizes, strict=True)
         detections = [select_detections(*image, self.config.box) for image in images]
         return self.add_masks(features, detections, size)
 
     def add_masks(
-        self, features: Pyramid, detections: list[Detection], size: Size
+        self, features: NamedMaps, detections: list[Detection], size: Size
     ) -> list[Detection]:
         """Give every detection the mask of its class: mask_probabilities Tensor[N, M, M]."""
         boxes = [detection["boxes"] for detection in detections]

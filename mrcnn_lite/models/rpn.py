@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from ..config import RPNConfig
 from ..ops.boxes import clip_boxes, decode_boxes, encode_boxes
-from ..ops.checks import check_finite
 from ..ops.nms import nms_mask
 from .anchors import AnchorGenerator
 from .fpn import Pyramid
-from .losses import Normaliser, rpn_losses
+from .losses import Normaliser, predicted, rpn_losses
 from .matching import BalancedSampler, match
+from .torchvision_attributes import RPNAttributes, anchors_of
 from .transform import Size, Targets
 
 INITIAL_STD = 0.01  # FR §3.1.3: new layers start from N(0, 0.01)
@@ -22,41 +24,47 @@ class RPNHead(nn.Module):
     """A 3 x 3 convolution (or more), then every anchor's objectness and deltas by 1 x 1
     convolutions."""
 
-    def __init__(self, channels: int, anchors_per_location: int, convs: int = 1) -> None:
+    def __init__(self, in_channels: int, num_anchors: int, conv_depth: int = 1) -> None:
         super().__init__()
         self.conv = nn.Sequential()
-        for _ in range(convs):
-            conv = nn.Conv2d(channels, channels, 3, padding=1)
+        for _ in range(conv_depth):
+            conv = nn.Conv2d(in_channels, in_channels, 3, padding=1)
             self.conv.append(nn.Sequential(conv, nn.ReLU(inplace=True)))
-        self.cls_logits = nn.Conv2d(channels, anchors_per_location, 1)
-        self.bbox_pred = nn.Conv2d(channels, 4 * anchors_per_location, 1)
+        self.cls_logits = nn.Conv2d(in_channels, num_anchors, 1)
+        self.bbox_pred = nn.Conv2d(in_channels, 4 * num_anchors, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=INITIAL_STD)
                 nn.init.zeros_(module.bias)
 
     def forward(self, features: Pyramid) -> tuple[list[Tensor], list[Tensor]]:
-        """Return per level, in anchor order, objectness logits [B, A_l] and deltas [B, A_l, 4]."""
+        """Return per level the objectness logits [B, N, h, w] and deltas [B, 4 * N, h, w]."""
         objectness, deltas = [], []
-        wide = torch.promote_types(features[0].dtype, torch.float32)  # bf16 holds no coordinate
         for feature in features:
             x = self.conv(feature)  # [B, C, h, w]
-            logits, delta = self.cls_logits(x).to(wide), self.bbox_pred(x).to(wide)
-            objectness.append(logits.permute(0, 2, 3, 1).flatten(1))  # [B, A]
-            # An anchor's 4 numbers are neighbours among the channels: the reshape keeps them.
-            delta = delta.permute(0, 2, 3, 1)  # [B, h, w, 4 * N]
-            deltas.append(delta.reshape(len(delta), -1, 4))  # [B, A, 4]
+            objectness.append(self.cls_logits(x))
+            deltas.append(self.bbox_pred(x))
         return objectness, deltas
 
 
-class RegionProposalNetwork(nn.Module):
+def by_anchor(level: Tensor, count: int) -> Tensor:
+    """From `count` numbers an anchor, neighbours among the channels, to rows in anchor order:
+    Tensor[B, N * count, h, w] to Tensor[B, A, count]."""
+    wide = torch.promote_types(level.dtype, torch.float32)  # bf16 holds no coordinate
+    return level.to(wide).permute(0, 2, 3, 1).reshape(len(level), -1, count)
+
+
+class RegionProposalNetwork(RPNAttributes, nn.Module):
     """Anchors in, the most promising boxes out; in training also its two losses."""
 
     def __init__(self, channels: int, config: RPNConfig, sampler: BalancedSampler) -> None:
-        super().__init__()
-        self.config, self.sampler, self.normaliser = config, sampler, Normaliser()
+        super().__init__(config=config, sampler=sampler, normaliser=Normaliser())
         self.anchor_generator = AnchorGenerator(config.anchor_sizes, config.aspect_ratios)
-        self.head = RPNHead(channels, self.anchor_generator.per_location(), config.convs)
+        anchors = self.anchor_generator.num_anchors_per_location()
+        if len({*anchors}) != 1:
+            sizes = config.anchor_sizes
+            raise ValueError(f"anchor_sizes must be as many on every level, not {sizes}")
+        self.head = RPNHead(channels, anchors[0], config.convs)
 
     def forward(
         self, features: Pyramid, size: Size, image_sizes: Tensor, targets: Targets | None = None
@@ -72,8 +80,8 @@ class RegionProposalNetwork(nn.Module):
             proposals Tensor[B, R, 4], best first; valid bool Tensor[B, R]; the losses (empty
             without targets).
         """
-        predicted = logits, deltas, anchors, _ = self.predict(features, size)
-        proposals, valid = self.propose(*predicted, image_sizes, targets is not None)
+        predictions = logits, deltas, anchors, _ = self.predict(features, size)
+        proposals, valid = self.propose(*predictions, image_sizes, targets is not None)
         if targets is None:
             return proposals, valid, {}
         index, *answers = self.sample(anchors, targets)
@@ -83,10 +91,28 @@ class RegionProposalNetwork(nn.Module):
 
     def predict(self, features: Pyramid, size: Size) -> tuple[Tensor, Tensor, Tensor, list[int]]:
         """Logits [B, A], deltas [B, A, 4] and boxes [A, 4] of all anchors; how many a level has."""
-        objectness, deltas = self.head(features)
-        per_level = [level.shape[1] for level in objectness]
-        anchors = self.anchor_generator(features, size)  # [A, 4]
-        return torch.cat(objectness, dim=1), torch.cat(deltas, dim=1), anchors, per_level
+        objectness, moves = self.head(features)
+        logits = torch.cat([by_anchor(level, 1)[..., 0] for level in objectness], dim=1)  # [B, A]
+        deltas = torch.cat([by_anchor(level, 4) for level in moves], dim=1)  # [B, A, 4]
+        per_level = [level[0].numel() for level in objectness]
+        if logits.device.type == "cpu" and not (logits.sum() + deltas.sum()).isfinite():
+            for level, feature in enumerate(features):
+                predicted(feature, f"features of level {level}")
+            predicted(logits, "logits of the RPN")
+            predicted(deltas, "deltas of the RPN")
+        return logits, deltas, self.anchors(features, size, logits.shape[1]), per_level
+
+    def anchors(self, features: Pyramid, size: Size, answers: int) -> Tensor:
+        """All anchors, Tensor[A, 4], as many as the head has answers for."""
+        ours = isinstance(self.anchor_generator, AnchorGenerator)
+        generate = self.anchor_generator if ours else partial(anchors_of, self.anchor_generator)
+        anchors = generate(features, size)  # [A, 4]
+        if len(anchors) != answers:
+            raise ValueError(
+                f"model.rpn.anchor_generator gives {len(anchors)} anchors, its head {answers}; "
+                "set model.rpn.head = RPNHead(channels, generator.num_anchors_per_location()[0])"
+            )
+        return anchors
 
     @torch.no_grad()
     def propose(
@@ -114,11 +140,9 @@ class RegionProposalNetwork(nn.Module):
         # tv compares probabilities: sure anchors of two levels can tie.
         scores = logits.gather(1, top).sigmoid()  # [B, N]
         deltas = deltas.take_along_dim(top[..., None], dim=1)  # [B, N, 4]
-        if deltas.device.type == "cpu" and not (scores.sum() + deltas.sum()).isfinite():
-            check_finite(scores, "scores of the RPN")  # weights that exploded: stop here, say so
-            check_finite(deltas, "deltas of the RPN")
         boxes = clip_boxes(decode_boxes(deltas, anchors[top]), image_sizes[:, None])  # [B, N, 4]
         valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
+        valid &= scores >= cfg.score_threshold
         split = boxes.split(counts, dim=1), scores.split(counts, dim=1), valid.split(counts, dim=1)
         keep = []
         for level in zip(*split, strict=True):  # only boxes of one level compete

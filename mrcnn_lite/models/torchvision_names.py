@@ -7,6 +7,7 @@ min_size=400)` gives this package's network. Nothing is downloaded unless `weigh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .pretrained import (
     read_state,
     wants_no_eps,
 )
+from .rpn import RPNHead
 from .weights import check_fits
 
 # torchvision's keyword -> (section, field) of the config.
@@ -32,6 +34,7 @@ KEYWORDS = {
     "max_size": ("image", "max_size"),
     "image_mean": ("image", "mean"),
     "image_std": ("image", "std"),
+    "size_divisible": ("image", "size_divisible"),
     "rpn_pre_nms_top_n_train": ("rpn", "pre_nms_train"),
     "rpn_pre_nms_top_n_test": ("rpn", "pre_nms_test"),
     "rpn_post_nms_top_n_train": ("rpn", "post_nms_train"),
@@ -41,13 +44,28 @@ KEYWORDS = {
     "rpn_bg_iou_thresh": ("rpn", "background_iou"),
     "rpn_batch_size_per_image": ("rpn", "samples"),
     "rpn_positive_fraction": ("rpn", "positive_fraction"),
+    "rpn_score_thresh": ("rpn", "score_threshold"),
     "box_score_thresh": ("box", "score_threshold"),
     "box_nms_thresh": ("box", "nms_iou"),
     "box_detections_per_img": ("box", "detections"),
     "box_fg_iou_thresh": ("box", "foreground_iou"),
+    "box_bg_iou_thresh": ("box", "background_iou"),
     "box_batch_size_per_image": ("box", "samples"),
     "box_positive_fraction": ("box", "positive_fraction"),
     "bbox_reg_weights": ("box", "code_weights"),
+}
+# torchvision's keyword -> what is set on the network once it is built; modules before weights.
+ATTRIBUTES = {
+    "fixed_size": "transform.fixed_size",
+    "_skip_resize": "transform._skip_resize",
+    "rpn_anchor_generator": "rpn.anchor_generator",
+    "rpn_head": "rpn.head",
+    "box_roi_pool": "roi_heads.box_roi_pool",
+    "box_head": "roi_heads.box_head",
+    "box_predictor": "roi_heads.box_predictor",
+    "mask_roi_pool": "roi_heads.mask_roi_pool",
+    "mask_head": "roi_heads.mask_head",
+    "mask_predictor": "roi_heads.mask_predictor",
 }
 
 
@@ -73,7 +91,7 @@ def maskrcnn_resnet50_fpn(
         num_classes: background included; 91 (COCO) or what the weights have by default.
         weights_backbone: the same for an ImageNet ResNet-50; not used when `weights` is given.
         trainable_backbone_layers: stages that train, counted from the top, 0 to 5.
-        settings: torchvision's other keywords, see `KEYWORDS`.
+        settings: torchvision's other keywords, see `KEYWORDS` and `ATTRIBUTES`.
 
     Raises:
         TypeError: an unknown keyword.
@@ -120,17 +138,21 @@ def _build(
         trainable = 5
     if trainable is not None:
         config = config.with_(backbone={"trainable_layers": trainable})
-    for keyword, value in settings.items():
-        if keyword not in KEYWORDS:
-            raise TypeError(f"unknown keyword {keyword!r}; known: {', '.join(sorted(KEYWORDS))}")
-        if value is not None:  # None is torchvision's way to say "the default"
-            section, field = KEYWORDS[keyword]
-            value = tuple(value) if isinstance(value, list) else value
-            config = config.with_(**{section: {field: value}})
+    if unknown := {*settings} - {*KEYWORDS, *ATTRIBUTES}:
+        known = ", ".join(sorted({*KEYWORDS, *ATTRIBUTES}))
+        raise TypeError(f"unknown keyword {sorted(unknown)[0]!r}; known: {known}")
+    # None is torchvision's way to say "the default".
+    settings = {keyword: value for keyword, value in settings.items() if value is not None}
+    if isinstance(settings.get("min_size"), Sequence):  # in training one of them is drawn
+        config = config.with_(image={"train_min_sizes": settings["min_size"]})
+        settings["min_size"] = [0, *settings["min_size"]][-1]  # 0 is refused
+    for keyword in {*settings} & {*KEYWORDS}:
+        section, field = KEYWORDS[keyword]
+        config = config.with_(**{section: {field: settings.pop(keyword)}})
     if num_classes is not None:
         config = config.with_(num_classes=num_classes)
     if weights is None:
-        model = MaskRCNN(config)
+        model = _network(config, settings)
         if weights_backbone is not None:
             state = _state(weights_backbone, IMAGENET, progress)
             state = {name: value for name, value in state.items() if not name.startswith("fc.")}
@@ -144,9 +166,24 @@ def _build(
             f"num_classes is {num_classes}, but the weights have {stored}; load them as they are, "
             "then replace roi_heads.box_predictor and roi_heads.mask_predictor"
         )
-    model = MaskRCNN(config.with_(num_classes=stored or config.num_classes))
+    model = _network(config.with_(num_classes=stored or config.num_classes), settings)
     check_fits(f"weights {weights}", model, state)
     model.load_state_dict(state, strict=False)
+    return model
+
+
+def _network(config: Config, attributes: dict[str, Any]) -> MaskRCNN:
+    """Build a network and set its `ATTRIBUTES`; heads fit the anchors and pools that are given."""
+    if "box_roi_pool" in attributes:
+        pooled_size = attributes["box_roi_pool"].output_size[0]
+        config = config.with_(box={"pooled_size": pooled_size})
+    model = MaskRCNN(config)
+    if "rpn_anchor_generator" in attributes and "rpn_head" not in attributes:
+        count = attributes["rpn_anchor_generator"].num_anchors_per_location()[0]
+        model.rpn.head = RPNHead(model.backbone.out_channels, count, config.rpn.convs)
+    for keyword, value in attributes.items():
+        module, _, name = ATTRIBUTES[keyword].partition(".")
+        setattr(getattr(model, module), name, value)
     return model
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import ImageConfig
 from ..ops.constants import constants_like
+from .torchvision_attributes import TransformAttributes
 
 Size = tuple[int, int]  # (height, width)
 
@@ -30,6 +31,10 @@ class ImageBatch:
         """(H, W) of the batch."""
         return tuple(self.pixels.shape[-2:])
 
+    # torchvision's names.
+    tensors = property(lambda self: self.pixels)
+    image_sizes = property(lambda self: self.resized_sizes)
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -41,11 +46,25 @@ class Targets:
     valid: Tensor  # bool [B, G], False in padded rows
 
 
+class Transform(TransformAttributes, nn.Module):
+    """`batch_images` as the network's first module, with torchvision's attributes."""
+
+    def forward(
+        self,
+        images: list[Tensor],
+        targets: list[dict[str, Tensor]] | None = None,
+        padding: Callable[[Size], Size] | None = None,
+    ) -> tuple[ImageBatch, list[dict[str, Tensor]] | None]:
+        """See `batch_images`."""
+        return batch_images(images, targets, self.config, padding, self.training)
+
+
 def batch_images(
     images: list[Tensor],
     targets: list[dict[str, Tensor]] | None,
     config: ImageConfig,
     padding: Callable[[Size], Size] | None = None,
+    training: bool = False,
 ) -> tuple[ImageBatch, list[dict[str, Tensor]] | None]:
     """Resize, normalise and pad images [3, H_b, W_b] in 0..1 and, in training, their targets.
 
@@ -54,12 +73,13 @@ def batch_images(
         config: sizes, mean and standard deviation.
         padding: from the size that holds all images to the one that they are padded to; None: to
             that size. Either is then rounded up to `config.size_divisible`.
+        training: whether `train_min_sizes` and `skip_resize` of the config count.
     """
     check_images(images)
     images = [image.as_subclass(Tensor) for image in images]  # torchvision's tv_tensors too
     originals = [tuple(image.shape[-2:]) for image in images]
     pairs = [
-        resize_sample(image, target, config)
+        resize_sample(image, target, config, training)
         for image, target in zip(images, targets or [None] * len(images), strict=True)
     ]
     mean, std = (constants_like(images[0], v)[:, None, None] for v in (config.mean, config.std))
@@ -78,19 +98,23 @@ def batch_images(
     return batch, None if targets is None else [target for _, target in pairs]
 
 
-def resize_factor(size: Size, config: ImageConfig) -> float:
-    """Return the factor to `min_size`, or less where the longer side would pass `max_size`."""
-    return min(config.min_size / min(size), config.max_size / max(size))
+def resize_factor(size: Size, config: ImageConfig, training: bool = False) -> float:
+    """Return the factor to `min_size`, in training to one of `train_min_sizes` if there are any, or
+    less where the longer side would pass `max_size`."""
+    shorter, several = config.min_size, config.train_min_sizes
+    if training and several:
+        shorter = several[int(torch.randint(len(several), ()))]
+    return min(shorter / min(size), config.max_size / max(size))
 
 
 def resize_sample(
-    image: Tensor, target: dict[str, Tensor] | None, config: ImageConfig
+    image: Tensor, target: dict[str, Tensor] | None, config: ImageConfig, training: bool = False
 ) -> tuple[Tensor, dict[str, Tensor] | None]:
     """Resize an image [3, H, W], and its boxes and masks with it."""
     size = tuple(image.shape[-2:])
-    factor = resize_factor(size, config)
+    factor = resize_factor(size, config, training)
     new = int(size[0] * factor), int(size[1] * factor)
-    if new == size:
+    if new == size or (training and config.skip_resize):
         return image, target
     # The exact factor, not new/old: torchvision's interpolation samples with it too. Of an image of
     # 5000 x 1 no pixel would be left.
@@ -153,8 +177,9 @@ def pad_targets(
 
 def check_images(images: list[Tensor]) -> None:
     """Refuse what is not a list of float RGB images; the message names index, value and hint."""
-    if not isinstance(images, list | tuple) or not images:
-        raise TypeError("images must be a non-empty list of Tensor[3, H, W]")
+    batch = isinstance(images, Tensor) and images.ndim == 4
+    if not (batch or isinstance(images, list | tuple)) or not len(images):
+        raise TypeError("images must be a non-empty list of Tensor[3, H, W]; give [image] for one")
     for index, image in enumerate(images):
         if not isinstance(image, Tensor) or not image.is_floating_point():
             found = image.dtype if isinstance(image, Tensor) else type(image).__name__

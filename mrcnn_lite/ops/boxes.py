@@ -113,17 +113,6 @@ def clip_boxes(boxes: Tensor, image_size: tuple[int, int] | Tensor) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), limit.to(boxes.dtype))  # [..., 4]
 
 
-def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """`clip_boxes` under torchvision's name: Tensor[N, 4]."""
-    return clip_boxes(boxes, size)
-
-
-def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
-    """Return the rows of boxes [N, 4] whose sides both measure at least `min_size` pixels."""
-    boxes = at_least_float32(boxes)
-    return (boxes[:, 2:] - boxes[:, :2] >= min_size).all(dim=1).nonzero()[:, 0]  # [N]
-
-
 def encode_boxes(gt: Tensor, proposals: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
     """The four numbers a network has to predict to move `proposals` onto `gt`.
 

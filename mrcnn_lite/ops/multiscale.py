@@ -1,42 +1,13 @@
-"""RoIAlign on a feature pyramid: each RoI is read from the level that fits its size."""
+"""RoIAlign on a feature pyramid: each RoI is read from the level that fits its size, which
+`rois.assign_levels` says (FPN, equation 1)."""
 
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from .boxes import at_least_float32
 from .roi_align import pool_rois
-from .rois import Grid, OutputSize, Rois, as_pair, split_rois
-
-# Added before the logarithm, as torchvision does, so that exact powers of two do not fall below.
-LEVEL_EPS = 1e-6
-
-
-def assign_levels(
-    boxes: Tensor, k_min: int, k_max: int, canonical_scale: float = 224, canonical_level: int = 4
-) -> Tensor:
-    """Choose a pyramid level for each box: FPN (Lin et al. 2017), equation 1.
-
-    A box as large as the images the backbone was trained on (224 pixels) goes to level 4; half the
-    size, one level down.
-
-    Args:
-        boxes: Tensor[..., 4], pixels.
-        k_min: the finest level, such as 2 for stride 4.
-        k_max: the coarsest level.
-        canonical_scale, canonical_level: a size in pixels and the level to which it goes.
-
-    Returns:
-        Tensor[...] int64, 0 for k_min.
-    """
-    boxes = at_least_float32(boxes)
-    size = torch.sqrt((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))  # [...]
-    level = torch.floor(canonical_level + torch.log2(size / canonical_scale) + LEVEL_EPS)
-    # A reversed box has no real size (NaN): it goes to the finest level, as empty boxes do.
-    # (torchvision leaves such rows zero.)
-    return level.nan_to_num(nan=k_min).clamp(k_min, k_max).long() - k_min
+from .rois import Grid, OutputSize, Rois, as_pair, assign_levels, split_rois
 
 
 def pyramid_scales(features: Sequence[Tensor], image_size: tuple[int, int]) -> list[float]:
@@ -67,9 +38,9 @@ def multiscale_roi_align(
     Returns:
         Tensor[K, C, P, P], in the order of the boxes; differentiable in features and boxes.
     """
+    scales = pyramid_scales(features, image_size)
     image, corners = split_rois(features[0], boxes)
     grid = Grid(as_pair(output_size), sampling_ratio, aligned)
-    scales = pyramid_scales(features, image_size)
     k_min, k_max = -round(math.log2(scales[0])), -round(math.log2(scales[-1]))
     level = assign_levels(corners.detach(), k_min, k_max, canonical_scale, canonical_level)  # [K]
     return pool_rois(features, Rois(image, corners, level), scales, grid)  # [K, C, P, P]

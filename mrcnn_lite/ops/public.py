@@ -22,13 +22,15 @@ from .checks import (
     check_tensor,
     checked,
 )
-from .masks import RULES, crop_masks, masks_to_boxes, paste_masks
+from .masks import crop_masks
 from .matching import best_objects
-from .multiscale import assign_levels, multiscale_roi_align, pyramid_scales
+from .multiscale import multiscale_roi_align, pyramid_scales
 from .nms import batched_nms, nms, nms_mask
+from .paste import RULES, paste_masks
 from .roi_align import roi_align
 from .roi_pool import roi_pool
-from .rois import Boxes, split_rois
+from .rois import Boxes, assign_levels, split_rois
+from .torchvision_names import clip_boxes_to_image, masks_to_boxes, remove_small_boxes
 
 
 def _weights(weights: Sequence[float], name: str) -> None:
@@ -155,10 +157,10 @@ box_convert = checked(
 )
 box_iou = checked(box.box_iou, boxes1="any [..., N, 4]", boxes2="any [..., G, 4]", fmt=box.FORMATS)
 clip_boxes = checked(box.clip_boxes, boxes="any [..., 4]", image_size=_image_size)
-clip_boxes_to_image = checked(box.clip_boxes_to_image, boxes="any [..., 4]", size=_image_size)
+clip_boxes_to_image = checked(clip_boxes_to_image, boxes="any [..., 4]", size=_image_size)
 decode_boxes = checked(box.decode_boxes, deltas="[..., 4]", boxes="[..., 4]", weights=_weights)
 encode_boxes = checked(box.encode_boxes, gt="[..., 4]", proposals="[..., 4]", weights=_weights)
-remove_small_boxes = checked(box.remove_small_boxes, boxes="[N, 4]", min_size=check_positive)
+remove_small_boxes = checked(remove_small_boxes, boxes="[N, 4]", min_size=check_positive)
 
 nms = checked(nms, boxes="[N, 4]", scores="[N]", iou_threshold=check_share)
 batched_nms = checked(

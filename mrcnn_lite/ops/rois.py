@@ -1,10 +1,14 @@
-"""Regions of interest (RoIs): torchvision's two forms of giving them, and the one used inside."""
+"""Regions of interest (RoIs): torchvision's two forms of giving them, the one used inside, and the
+level of a pyramid to which each belongs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+# Added before the logarithm, as torchvision does, so that exact powers of two do not fall below.
+LEVEL_EPS = 1e-6
 
 Boxes = Tensor | Sequence[Tensor]  # [K, 5] of (image index, x1, y1, x2, y2), or B x [R, 4]
 OutputSize = int | tuple[int, int]  # P, or (rows, columns)
@@ -52,3 +56,28 @@ def as_pair(size: OutputSize) -> tuple[int, int]:
     """Read `7` or `(7, 7)` as (rows, columns)."""
     rows, columns = size if isinstance(size, Sequence) else (size, size)
     return int(rows), int(columns)
+
+
+def assign_levels(
+    boxes: Tensor, k_min: int, k_max: int, canonical_scale: float = 224, canonical_level: int = 4
+) -> Tensor:
+    """Choose a pyramid level for each box: FPN (Lin et al. 2017), equation 1.
+
+    A box as large as the images the backbone was trained on (224 pixels) goes to level 4; half the
+    size, one level down.
+
+    Args:
+        boxes: Tensor[..., 4], pixels.
+        k_min: the finest level, such as 2 for stride 4.
+        k_max: the coarsest level.
+        canonical_scale, canonical_level: a size in pixels and the level to which it goes.
+
+    Returns:
+        Tensor[...] int64, 0 for k_min.
+    """
+    boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))  # areas fit into it
+    size = torch.sqrt((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))  # [...]
+    level = torch.floor(canonical_level + torch.log2(size / canonical_scale) + LEVEL_EPS)
+    # A reversed box has no real size (NaN): it goes to the finest level, as empty boxes do.
+    # (torchvision leaves such rows zero.)
+    return level.nan_to_num(nan=k_min).clamp(k_min, k_max).long() - k_min

@@ -75,20 +75,22 @@ def image_priorities(seed: int, step: int, first: int) -> Callable[..., Tensor]:
     has the same numbers among few candidates as at the head of many. The draws of one step are
     told apart by their order.
     """
-    draw = 0
+    return _ImagePriorities((seed * STEP_SEEDS + step) * STEP_SEEDS + first)
 
-    def priorities(shape: tuple[int, ...], device: torch.device) -> Tensor:
-        nonlocal draw
-        generator = torch.Generator(device)
-        rows = []
-        for index in range(first, first + shape[0]):
-            mixed = (seed * STEP_SEEDS + step) * STEP_SEEDS + index
-            generator.manual_seed((mixed * 7 + draw) % 2**63)  # fewer than 7 draws per step
+
+class _ImagePriorities:
+    """The numbers of the images from this one on; no closure, so that a model is saved whole."""
+
+    def __init__(self, first: int) -> None:
+        self.first, self.draws = first, 0
+
+    def __call__(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        generator, rows = torch.Generator(device), []
+        for mixed in range(self.first, self.first + shape[0]):
+            generator.manual_seed((mixed * 7 + self.draws) % 2**63)  # fewer than 7 draws per step
             rows.append(torch.rand(shape[1:], generator=generator, device=device))
-        draw += 1
+        self.draws += 1
         return torch.stack(rows)  # [B, N]
-
-    return priorities
 
 
 class LossesModule(nn.Module):

@@ -23,7 +23,7 @@ from ..config import ImageConfig
 from ..models import MaskRCNN
 from ..models.cuda_graph import GraphedCallable
 from ..models.matching import Priorities
-from ..models.transform import Size, Targets, batch_images, pad_targets
+from ..models.transform import Size, Targets, pad_targets
 from .distributed import image_priorities, world_size
 from .run import Batch, TrainingRun, to_device
 
@@ -34,7 +34,7 @@ class PaddingByOrientation:
     """Padding to the few sizes that any image of a training can need; see `batch_images`."""
 
     def __init__(self, config: ImageConfig) -> None:
-        self.short, self.long = config.min_size, config.max_size
+        self.short, self.long = max((config.min_size, *config.train_min_sizes)), config.max_size
 
     def __call__(self, size: Size) -> Size:
         """Return the size for landscapes, for portraits, or for a batch of both."""
@@ -89,7 +89,7 @@ class FastRun(TrainingRun):
     def gradients(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """See `TrainingRun.gradients`; batches of one size share their step."""
         images, targets = to_device(batch, self.device)
-        ready, targets = batch_images(images, targets, self.config.image, self._padding)
+        ready, targets = self.model.transform(images, targets, self._padding)
         most = max(len(target["boxes"]) for target in targets)
         count = max(FEWEST_OBJECTS, 1 << (most - 1).bit_length()) if most else FEWEST_OBJECTS
         objects = pad_targets(targets, ready.padded_size, ready.pixels, count)

@@ -148,10 +148,10 @@ def test_the_heads_ask_for_one_class_where_no_other_takes_part(competition):
         [torch.tensor([[4.0, 4, 60, 50], [0, 0, 90, 9]])],
     )
     labels = torch.tensor([7, 39])
-    found = model.predict_masks(features, boxes, (128, 128), labels)
+    found = model.predict_masks({"0": features[0]}, boxes, (128, 128), labels)
     assert found.shape[1] == (1 if competition == "sigmoid" else 40)
     model.mask_predictor.register_forward_hook(lambda *_: None)
-    whole = model.predict_masks(features, boxes, (128, 128), labels)
+    whole = model.predict_masks({"0": features[0]}, boxes, (128, 128), labels)
     assert whole.shape[1] == 40
     if competition == "sigmoid":
         torch.testing.assert_close(found[:, 0], whole[torch.arange(2), labels])
@@ -165,5 +165,5 @@ def test_a_users_own_predictor_is_not_asked_for_one_class():
     model = heads()
     model.mask_predictor = Foreign(32, 32, 40)
     features, boxes = [torch.randn(1, 48, 32, 32)], [torch.tensor([[4.0, 4, 60, 50]])]
-    found = model.predict_masks(features, boxes, (128, 128), torch.tensor([7]))
+    found = model.predict_masks({"0": features[0]}, boxes, (128, 128), torch.tensor([7]))
     assert found.shape == (1, 40, 28, 28)

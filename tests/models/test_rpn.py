@@ -7,8 +7,9 @@ from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.models import MaskRCNN, variants
 from mrcnn_lite.models.matching import random_priorities
-from mrcnn_lite.models.rpn import RPNHead
-from mrcnn_lite.models.variants import head_at, im2col_patches, sampling_pays
+from mrcnn_lite.models.rpn import RPNHead, by_anchor
+from mrcnn_lite.models.sampled_head import head_at, im2col_patches
+from mrcnn_lite.models.variants import sampling_pays
 
 
 def test_the_nine_pixels_around_a_cell_by_hand():
@@ -40,7 +41,9 @@ def test_some_anchors_equal_all_anchors(kinds, layout):
         loss = (logits * weights[..., 0]).sum() + (deltas * weights[..., 1:]).sum()
         return torch.autograd.grad(loss, [*features, *head.parameters()])
 
-    logits, deltas = (torch.cat(levels, dim=1) for levels in head(features))
+    parts = zip(head(features), (1, 4), strict=True)
+    logits, deltas = (torch.cat([by_anchor(x, n) for x in maps], dim=1) for maps, n in parts)
+    logits = logits[..., 0]  # [B, A]
     whole = logits.gather(1, index), deltas.take_along_dim(index[..., None], dim=1)
     some = head_at(head, features, index)
     pairs = [*zip(some, whole, strict=True)]
@@ -53,7 +56,7 @@ def test_it_is_used_only_where_it_pays():
     features = [torch.zeros(1, 4, 10, 10)]
     assert sampling_pays(RPNHead(4, 1), features, 11)
     assert not sampling_pays(RPNHead(4, 1), features, 12)
-    assert not sampling_pays(RPNHead(4, 1, convs=2), features, 1)
+    assert not sampling_pays(RPNHead(4, 1, conv_depth=2), features, 1)
 
 
 def test_a_training_step_has_the_same_losses_and_gradients_both_ways(monkeypatch):

@@ -146,10 +146,6 @@ def _like_ours(stage: str, output: Any) -> Any:
         return list(output.values())
     if stage == "rpn.anchor_generator":  # the same for every image
         return output[0]  # [A, 4]
-    if stage == "rpn.head":  # [B, N, h, w] and [B, 4 N, h, w] per level
-        logits, deltas = ([part.permute(0, 2, 3, 1) for part in parts] for parts in output)
-        logits = [part.flatten(1) for part in logits]  # [B, A]
-        return logits, [part.reshape(len(part), -1, 4) for part in deltas]  # [B, A, 4]
     if stage == "rpn":  # [R_b, 4] per image
         boxes = nn.utils.rnn.pad_sequence(output[0], batch_first=True)  # [B, R, 4]
         counts = torch.tensor([[len(image)] for image in output[0]])
