@@ -15,6 +15,7 @@ import torch
 from ..config import PRESETS
 from ..training.run import LARGEST_SEED, PRECISIONS
 
+WEIGHTS = "last.safetensors of a run, its folder, or DEFAULT: torchvision's weights of COCO"
 WEEK = 7 * 24 * 3600.0
 
 
@@ -72,7 +73,7 @@ def _describe_train(sub: argparse.ArgumentParser) -> None:
 
 
 def _describe_evaluate(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--weights", type=Path, required=True)
+    sub.add_argument("--weights", type=Path, required=True, help=WEIGHTS)
     sub.add_argument("--data", required=True, help="shapes (held-out ones), or as for train")
     text = "a number: how many held-out shapes (200); a folder: where the images of --data lie"
     sub.add_argument("--images", type=_count_or_folder, metavar="N|FOLDER", help=text)
@@ -83,14 +84,15 @@ def _describe_evaluate(sub: argparse.ArgumentParser) -> None:
 
 
 def _describe_predict(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--weights", type=Path, required=True)
+    sub.add_argument("--weights", type=Path, required=True, help=WEIGHTS)
     images = "PNG or JPEG files, folders of them, or patterns such as '*.jpg'"
     sub.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help=images)
     sub.add_argument("--out", type=Path, help="folder for the drawn images")
     sub.add_argument("--json", type=Path, metavar="FILE", help="results as COCO has them, RLE")
     maps = "PNG label maps: a pixel is the number of its object; default folder: masks in --out"
     sub.add_argument("--masks", type=Path, nargs="?", const=True, metavar="FOLDER", help=maps)
-    sub.add_argument("--score", type=_number(0, 1), default=0.5, help="objects from this score on")
+    score = "objects from this score on; default: 0.5"
+    sub.add_argument("--score", type=_number(0, 1), default=0.5, help=score)
     _add_device(sub)
     sub.set_defaults(workers=1)
 

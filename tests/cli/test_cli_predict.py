@@ -29,6 +29,8 @@ from mrcnn_lite.models.postprocess import PastedMasks
 ROOT = Path(__file__).parents[2]
 WEIGHTS = ROOT / "data" / "weights" / "shapes_lite.safetensors"
 SHAPES = Shapes(30, seed=2)
+TURNED = Image.Exif()
+TURNED[0x0112] = 6  # orientation: to be turned by 90 degrees
 
 
 def draw(path, index=21, **options):
@@ -112,9 +114,7 @@ def test_more_than_255_objects_need_16_bits(tmp_path):
 
 
 def test_a_turned_photograph_is_upright_in_every_output(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = draw(tmp_path / "turned.jpg", exif=exif, quality=95)
+    path = draw(tmp_path / "turned.jpg", exif=TURNED, quality=95)
     out, found = tmp_path / "out", tmp_path / "found.json"
     assert size_of(path) == (128, 96)
     assert run(path, "--out", out, "--json", found, "--masks", out / "maps", "--score", 0.1) == 0
@@ -345,15 +345,17 @@ def test_row_15_one_mask_at_a_time_and_only_those_that_are_shown(tmp_path, monke
 
 @pytest.mark.slow
 def test_row_15_24_megapixels_in_one_and_a_half_gigabytes(tmp_path):
-    photo = tmp_path / "large.jpg"
-    pixels = np.random.default_rng(0).integers(0, 255, (60, 40, 3), np.uint8)
-    Image.fromarray(pixels).resize((6000, 4000)).save(photo)
+    small, photo, found = draw(tmp_path / "x.png"), tmp_path / "large.jpg", tmp_path / "found.json"
+    Image.open(small).resize((6000, 4000)).save(photo, exif=TURNED)
     code = (
         "import resource, sys; from mrcnn_lite.cli import main; main(sys.argv[1:]); "
         "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
-    words = ["predict", "--weights", WEIGHTS, photo, "--out", tmp_path, "--masks", "--score", "0"]
+    words = ["predict", "--weights", WEIGHTS, photo, "--out", tmp_path / "out", "--masks"]
+    words += ["--json", found, "--score", "0"]
     call = [sys.executable, "-c", code, *map(str, words)]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(done.stdout.split()[-1]) * unit < 1.5e9, done.stdout
+    assert size_of(tmp_path / "out" / "large.png") == (4000, 6000)
+    assert len(json.loads(found.read_text())) >= 5
