@@ -57,13 +57,14 @@ def paint_instances(
 
     height, width = image.shape[1:]
     factor = max(1, -(-SMALLEST // max(height, width)))
-    canvas = _canvas(image.detach().cpu(), factor)  # uint8 [3, H, W]
+    canvas = _canvas(image.detach().cpu(), factor)  # uint8 [H, W, 3]
     rows = _rows_to_draw(instances, score_threshold)
-    line = max(2, round(max(canvas.shape[1:]) / 350))
+    line = max(2, round(max(canvas.shape[:2]) / 350))
     for row in rows:
         mask = instances["masks"][row].detach().cpu().reshape(1, height, width)
         _blend_mask(canvas, _enlarge(mask, factor, "bilinear")[0] >= 0.5, _rgb(row), line)
-    painted = Image.fromarray(canvas.permute(1, 2, 0).contiguous().numpy())  # [H, W, 3]
+    painted = Image.fromarray(canvas.numpy())
+    del canvas  # Pillow has a copy
     draw = ImageDraw.Draw(painted)
     boxes = (instances["boxes"].detach().cpu() * factor).tolist()
     for row in rows if show_boxes else ():
@@ -116,13 +117,11 @@ def _label(instances: dict, row: int, class_names: Sequence[str]) -> str:
 
 
 def _canvas(image: Tensor, factor: int) -> Tensor:
-    """The enlarged image in bytes, ``uint8[3, H, W]``, as a copy."""
-    if image.dtype == torch.uint8:
-        if factor == 1:
-            return image.clone()
-        image = image / 255
-    image = _enlarge(image.float(), factor, "bicubic")
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    """The enlarged image in bytes, ``uint8[H, W, 3]``, as a copy."""
+    if image.dtype != torch.uint8 or factor > 1:
+        image = image / 255 if image.dtype == torch.uint8 else image.float()
+        image = (_enlarge(image, factor, "bicubic").clamp(0, 1) * 255).round().to(torch.uint8)
+    return image.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)  # [H, W, 3]
 
 
 def _enlarge(image: Tensor, factor: int, mode: str) -> Tensor:
@@ -142,16 +141,16 @@ def _blend_mask(canvas: Tensor, mask: Tensor, colour: Tensor, line: int) -> None
     part = tuple(
         slice(max(0, int(n.min()) - near), int(n.max()) + near + 1) for n in (rows, columns)
     )
-    mask, canvas = mask[part], canvas[:, *part]
+    mask, canvas = mask[part], canvas[part]
     edge = mask & _grow(~mask, line)
     rim = _grow(mask, max(1, line // 2)) & ~mask
     for top in range(0, len(mask), BAND):
         band = slice(top, top + BAND)
-        pixels = canvas[:, band].float()  # [3, BAND, W]
-        opacity = (FILL * mask[band]).masked_fill(edge[band], 1.0)  # [BAND, W]
-        pixels += opacity * (255 * colour[:, None, None] - pixels)
-        pixels += RIM * rim[band] * (255 - pixels)
-        canvas[:, band] = pixels.round().to(torch.uint8)
+        pixels = canvas[band].float()  # [BAND, W, 3]
+        opacity = (FILL * mask[band]).masked_fill(edge[band], 1.0)[..., None]  # [BAND, W, 1]
+        pixels += opacity * (255 * colour - pixels)
+        pixels += RIM * rim[band][..., None] * (255 - pixels)
+        canvas[band] = pixels.round().to(torch.uint8)
 
 
 def _grow(mask: Tensor, radius: int) -> Tensor:
