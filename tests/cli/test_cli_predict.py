@@ -25,6 +25,7 @@ from mrcnn_lite.datasets.images import read_image
 from mrcnn_lite.datasets.shapes import Shapes
 from mrcnn_lite.models import load_weights
 from mrcnn_lite.models.postprocess import PastedMasks
+from mrcnn_lite.training.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = ROOT / "data" / "weights" / "shapes_lite.safetensors"
@@ -284,6 +285,26 @@ def test_row_22_bad_images_do_not_end_the_rest(tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "z.png"]
     rows = json.loads(found.read_text())
     assert {row["file_name"]: row["image_id"] for row in rows} == {"a.png": 1, "z.png": 4}
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_row_22_what_is_no_weights_file_is_told_as_what_it_is(command, tmp_path, capsys):
+    image, data = draw(tmp_path / "x.png"), str(ROOT / "data/sample/instances.json")
+    more = {"predict": [str(image), "--out", str(tmp_path / "o")], "evaluate": ["--data", data]}
+    torch.save({"x": torch.zeros(2)}, tmp_path / "x.pth")
+    save_checkpoint(tmp_path, {"steps": 1})
+    (tmp_path / "run").mkdir()
+    said = {
+        "x.pth": "a file of torch.save; weights are the .safetensors file of a run",
+        "last.checkpoint": "a run's checkpoint; its weights are last.safetensors beside it",
+        "run": "no such weights file",
+        "none.safetensors": "no such weights file",
+        "x.png": "not a safetensors file",
+    }
+    for name, sentence in said.items():
+        assert main([command, "--weights", str(tmp_path / name), *more[command]]) == 2
+        error = capsys.readouterr().err
+        assert name in error and sentence in error and len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
