@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mrcnn_lite.config import lite, resnet50_fpn
+from mrcnn_lite.config import from_scratch, lite, resnet50_fpn
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.models import MaskRCNN
 from mrcnn_lite.training import TrainingRun
@@ -13,7 +13,11 @@ from mrcnn_lite.training.sanity import check_first_losses
 
 SHAPES = Shapes(None, seed=1)
 SMALL = {"image": {"min_size": 128, "max_size": 128}}
-SCRATCH = resnet50_fpn(6).with_(**SMALL, backbone={"norm": "batch", "trainable_layers": 5})
+BATCH = {"norm": "batch", "trainable_layers": 5}
+SCRATCH = {
+    "as torchvision": resnet50_fpn(6).with_(**SMALL, backbone=BATCH),
+    "resnet50_fpn": from_scratch(resnet50_fpn(6)).with_(**SMALL),
+}
 
 
 def first_losses(config, seed: int, change=None) -> list[str]:
@@ -34,8 +38,9 @@ def test_a_healthy_start_is_not_mentioned(seed):
     assert first_losses(lite(91), seed) == []
 
 
-def test_a_healthy_start_of_the_large_network():
-    assert first_losses(SCRATCH, 0) == []
+@pytest.mark.parametrize("name", SCRATCH)
+def test_row_25_a_healthy_start_of_the_large_networks(name):
+    assert first_losses(SCRATCH[name], 0) == []
 
 
 def scale(name: str, factor: float):
