@@ -127,7 +127,7 @@ def launch(function: Callable[..., Any], workers: int, *arguments: Any) -> Any:
     workers = workers or default_workers()
     if workers == 1:
         return function(*arguments)
-    # Whatever ends one process is told once, by its error; that the others end with it needs no word.
+    # Whatever ends one process is told once, by its error; the others end with it without a word.
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         meeting = (Path(folder) / "meeting").as_uri()
