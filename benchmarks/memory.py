@@ -141,11 +141,15 @@ def rows(report: Report) -> list[Row]:
             value,
             "GB",
             Goal(GOAL_GB, at_most=True) if (name, case["megapixels"]) == bounded else None,
-            f"before: {case['before'][name]} GB" if "before" in case else "",
+            _before(case["before"][name], report["limit_gb"]) if "before" in case else "",
         )
         for case in report["cases"]
         for name, value in case["ours"].items()
     ]
+
+
+def _before(value: float, limit: float) -> str:
+    return f"before: {'over ' if value >= limit else ''}{value:g} GB"
 
 
 def main() -> int:
