@@ -15,6 +15,7 @@ from ..config import Config, plain
 from ..files import write_whole
 from .pretrained import kind_of_file
 
+RATIOS = "aspect_ratios"
 WEIGHTS = "last.safetensors"  # in the folder of a run
 
 
@@ -67,12 +68,15 @@ def describe(model: nn.Module) -> Config:
         ) from error
     mask = {"hidden": hidden, "class_agnostic": last.out_channels == 1}
     config = config.with_(num_classes=classes, mask=mask)
+    sizes, ratios = (plain(getattr(model.rpn.anchor_generator, k)) for k in ("sizes", RATIOS))
+    if len(set(ratios)) == 1:  # the same on all levels
+        config = config.with_(rpn={"anchor_sizes": sizes, RATIOS: ratios[0]})
     with torch.device("meta"), _WithoutNumbers():
-        plain = type(model)(config)
-    if difference := misfit(plain.state_dict(), model.state_dict()):
+        built = type(model)(config)
+    if difference := misfit(built.state_dict(), model.state_dict()):
         raise ValueError(f"the config does not describe this network: {difference}; {cure}")
     parts = dict(model.named_modules())
-    for name, part in plain.named_modules():
+    for name, part in built.named_modules():
         asked, found = _settings(part), _settings(parts[name]) if name in parts else {}
         for key in asked.keys() & found.keys():
             if asked[key] != found[key]:

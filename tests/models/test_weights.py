@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 from torch import nn
-from torchvision.models.detection import faster_rcnn, mask_rcnn
+from torchvision.models.detection import anchor_utils, faster_rcnn, mask_rcnn
 
 from mrcnn_lite.config import lite, resnet50_fpn
 from mrcnn_lite.models import (
+    AnchorGenerator,
     FastRCNNPredictor,
     MaskRCNN,
     MaskRCNNPredictor,
@@ -60,6 +61,36 @@ def test_row_05_class_agnostic_masks_are_described():
     model.roi_heads.mask_predictor = MaskRCNNPredictor(32, 16, 1)
     config = describe(model)
     assert config.mask.class_agnostic and config.mask.hidden == 16 and config.num_classes == 5
+
+
+def set_attributes(model):
+    model.roi_heads.score_thresh, model.roi_heads.detections_per_img = 0.9, 3
+    model.rpn.nms_thresh, model.transform.min_size = 0.5, (200,)
+
+
+def replace_anchors(model):
+    model.rpn.anchor_generator = AnchorGenerator(((8,), (16,), (24,), (32,)), ((1.0,),) * 4)
+
+
+def replace_anchors_with_torchvisions(model):
+    sizes = ((8,), (16,), (24,), (32,))
+    model.rpn.anchor_generator = anchor_utils.AnchorGenerator(sizes, ((1.0,),) * 4)
+
+
+@pytest.mark.parametrize(
+    "change", [set_attributes, replace_anchors, replace_anchors_with_torchvisions]
+)
+def test_row_05_attributes_and_anchors_are_stored_as_they_are(tmp_path, change):
+    model = MaskRCNN(lite()).eval()
+    change(model)
+    model.roi_heads.box_predictor.cls_score.weight.data *= 30
+    save_weights(model, tmp_path / "w.safetensors", [*FIVE, "e"])
+    again, _ = load_weights(tmp_path / "w.safetensors")
+    assert again.config != lite()
+    image = [torch.rand(3, 128, 128)]
+    with torch.inference_mode():
+        for key, value in model(image)[0].items():
+            torch.testing.assert_close(again(image)[0][key], value)
 
 
 @pytest.mark.parametrize("names", [FIVE[:2], [*FIVE, "e"], [*FIVE[:4], 7]], ids=str)

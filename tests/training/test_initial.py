@@ -109,8 +109,7 @@ def test_default_is_torchvisions_network_and_names_cocos_classes(cached, theirs)
     assert len(names) == 91 and names[0] == "background" and names[1] == "person"
     assert model.backbone.body.bn1.eps == 0.0 and not model.training
     DETECTION._utils.overwrite_eps(theirs, 0.0)
-    theirs.transform.min_size = (128,)
-    model.config = model.config.with_(image={"min_size": 128})
+    theirs.transform.min_size = model.transform.min_size = (128,)
     image = [torch.rand(3, 100, 130)]
     with torch.inference_mode():
         ours, reference = model(image)[0], theirs(image)[0]
