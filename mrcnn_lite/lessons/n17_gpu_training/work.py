@@ -20,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 
 from ...config import resnet50_fpn
 from ...models import MaskRCNN
+from ...models.rpn import by_anchor
 from ..kit import roi_scene
 
 GIGA, TERA = 1e9, 1e12
@@ -171,10 +172,15 @@ def _parts(model: nn.Module) -> dict[str, tuple]:
     """Per stage what to call, and the shapes of its inputs without the batch."""
     heads, sides = model.roi_heads, [SMALL >> k for k in range(2, 6)]
     body = [(256 << k, side, side) for k, side in enumerate(sides)]
+
+    def rpn_head(*maps: Tensor) -> list[Tensor]:  # and its answers in anchor order
+        logits, deltas = model.rpn.head(list(maps))
+        return [by_anchor(level, n) for n, of in ((1, logits), (4, deltas)) for level in of]
+
     return {
         "body": (model.backbone.body, (3, SMALL, SMALL)),
         "FPN": (lambda *maps: model.backbone.fpn(list(maps)), *body),
-        "RPN head": (lambda *maps: model.rpn.head(list(maps)), (CHANNELS, SMALL, SMALL)),
+        "RPN head": (rpn_head, (CHANNELS, SMALL, SMALL)),
         "box head": (lambda x: heads.box_predictor(heads.box_head(x)), (CHANNELS, 7, 7)),
         "mask head": (lambda x: heads.mask_predictor(heads.mask_head(x)), (CHANNELS, 14, 14)),
     }
