@@ -12,7 +12,9 @@ from browser_tools import ERRORS, MARKS, SAVE, open_and_run
 from source_tree import NOTEBOOKS
 
 LONG_TRAINING = ("12_",)  # its cells train for minutes; nbval runs it, and its widget has a test
-LONG_CELLS = ("11_", "17_", "18_")  # opened here with --all; nbval runs them always
+# One notebook for each kind of explorer; the others are opened here with --all. nbval runs them
+# all, always, and each explorer's controls have tests without a browser.
+ALWAYS = ("00_", "03_", "07_", "10_")
 ANSWER = 2  # seconds for one of them, on a loaded machine
 KEYS = 8  # so many steps at most until picture and numbers have both changed
 
@@ -70,11 +72,11 @@ def drag_by_keyboard(explorer) -> None:
 
 
 def opened_here() -> list:
-    """The notebooks; those whose cells compute longest are slow tests here."""
+    """The notebooks; most are slow tests here."""
     paths = [path for path in NOTEBOOKS if not path.name.startswith(LONG_TRAINING)]
     slow = [pytest.mark.slow]
     return [
-        pytest.param(path, id=path.stem, marks=slow if path.name.startswith(LONG_CELLS) else [])
+        pytest.param(path, id=path.stem, marks=[] if path.name.startswith(ALWAYS) else slow)
         for path in paths
     ]
 

@@ -110,9 +110,8 @@ def fine_tune(models, classes, pure: bool, version: str = "maskrcnn_resnet50_fpn
     return history, found
 
 
-@pytest.mark.parametrize(
-    "pure", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["tensors", "tv_tensors"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("pure", [True, False], ids=["tensors", "tv_tensors"])
 def test_the_fine_tuning_recipe(pure):
     """The same script with both imports: the same losses, whatever predictors are put in."""
     wanted, _ = fine_tune(DETECTION, predictors(ours=False), pure)

@@ -120,7 +120,7 @@ def test_one_bit_of_the_weights_file_is_seen(tmp_path):
 
 
 @posix
-@pytest.mark.parametrize(("count", "in_save"), [(2, 1), pytest.param(6, 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("count", "in_save"), [(1, 1), pytest.param(6, 2, marks=pytest.mark.slow)])
 def test_killed_runs_go_on_bit_identically(count, in_save):
     """In a process of its own: it forks, and this one has started threads."""
     options = ["--count", str(count), "--in-save", str(in_save)]
