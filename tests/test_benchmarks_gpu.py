@@ -19,7 +19,7 @@ from benchmarks.table import NO_GPU, RESULTS, Goal, Row, show, store, stored_row
 from benchmarks.timing import compare
 from mrcnn_lite.config import lite
 from mrcnn_lite.lessons.n17_gpu_training.waits import waits_of_a_step
-from mrcnn_lite.models import mask_rcnn
+from mrcnn_lite.models import transform
 from mrcnn_lite.ops import use_backend
 
 LONG = ("roi_backward_gpu", "step_gpu")  # rehearsed with --all
@@ -212,17 +212,17 @@ def test_waits_in_the_network(monkeypatch):
     for row in before.values():
         if row.value is not None:
             assert row.value == sum(int(p.split(" x ")[0]) for p in row.details["locations"])
-    usual = mask_rcnn.batch_images
+    usual = transform.batch_images
 
     def waits(images, *arguments):
         float(images[0].sum())
         return usual(images, *arguments)
 
-    monkeypatch.setattr(mask_rcnn, "batch_images", waits)
+    monkeypatch.setattr(transform, "batch_images", waits)
     config, size = lite(), (64, 96)
     watch = waits_of_a_step(config, "cuda", size)
     assert len(watch.found) == before["training step, batch on the GPU"].value + 1
-    assert any("mask_rcnn.py" in line and "losses" in line for line, _ in watch.found)
+    assert any("transform.py" in line and "forward" in line for line, _ in watch.found)
 
 
 @pytest.mark.gpu

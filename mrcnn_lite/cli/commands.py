@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"mrcnn_lite {options.command}: {message}", file=sys.stderr)
             return 2
         except MISTAKES as error:
-            print(f"mrcnn_lite {options.command}: {error}", file=sys.stderr)
+            below_its_bar = "\n" if isinstance(error, DeadProcess) else ""
+            print(f"{below_its_bar}mrcnn_lite {options.command}: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             more = "; go on with --resume" if options.command == "train" else ""

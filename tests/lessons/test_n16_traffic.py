@@ -2,7 +2,6 @@
 
 import math
 import re
-import time
 from collections import Counter
 
 import pytest
@@ -213,17 +212,3 @@ def test_shown_as_one_bundle_with_labels():
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
     assert metadata["image/png"]["alt"] == explorer.alt
     assert all(control.description for control in explorer.controls.values())
-
-
-def test_redraws_are_quick():
-    explorer, times = explore_kernel_traffic(), []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for k in range(12):
-            start = time.process_time()  # of this process alone: neighbours do not count
-            explorer.set(channels=64 + 16 * k, sampling_ratio=k % 3 + 1)
-            times.append(1000 * (time.process_time() - start))
-    finally:
-        torch.set_num_threads(threads)
-    assert sorted(times)[len(times) // 2] <= 50

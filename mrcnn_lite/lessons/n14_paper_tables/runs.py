@@ -89,7 +89,7 @@ def measure(
 
     Returns:
         image [N], label [N], score [N], and per kind ("mask", "box", "mask, torchvision's paste")
-        right bool [N, T], and wrong [N]: 0 right at .50, 1 a second detection of an object, 2 any
+        right bool [N, thresholds], and wrong [N]: 0 right at .50, 1 a second detection of an object, 2 any
         other; then the objects there are, [images, classes].
     """
     held_out = Shapes(images, HELD_OUT_SEED)
@@ -133,10 +133,10 @@ def _detect(model: MaskRCNN, image: Tensor, paste: str) -> dict[str, Tensor]:
 
 
 def _judge(detections: Tensor, objects: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Right bool [N, T] and wrong [N] of one image and class, see `measure`."""
+    """Right bool [N, thresholds] and wrong [N] of one image and class, see `measure`."""
     none = np.zeros(len(objects), dtype=bool)
     _, iou = overlap(detections, objects, none)  # [N, G]
-    right = match(iou, none, none) >= 0  # [T, N]
+    right = match(iou, none, none) >= 0  # [thresholds, N]
     near = iou.max(axis=1, initial=0) >= 0.5  # [N]
     return right.T, np.where(right[0], 0, np.where(near, 1, 2))
 
@@ -147,10 +147,10 @@ def summary(found: dict[str, np.ndarray], objects: np.ndarray, kind: str) -> dic
     for label in np.flatnonzero(objects.sum(axis=0)):
         mine = found["label"] == label
         order = np.argsort(-found["score"][mine].astype(float), kind="stable")
-        right = found[kind][mine][order]  # [N, T]
+        right = found[kind][mine][order]  # [N, thresholds]
         total = int(objects[:, label].sum())
         curves.append([sample_precision(right[:, t], total).mean() for t in range(THRESHOLDS)])
-    ap = np.mean(curves, axis=0)  # [T]
+    ap = np.mean(curves, axis=0)  # [thresholds]
     wrong = found[f"wrong {kind}"][found["score"] >= SURE]
     figures = {"AP": ap.mean(), "AP50": ap[0], "AP75": ap[5]}
     for number, name in enumerate(("twice", "false"), 1):
