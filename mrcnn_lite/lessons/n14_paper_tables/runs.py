@@ -89,8 +89,8 @@ def measure(
 
     Returns:
         image [N], label [N], score [N], and per kind ("mask", "box", "mask, torchvision's paste")
-        right bool [N, thresholds], and wrong [N]: 0 right at .50, 1 a second detection of an object, 2 any
-        other; then the objects there are, [images, classes].
+        right bool [N, thresholds], and wrong [N]: 0 right at .50, 1 a second detection of an
+        object, 2 any other; then the objects there are, [images, classes].
     """
     held_out = Shapes(images, HELD_OUT_SEED)
     kinds = ("mask", "box", *(["mask, torchvision's paste"] if twice else []))
