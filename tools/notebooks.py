@@ -1,7 +1,9 @@
 """Execute the notebooks without a browser; `course.py run` and `course.py refresh` call this.
 
-run      writes build/run/NAME.html and prints a table: notebook, seconds, result
+run      writes build/run/NAME.html and prints a table: notebook, seconds, memory, result
 refresh  formats, executes and writes notebooks back, without what changes from run to run
+
+The memory is what the notebook's kernel holds at its end, and until somebody shuts it down.
 """
 
 import html
@@ -15,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+import psutil  # comes with ipykernel, which asks the same of it
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
@@ -55,14 +58,15 @@ def chosen(names: Sequence[str]) -> list[Path]:
     return [path for path in every if path.name.startswith(tuple(starts or [""]))]
 
 
-def execute(path: Path) -> tuple[nbformat.NotebookNode, float, str]:
+def execute(path: Path) -> tuple[nbformat.NotebookNode, float, float, str]:
     """Execute a notebook in a fresh kernel, in its own folder.
 
     Args:
         path: the notebook.
 
     Returns:
-        The notebook with its outputs, wall time in seconds, and "ok" or what went wrong.
+        The notebook with its outputs, wall time in seconds, GB that its kernel held after the last
+        cell, and "ok" or what went wrong.
     """
     os.environ["MRCNN_LITE_PROGRESS"] = "off"  # kernels inherit it: nobody's answers in the outputs
     notebook = nbformat.read(path, as_version=4)
@@ -75,6 +79,13 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float, str]:
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a kernel warns of its local sockets
         resources={"metadata": {"path": str(path.parent)}},
     )
+    held = 0.0
+
+    def measure(**_: object) -> None:  # after each cell: at the end of all the kernel is gone
+        nonlocal held
+        held = psutil.Process(client.km.provisioner.pid).memory_info().rss / 1e9
+
+    client.on_cell_executed = measure
     start, result = time.perf_counter(), "ok"
     try:
         client.execute()
@@ -82,7 +93,7 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float, str]:
         result = f"{error.ename}: {error.evalue}"
     except (CellTimeoutError, DeadKernelError) as error:
         result = str(error).strip().splitlines()[0]
-    return notebook, time.perf_counter() - start, result
+    return notebook, time.perf_counter() - start, held, result
 
 
 def clean_output(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -158,20 +169,20 @@ def main(command: str, names: Sequence[str]) -> int:
     if command == "refresh" and paths:
         subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", *paths], check=True)
     width = max([len(path.stem) for path in paths], default=8)
-    print(f"{'notebook':{width}}  seconds  result", flush=True)
+    print(f"{'notebook':{width}}  seconds   GB  result", flush=True)
     for path in paths:
         print(f"{path.stem:{width}}  ", end="", flush=True)
         if path.name.startswith(course.NEED_TRITON) and not importlib.util.find_spec("triton"):
-            print("        skipped: it needs Triton, which exists for Linux only", flush=True)
+            print("             skipped: it needs Triton, which exists for Linux only", flush=True)
             continue
-        notebook, seconds, result = execute(path)
+        notebook, seconds, held, result = execute(path)
         failed += result != "ok"
         if command == "run":
             to_html(notebook, HTML / f"{path.stem}.html")
         elif result == "ok":
             nbformat.write(clean(notebook), path)
-        print(f"{seconds:7.1f}  {result}", flush=True)
-    print(f"{'together':{width}}  {time.perf_counter() - begin:7.1f}  ", end="")
+        print(f"{seconds:7.1f} {held:4.1f}  {result}", flush=True)
+    print(f"{'together':{width}}  {time.perf_counter() - begin:7.1f}       ", end="")
     print(f"{len(paths) - failed} ok, {failed} failed", flush=True)
     if command == "run" and paths:
         print(f"pages: {HTML.relative_to(ROOT)}")

@@ -106,6 +106,7 @@ class _Pipe(io.FileIO):
     """A pipe that takes everything once its reader has left."""
 
     def write(self, data: Any) -> int:
+        """Write, or drop what nobody reads; the pipe then leads nowhere."""
         try:
             return super().write(data)
         except OSError as error:

@@ -23,6 +23,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose error is one sentence, as every other mistake of a user ends in one."""
 
     def error(self, message: str) -> NoReturn:
+        """End the program with status 2 and the sentence on stderr."""
         self.exit(2, f"{self.prog.removeprefix('python -m ')}: {message}; --help lists all\n")
 
 

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import sys
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,12 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..datasets.annotations import IMAGES
 from ..datasets.images import read_image
+from ..datasets.values import one_form
 from ..evaluation.coco import MASK_THRESHOLD, encode_masks
 from ..files import check_output, output_folder, write_whole
 from ..models import MaskRCNN, load_weights
 
-IMAGES = (".png", ".jpg", ".jpeg")
 SOFTWARE = "mrcnn_lite predict"  # said in every PNG that is written here
 OUR_PNG = rb".{37}tEXtSoftware\0" + SOFTWARE.encode()  # behind the signature and the size
 OUR_JSON = rb'\[\n(\{"file_name": |\n\])'
@@ -86,7 +86,7 @@ def output_names(images: Sequence[Path]) -> list[str]:
     for image in images:
         name, number = image.stem, 1
         # To some disks x.png and X.png are the same file, and so are the two forms of é.
-        while (key := unicodedata.normalize("NFC", name).casefold()) in names:
+        while (key := one_form(name).casefold()) in names:
             number += 1
             name = f"{image.stem}-{number}"
         names[key] = f"{name}.png"

@@ -32,10 +32,8 @@ def load_weights(path: str | Path) -> tuple[MaskRCNN, list[str]]:
     enum, _, name = str(path).rpartition(".")
     if (enum or COCO) in PUBLISHED and name in ("DEFAULT", "COCO_V1"):
         member, config = published(enum or COCO, name), PUBLISHED[enum or COCO]
-        class_names, tensors = (
-            ["background", *member.meta["categories"][1:]],
-            read_published(member),
-        )
+        class_names, tensors = member.meta["categories"], read_published(member)
+        class_names = ["background", *class_names[1:]]  # torchvision calls it "__background__"
     else:
         config, class_names, tensors = read_weights(path)
     model = MaskRCNN(config)

@@ -210,7 +210,7 @@ def test_tests_and_notebooks_run_with_progress_off(monkeypatch, tmp_path):
     cell = nbformat.v4.new_code_cell(f"import os; print(os.environ['{progress.VARIABLE}'])")
     path = tmp_path / "one.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
-    notebook, _, result = execute(path)
+    notebook, *_, result = execute(path)
     assert (result, notebook.cells[0].outputs[0].text) == ("ok", "off\n")
 
 
