@@ -76,6 +76,7 @@ def test_row_1_a_report_replaces_reports_only(monkeypatch, tmp_path, capsys):
         assert cpu.command("What it does.", dict) == 0
 
 
+@pytest.mark.slow
 def test_peak_memory_of_a_small_photograph(tmp_path):
     memory.data_set(tmp_path, (300, 400), 6)
     weights, photo = tmp_path / "w.safetensors", tmp_path / "photo.jpg"

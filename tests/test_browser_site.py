@@ -17,8 +17,8 @@ pytestmark = MARKS
 
 EXPLORER = "roi_explorer"
 PAGES = ["index", EXPLORER, "search", *(path.stem for path in NOTEBOOKS), NAME]
-LONGEST = pytest.param("12_training", marks=pytest.mark.slow)
-EXAMINED = ["index", EXPLORER, "03_roi_align", LONGEST, NAME]
+LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("03_roi_align", "12_training")]
+EXAMINED = ["index", EXPLORER, *LONG, NAME]
 THEMES = ["light", "dark"]
 PHONE = {"width": 320, "height": 640}
 GRIP = ".body-handle .grip"

@@ -142,6 +142,7 @@ def test_what_does_not_wait_is_not_reported(function):
     assert found_in(function) == []
 
 
+@pytest.mark.slow
 def test_waits_of_torchvision():
     found = waits_of_torchvision((128, 192)).found
     lines = " ".join(line for line, _ in found)

@@ -154,7 +154,12 @@ def evaluate(model, data: Data, device) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+LARGE = {"multiscale": [pytest.mark.slow]}  # with the script's own network
+
+
+@pytest.mark.parametrize(
+    "augmentation", [pytest.param(name, marks=LARGE.get(name, [])) for name in AUGMENTATIONS]
+)
 def test_the_reference_script_in_its_five_variants(augmentation, monkeypatch):
     """--model maskrcnn_resnet50_fpn --data-augmentation ... --rpn-score-thresh 0.05
     --trainable-backbone-layers 5: the script resizes by itself where it augments the scale."""
@@ -162,7 +167,7 @@ def test_the_reference_script_in_its_five_variants(augmentation, monkeypatch):
     if augmentation in ("multiscale", "lsj"):
         kwargs["_skip_resize"] = True
     torch.manual_seed(0)
-    if augmentation == "multiscale":  # one with the script's own network; a small one is quicker
+    if augmentation in LARGE:
         sizes = {"min_size": 64, "max_size": 96, "box_detections_per_img": 5}
         model = maskrcnn_resnet50_fpn(weights_backbone=None, num_classes=6, **sizes, **kwargs)
     else:

@@ -43,6 +43,7 @@ def test_learning_rate_by_hand():
     assert learning_rate(9, 1.0, config) == pytest.approx(0.0)
 
 
+@pytest.mark.slow
 def test_a_few_steps_overfit_one_picture():
     """The first thing to try with any detector: it must be able to learn one picture by heart."""
     torch.set_num_threads(1)
@@ -120,6 +121,7 @@ def _two_steps(folder: str) -> None:
         assert validation_losses(run.model, Shapes(2, seed=2))["loss"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over a file needs a POSIX system")
 def test_two_processes_agree_and_log_once(tmp_path):
     launch(_two_steps, 2, str(tmp_path))
