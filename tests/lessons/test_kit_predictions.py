@@ -48,6 +48,31 @@ def told(capsys, name="05-cells", truth="25"):
     return capsys.readouterr().out
 
 
+def test_how_sure_is_kept_and_counts_once_the_result_is_there(file, another_session, capsys):
+    prediction = ask()
+    prediction.control.value = "9"
+    prediction.sure.value = "guess"
+    assert "Noted: 9 (guess)" in prediction.note.value
+    assert told(capsys).endswith("They differ.\n")
+    prediction.control.value = "25"  # after the result: worth nothing
+    told(capsys)
+    another_session()
+    assert ask().sure.value == "guess"
+    kept = json.loads(file.read_text())
+    assert kept["calibration"] == {"05-cells": "guess: wrong"}
+    assert kept["confidence"] == {"05-cells": "guess"}
+
+
+def test_who_answers_late_reads_the_result_and_is_not_calibrated(file, capsys):
+    prediction = ask()
+    told(capsys)
+    assert "25" not in prediction.note.value
+    prediction.sure.value, prediction.control.value = "sure", "25"
+    assert "Noted: 25 (sure). The result: 25. They agree." in prediction.note.value
+    told(capsys)
+    assert "calibration" not in json.loads(file.read_text())
+
+
 def test_nothing_yet(file, capsys):
     ask()
     assert told(capsys) == "You predicted: nothing yet.\nThe result: 25\n"

@@ -1,4 +1,8 @@
-"""Exercises that answer in words: `check` runs your function, `hint` helps, none gives it away."""
+"""What a notebook asks of its reader, and answers in words.
+
+`recall` and `why` ask, `predict` and `reveal` stand around a result, `check` runs your function,
+and `hint` helps; none gives the answer away.
+"""
 
 from typing import Any
 
@@ -6,8 +10,10 @@ from . import progress
 from .exercise import every, find
 from .messages import say
 from .predictions import predict, reveal
+from .recall import recall
+from .why import why
 
-__all__ = ["check", "hint", "predict", "reveal"]
+__all__ = ["check", "hint", "predict", "recall", "reveal", "why"]
 
 
 def check(name: str, answer: Any) -> None:

@@ -5,7 +5,7 @@
     reveal("05-cells", "25")
 
 An answer is kept with the reader's progress (`progress.py`), so that it is there again when a
-notebook is opened another day.
+notebook is opened another day; so is how sure the reader was, and whether the answer was right.
 """
 
 import html
@@ -21,39 +21,57 @@ from .messages import say, wrapped
 SECTION = "predictions"
 LABEL = "Your prediction"
 NOTHING = "You predicted: nothing yet."
+CONFIDENCE, CALIBRATION = "confidence", "calibration"  # sections too
+SURENESS = ("sure", "think so", "guess")
 
 _asked: dict[str, "Prediction"] = {}
 
 
+def title(kind: str, question: str) -> ipw.HTML:
+    """A question as text: it is read out before its control."""
+    words = f"<b>{html.escape(kind)}</b> {html.escape(question)}"
+    return ipw.HTML(f'<p style="margin:0;line-height:1.4">{words}</p>')
+
+
+def status(text: str) -> str:
+    """A line that a screen reader speaks when it changes."""
+    return f'<p role="status" style="margin:0">{html.escape(text)}</p>'
+
+
+def control(
+    label: str, question: str, options: Sequence[str], hint: str, across: bool = False
+) -> Any:
+    """One button per option, none pressed; without options a line to write on."""
+    named = {"description": label, "style": {"description_width": "initial"}, "tooltip": question}
+    if not options:
+        asks = {"placeholder": hint, "continuous_update": False}
+        return ipw.Text(layout={"width": "390px", "max_width": "100%"}, **asks, **named)
+    layout = {"width": "max-content", "max_width": "100%"}
+    way = "horizontal" if across else "vertical"
+    return ipw.RadioButtons(options=options, index=None, layout=layout, orientation=way, **named)
+
+
 class Prediction:
-    """A question, the control for its answer, and the answer kept."""
+    """A question, the controls for its answer and for how sure it is, and the answer kept."""
 
     def __init__(self, name: str, question: str, options: Sequence[Any] = ()):
         """Ask; nothing is shown until the prediction is displayed."""
         self.name = name
         self.question = question
         self.options = tuple(str(option) for option in options)
-        self.control = self._control()
+        self.truth: str | None = None  # once it is revealed
+        hint = "write it, then press Enter"
+        self.control = control(LABEL, question, self.options, hint)
+        self.sure = control("How sure?", "How sure are you?", SURENESS, "", across=True)
         self.note = ipw.HTML()  # is on the page before it speaks, or nobody would hear it
-        # The question is read out before the control, and is the control's tooltip too.
-        self.control.tooltip = question
-        title = ipw.HTML(
-            f'<p style="margin:0;line-height:1.4"><b>Predict:</b> {html.escape(question)}</p>'
-        )
-        self.box = ipw.VBox([title, self.control, self.note])
+        self.box = ipw.VBox([title("Predict:", question), self.control, self.sure, self.note])
         if self.answer is not None:
             self.control.value = self.answer
+            sure = progress.recall(CONFIDENCE).get(name)
+            self.sure.value = sure if sure in SURENESS else None
         self._note("Kept from before")
         self.control.observe(self._answered, names="value")
-
-    def _control(self) -> ipw.RadioButtons | ipw.Text:
-        """One button per option, none pressed; without options a line to write on."""
-        label = {"description": LABEL, "style": {"description_width": "initial"}}
-        if self.options:
-            layout = {"width": "max-content", "max_width": "100%"}
-            return ipw.RadioButtons(options=self.options, index=None, layout=layout, **label)
-        asks = {"placeholder": "write it, then press Enter", "continuous_update": False}
-        return ipw.Text(layout={"width": "390px"}, **asks, **label)
+        self.sure.observe(self._weighed, names="value")
 
     @property
     def answer(self) -> str | None:
@@ -67,10 +85,33 @@ class Prediction:
         saved = progress.keep(SECTION, self.name, value)
         self._note("Noted" if saved else "Noted for this session")
 
+    def _weighed(self, change: dict[str, Any]) -> None:
+        """Keep how sure the reader is."""
+        saved = progress.keep(CONFIDENCE, self.name, change["new"] or "")
+        self._note("Noted" if saved else "Noted for this session")
+
     def _note(self, how: str) -> None:
-        """Say it below the control, and to a screen reader."""
+        """Say it below the controls; what was revealed before the answer is said again."""
         text = f"{how}: {self.answer}" if self.answer else "No prediction yet"
-        self.note.value = f'<p role="status" style="margin:0">{html.escape(text)}</p>'
+        if self.answer and self.sure.value:
+            text += f" ({self.sure.value})"
+        if self.answer and self.truth is not None:
+            text += f". The result: {self.truth}. {self.verdict(self.answer)}"
+        self.note.value = status(text)
+
+    def verdict(self, answer: str) -> str:
+        """Whether an answer is the result, in words; nothing where that cannot be said."""
+        if self.truth not in self.options:
+            return ""
+        return "They agree." if answer == self.truth else "They differ."
+
+    def reveal(self, truth: str) -> None:
+        """Learn the result; an answer given before it counts for the reader's calibration."""
+        first, self.truth = self.truth is None, truth
+        sure, known = self.sure.value, progress.recall(CALIBRATION)
+        if first and self.answer and sure and self.verdict(self.answer) and self.name not in known:
+            right = "right" if self.answer == truth else "wrong"
+            progress.keep(CALIBRATION, self.name, f"{sure}: {right}")
 
     def __repr__(self) -> str:
         """The question in words, for every page without live widgets."""
@@ -79,15 +120,15 @@ class Prediction:
         return wrapped("\n".join(lines + ([f"You predicted: {self.answer}"] * bool(self.answer))))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """The live control where it can live, else the question."""
+        """The live controls where they can live, else the question."""
         return (self.box._repr_mimebundle_() or {}) | {"text/plain": repr(self)}
 
 
 def predict(name: str, question: str, options: Sequence[Any] = ()) -> None:
     """Ask for a prediction, before the cell that shows the result.
 
-    The question appears with a choice, or with a line to write on. An answer given before is shown
-    again.
+    The question appears with a choice, or with a line to write on, and below it "How sure?". An
+    answer given before is shown again.
 
     Args:
         name: under which the answer is kept, such as "05-cells".
@@ -108,6 +149,8 @@ def predict(name: str, question: str, options: Sequence[Any] = ()) -> None:
 def reveal(name: str, truth: Any) -> None:
     """Print what the reader predicted beside what came out.
 
+    Who predicts later reads the result below the prediction.
+
     Args:
         name: the name given to `predict`.
         truth: the result; where it is one of the options, the two are compared in words.
@@ -121,9 +164,10 @@ def reveal(name: str, truth: Any) -> None:
             f"no prediction named {name!r} was asked for; run the cell with predict({name!r}, ...) "
             f"first. There are {sorted({*_asked, *known})}"
         )
-    options = _asked[name].options if name in _asked else ()
-    answer = _asked[name].answer if name in _asked else known[name]
+    prediction = _asked.get(name)
+    answer = prediction.answer if prediction else known[name]
     lines = [f"You predicted: {answer}" if answer else NOTHING, f"The result: {truth}"]
-    if answer and str(truth) in options:
-        lines.append("They agree." if answer == str(truth) else "They differ.")
+    if prediction:
+        prediction.reveal(str(truth))
+        lines += [prediction.verdict(answer)] if answer and prediction.verdict(answer) else []
     say("\n".join(lines))
