@@ -6,6 +6,8 @@ straight edges and first-order for curves; within a pixel of the edge, where the
 right to a few hundredths.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -25,35 +27,55 @@ MIN_SIDE = {"ellipse": 20.0, "rectangle": 20.0, "triangle": 22.0, "star": 24.0, 
 SHORT_SIDE = 12.0  # pixels; anything thinner has too few inner pixels to be told apart
 
 
-def draw_image(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
+@dataclass(frozen=True)
+class Drawn:
+    """One object of an image: its class and its shape (`draw_shape`), both windows alike."""
+
+    label: int  # from 1
+    shape: tuple[np.ndarray, np.ndarray, np.ndarray]  # u, v, distance: float32[N, N]
+    in_image: tuple[slice, slice]  # rows and columns of the window, as far as it is in the image
+    in_shape: tuple[slice, slice]
+
+
+def draw_image(
+    random: np.random.Generator,
+    size: int,
+    names: Sequence[str] | None = None,
+    mark: Callable[[np.ndarray, Drawn], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray, list[Drawn]]:
     """Draw one image.
 
     Args:
         random: Source of every choice.
         size: Height and width in pixels.
+        names: The classes, of `DISTANCES`; None for all.
+        mark: Paints something more on an object, before others may hide it.
 
     Returns:
         The image ``float32[3, H, W]`` in 0..1, the owner of every pixel ``uint8[H, W]`` (0 for the
-        background, g + 1 for object g) and the class of every object.
+        background, g + 1 for object g) and the objects.
     """
+    names = names or list(DISTANCES)
     image, colours = _draw_background(random, size)
     owner = np.zeros((size, size), dtype=np.uint8)  # [H, W]
-    labels: list[int] = []
+    objects: list[Drawn] = []
     needs: list[float] = []  # pixels that each object must keep
     count = 0 if random.random() < EMPTY_SHARE else random.integers(2, 6)
     for _ in range(count):
-        label = int(random.integers(1, len(DISTANCES) + 1))
-        shape = draw_shape(random, list(DISTANCES)[label - 1], size)  # u, v, distance
+        label = int(random.integers(1, len(names) + 1))
+        shape = draw_shape(random, names[label - 1], size)  # u, v, distance
         windows = _find_position(random, shape[-1] < 0, owner, needs)
         if windows is None:
             continue
-        labels.append(label)
+        objects.append(Drawn(label, shape, *windows))
         colour = _pick_colour(random, colours)
         colours.append(colour)
         in_image, in_shape = windows
         _paint(random, image[:, *in_image], [part[in_shape] for part in shape], colour)
+        if mark:
+            mark(image, objects[-1])
     image += NOISE * random.standard_normal(image.shape, dtype=np.float32)
-    return np.clip(image, 0, 1, out=image), owner, labels
+    return np.clip(image, 0, 1, out=image), owner, objects
 
 
 def _draw_background(random: np.random.Generator, size: int) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .drawing import DISTANCES, draw_image
+from .drawing import DISTANCES, Drawn, draw_image
 from .masks import mask_boxes
 
 CLASS_NAMES = ["background", *DISTANCES]
@@ -54,13 +54,21 @@ class Shapes:
             raise IndexError(f"sample {index} of a set of {self.length}")
         index = int(index) % self.length
         random = np.random.default_rng([self.seed, index])
-        image, owner, labels = draw_image(random, self.size)
-        masks = owner == np.arange(1, len(labels) + 1, dtype=np.uint8)[:, None, None]  # [G, H, W]
-        return torch.from_numpy(image), {
-            "boxes": torch.from_numpy(mask_boxes(masks)),
-            "labels": torch.tensor(labels, dtype=torch.int64),
-            "masks": torch.from_numpy(masks.view(np.uint8)),
-            "image_id": index,
-            "iscrowd": torch.zeros(len(labels), dtype=torch.uint8),
-            "area": torch.from_numpy(masks.sum(axis=(1, 2), dtype=np.float32)),
-        }
+        return self._draw(random, index)
+
+    def _draw(self, random: np.random.Generator, index: int) -> tuple[Tensor, dict]:
+        image, owner, objects = draw_image(random, self.size)
+        return torch.from_numpy(image), as_target(owner, objects, index)
+
+
+def as_target(owner: np.ndarray, objects: list[Drawn], index: int) -> dict:
+    """The target of an image as `draw_image` gives it."""
+    masks = owner == np.arange(1, len(objects) + 1, dtype=np.uint8)[:, None, None]  # [G, H, W]
+    return {
+        "boxes": torch.from_numpy(mask_boxes(masks)),
+        "labels": torch.tensor([drawn.label for drawn in objects], dtype=torch.int64),
+        "masks": torch.from_numpy(masks.view(np.uint8)),
+        "image_id": index,
+        "iscrowd": torch.zeros(len(objects), dtype=torch.uint8),
+        "area": torch.from_numpy(masks.sum(axis=(1, 2), dtype=np.float32)),
+    }

@@ -19,7 +19,7 @@ Rules that surprise, all of them COCO's:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,16 +60,15 @@ def average_precision(
         raise ValueError(f"kind is {kind!r}; choose 'mask' or 'box'")
     if len(detections) != len(targets):
         raise ValueError(f"{len(detections)} images of detections, {len(targets)} of targets")
-    pairs = [_by_class(d, t, kind) for d, t in zip(detections, targets, strict=True)]
-    labels = sorted({label for image in pairs for label, (_, t) in image.items() if len(t["area"])})
-    classes = [[image[label] for image in pairs if label in image] for label in labels]
+    part = "boxes" if kind == "box" else "masks"
+
+    def compare(d: dict, mine: Tensor, t: dict, theirs: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        return overlap(d[part][mine], t[part][theirs], t["iscrowd"][theirs].bool().numpy())
+
+    pairs = [by_class(d, t, compare) for d, t in zip(detections, targets, strict=True)]
 
     def figures(area: str, limit: int = MOST) -> tuple[np.ndarray, np.ndarray]:
-        curves = [precision_and_recall(images, AREAS[area], limit) for images in classes]
-        curves = [curve for curve in curves if curve is not None]
-        if not curves:
-            return np.full((1, 10, 101), np.nan), np.full((1, 10), np.nan)
-        return np.stack([p for p, _ in curves]), np.stack([r for _, r in curves])
+        return over_classes(pairs, AREAS[area], limit)
 
     precision, recall = figures("all")  # [classes, thresholds, 101] and so on
     result = {"AP": precision, "AP50": precision[:, 0], "AP75": precision[:, 5]}
@@ -80,13 +79,34 @@ def average_precision(
     return {name: float(np.mean(values)) for name, values in result.items()}
 
 
+def over_classes(
+    pairs: Sequence[dict[int, tuple[dict, dict]]], area: tuple[float, float], limit: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The curves of all classes that have an object to find.
+
+    Args:
+        pairs: each image by class, see `by_class`.
+        area, limit: see `precision_and_recall`.
+
+    Returns:
+        Precision [classes, thresholds, 101] and recall [classes, thresholds]; NaN without objects.
+    """
+    labels = sorted({label for image in pairs for label, (_, t) in image.items() if len(t["area"])})
+    classes = [[image[label] for image in pairs if label in image] for label in labels]
+    curves = [precision_and_recall(images, area, limit) for images in classes]
+    curves = [curve for curve in curves if curve is not None]
+    if not curves:
+        return np.full((1, 10, 101), np.nan), np.full((1, 10), np.nan)
+    return np.stack([p for p, _ in curves]), np.stack([r for _, r in curves])
+
+
 def precision_and_recall(
     images: Sequence[tuple[dict, dict]], area: tuple[float, float], limit: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The curve of one class over all images.
 
     Args:
-        images: (detections, objects) of each image, see `_by_class`.
+        images: (detections, objects) of each image, see `by_class`.
         area: smallest and largest area that counts, both included.
         limit: detections per image that count.
 
@@ -96,7 +116,7 @@ def precision_and_recall(
     """
     scores, right, counted, total = [], [], [], 0
     for detections, objects in images:
-        ignored = objects["crowd"] | _outside(objects["area"], area)  # [G]
+        ignored = objects["ignored"] | _outside(objects["area"], area)  # [G]
         matched = match(detections["iou"][:limit], objects["crowd"], ignored)  # [thresholds, N]
         on_ignored = np.append(ignored, False)[matched]  # [thresholds, N]; -1 is the appended one
         aside = on_ignored | ((matched < 0) & _outside(detections["area"][:limit], area))
@@ -166,26 +186,40 @@ def _outside(areas: np.ndarray, area: tuple[float, float]) -> np.ndarray:
     return (areas < area[0]) | (areas > area[1])
 
 
-def _by_class(
-    detection: dict[str, Tensor], target: dict[str, Tensor], kind: str
+def by_class(
+    detection: dict[str, Tensor],
+    target: dict[str, Tensor],
+    compare: Callable[[dict, Tensor, dict, Tensor], tuple[np.ndarray, np.ndarray]],
+    most: int = MOST,
 ) -> dict[int, tuple[dict[str, Any], dict[str, Any]]]:
     """Sort one image by class: detections, best first, with their overlaps; objects.
 
+    Args:
+        detection, target: the image's; `target["ignored"]`, if any, says which objects need not be
+            found, else its crowds are those.
+        compare: called with the detection and some of its rows, the target and some of its rows;
+            gives areas of detections [N] and overlaps [N, G].
+        most: detections per class that count.
+
     Returns:
-        For each class ({"scores": [N], "area": [N], "iou": [N, G]}, {"area": [G], "crowd": [G]}).
+        For each class ({"scores": [N], "area": [N], "iou": [N, G]}, {"area": [G], "crowd": [G],
+        "ignored": [G]}).
     """
     result = {}
     for label in {*detection["labels"].tolist(), *target["labels"].tolist()}:
         mine = (detection["labels"] == label).nonzero()[:, 0]  # [N]
         order = np.argsort(-detection["scores"][mine].double().numpy(), kind="stable")
-        mine = mine[order.copy()][:MOST]
+        mine = mine[order.copy()][:most]
         theirs = (target["labels"] == label).nonzero()[:, 0]  # [G]
-        crowd = target["iscrowd"][theirs].bool().numpy()
-        part = "boxes" if kind == "box" else "masks"
-        areas, iou = overlap(detection[part][mine], target[part][theirs], crowd)
+        areas, iou = compare(detection, mine, target, theirs)
         scores = detection["scores"][mine].double().numpy()
         detections = {"scores": scores, "area": areas, "iou": iou}
-        objects = {"area": target["area"][theirs].double().numpy(), "crowd": crowd}
+        crowd, ignored = (
+            flags[theirs].bool().numpy()
+            for flags in (target["iscrowd"], target.get("ignored", target["iscrowd"]))
+        )
+        area = target["area"][theirs].double().numpy()
+        objects = {"area": area, "crowd": crowd, "ignored": ignored}
         result[label] = detections, objects
     return result
 
