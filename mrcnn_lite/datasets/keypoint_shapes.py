@@ -6,12 +6,14 @@ left and right are those of the picture where the head is up. Of an object's sym
 head is the one nearest to up.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from .drawing import Drawn, draw_image
-from .shapes import Shapes, as_target
+from .drawing import Drawn
+from .shapes import Shapes
 
 # Clockwise from the head, in degrees in the object's own axes (`draw_shape`).
 CORNERS = {
@@ -46,20 +48,22 @@ class KeypointShapes(Shapes):
     flip_pairs = FLIP_PAIRS  # of indices that change places when the image is mirrored
     sigmas = SIGMAS  # one tolerance per point, for OKS (`evaluation.keypoints`)
 
-    def _draw(self, random: np.random.Generator, index: int) -> tuple[Tensor, dict]:
-        image, owner, objects = draw_image(random, self.size, list(CORNERS), _paint_dot)
+    def _draw(
+        self, random: np.random.Generator, index: int, **how: Any
+    ) -> tuple[Tensor, dict, list[Drawn]]:
+        how = {"names": list(CORNERS), "mark": _paint_dot, **how}
+        image, target, objects = super()._draw(random, index, **how)
         points = np.zeros((len(objects), len(NAMES), 3), dtype=np.float32)  # [G, points, 3]
-        for number, (row, drawn) in enumerate(zip(points, objects, strict=True), start=1):
+        for row, drawn, mask in zip(points, objects, target["masks"].numpy(), strict=True):
             kind = CLASS_NAMES[drawn.label]
             head, reach = _head(drawn), LAYOUT[kind][2]
             for name, angle in CORNERS[kind].items():
                 x, y = _in_image(drawn, head + angle, reach)
                 if 0 <= x < self.size and 0 <= y < self.size:
-                    seen = _is_seen(drawn, owner == number, x, y)
+                    seen = _is_seen(drawn, mask, x, y)
                     row[NAMES.index(name)] = x, y, 2 if seen else 1
-        return torch.from_numpy(image), as_target(owner, objects, index) | {
-            "keypoints": torch.from_numpy(points)
-        }
+        target["keypoints"] = torch.from_numpy(points)
+        return image, target, objects
 
 
 def _axes(drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +98,7 @@ def _head(drawn: Drawn) -> float:
 
 
 def _is_seen(drawn: Drawn, mask: np.ndarray, x: float, y: float) -> bool:
-    """Whether half of the object's pixels around its corner are left in its mask ``bool[H, W]``."""
+    """Whether half of the object's pixels around its corner are left in its mask ``[H, W]``."""
     inside = drawn.shape[2][drawn.in_shape] < 0
     down, right = np.ogrid[drawn.in_image]
     near = inside & (np.hypot(right + 0.5 - x, down + 0.5 - y) < SEEN_WITHIN)

@@ -5,6 +5,8 @@ about one image in 25 has none. Sample i of seed s is always the same image, so 
 training reads new images for as long as it runs.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -54,21 +56,20 @@ class Shapes:
             raise IndexError(f"sample {index} of a set of {self.length}")
         index = int(index) % self.length
         random = np.random.default_rng([self.seed, index])
-        return self._draw(random, index)
+        return self._draw(random, index)[:2]
 
-    def _draw(self, random: np.random.Generator, index: int) -> tuple[Tensor, dict]:
-        image, owner, objects = draw_image(random, self.size)
-        return torch.from_numpy(image), as_target(owner, objects, index)
-
-
-def as_target(owner: np.ndarray, objects: list[Drawn], index: int) -> dict:
-    """The target of an image as `draw_image` gives it."""
-    masks = owner == np.arange(1, len(objects) + 1, dtype=np.uint8)[:, None, None]  # [G, H, W]
-    return {
-        "boxes": torch.from_numpy(mask_boxes(masks)),
-        "labels": torch.tensor([drawn.label for drawn in objects], dtype=torch.int64),
-        "masks": torch.from_numpy(masks.view(np.uint8)),
-        "image_id": index,
-        "iscrowd": torch.zeros(len(objects), dtype=torch.uint8),
-        "area": torch.from_numpy(masks.sum(axis=(1, 2), dtype=np.float32)),
-    }
+    def _draw(
+        self, random: np.random.Generator, index: int, **how: Any
+    ) -> tuple[Tensor, dict, list[Drawn]]:
+        """Image, target, and the objects; ``how`` as of `draw_image`."""
+        image, owner, objects = draw_image(random, self.size, **how)
+        masks = owner == np.arange(1, len(objects) + 1, dtype=np.uint8)[:, None, None]  # [G, H, W]
+        target = {
+            "boxes": torch.from_numpy(mask_boxes(masks)),
+            "labels": torch.tensor([drawn.label for drawn in objects], dtype=torch.int64),
+            "masks": torch.from_numpy(masks.view(np.uint8)),
+            "image_id": index,
+            "iscrowd": torch.zeros(len(objects), dtype=torch.uint8),
+            "area": torch.from_numpy(masks.sum(axis=(1, 2), dtype=np.float32)),
+        }
+        return torch.from_numpy(image), target, objects
