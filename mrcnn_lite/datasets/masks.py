@@ -1,8 +1,12 @@
-"""Masks of polygons, and the boxes of masks."""
+"""Masks of polygons, polygons and boxes of masks."""
 
 import numpy as np
 
 from .rle import decode_rle
+
+STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, column): right, down, left, up
+# From a pixel corner, the pixels ahead to the left and to the right, per heading.
+AHEAD = (((-1, 0), (0, 0)), ((0, 0), (0, -1)), ((0, -1), (-1, -1)), ((-1, -1), (-1, 0)))
 
 
 def mask_boxes(masks: np.ndarray) -> np.ndarray:
@@ -41,6 +45,40 @@ def polygons_to_mask(polygons: list[list[float]], height: int, width: int) -> np
 
     parts = mask_api.frPyObjects(polygons, height, width)
     return mask_api.decode(mask_api.merge(parts))
+
+
+def trace_polygon(mask: np.ndarray) -> list[float]:
+    """The corners x, y, x, y, … of a mask ``[H, W]``, clockwise along the edges of its pixels.
+
+    Only the part that holds the first pixel of the first row is traced, without its holes.
+    """
+    inside = np.pad(np.asarray(mask, dtype=bool), 1)
+    row, column = start = tuple(np.argwhere(inside)[0].tolist())
+    heading = 0  # on the top left corner of the first pixel, going right
+    corners: list[float] = []
+    while True:
+        row, column = row + STEPS[heading][0], column + STEPS[heading][1]
+        # The mask is always on the right of the walk.
+        left, right = (inside[row + y, column + x] for y, x in AHEAD[heading])
+        turn = -1 if left and right else 0 if right else 1
+        if turn:
+            corners += [float(column - 1), float(row - 1)]
+            heading = (heading + turn) % 4
+        if (row, column) == start and heading == 0:
+            return corners
+
+
+def mask_to_polygons(mask: np.ndarray) -> list[list[float]]:
+    """The polygons of a mask ``bool or uint8[H, W]``, along the edges of its pixels, as in COCO.
+
+    Each is a flat list x, y, x, y, … of one part. COCO's polygons have no holes: `polygons_to_mask`
+    gives the mask back with its holes filled (`rle.encode_rle` keeps them).
+    """
+    polygons, rest = [], np.asarray(mask) != 0  # [H, W]
+    while rest.any():
+        polygons.append(trace_polygon(rest))
+        rest = rest & (polygons_to_mask(polygons[-1:], *rest.shape) == 0)
+    return polygons
 
 
 def segmentation_to_mask(segmentation: list | dict, height: int, width: int) -> np.ndarray:

@@ -6,15 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ...datasets.masks import polygons_to_mask
+from ...datasets.masks import mask_to_polygons, polygons_to_mask
+from ...datasets.masks import trace_polygon as trace_polygon  # notebook 18 reads it here
 from ...datasets.rle import encode_rle
 from ...files import is_ours
 
 FORMS = ("polygon", "compressed", "uncompressed")
 OURS = rb'\{\n"images": \[\n\{"id": \d+, "file_name": "\d{6}\.png"'  # how it begins
-STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, column): right, down, left, up
-# From a pixel corner, the pixels ahead to the left and to the right, per heading.
-AHEAD = (((-1, 0), (0, 0)), ((0, 0), (0, -1)), ((0, -1), (-1, -1)), ((-1, -1), (-1, 0)))
 
 
 def write_coco(
@@ -67,33 +65,9 @@ def write_coco(
     return path
 
 
-def trace_polygon(mask: np.ndarray) -> list[float]:
-    """The corners x, y, x, y, … of a mask ``[H, W]``, clockwise along the edges of its pixels.
-
-    Only the part that holds the first pixel of the first row is traced, without its holes.
-    """
-    inside = np.pad(np.asarray(mask, dtype=bool), 1)
-    row, column = start = tuple(np.argwhere(inside)[0].tolist())
-    heading = 0  # on the top left corner of the first pixel, going right
-    corners: list[float] = []
-    while True:
-        row, column = row + STEPS[heading][0], column + STEPS[heading][1]
-        # The mask is always on the right of the walk.
-        left, right = (inside[row + y, column + x] for y, x in AHEAD[heading])
-        turn = -1 if left and right else 0 if right else 1
-        if turn:
-            corners += [float(column - 1), float(row - 1)]
-            heading = (heading + turn) % 4
-        if (row, column) == start and heading == 0:
-            return corners
-
-
 def _write_mask(mask: np.ndarray, form: str) -> list | dict:
     if form == "polygon":
-        polygons, rest = [], mask != 0
-        while rest.any():
-            polygons.append(trace_polygon(rest))
-            rest = rest & (polygons_to_mask(polygons[-1:], *mask.shape) == 0)
+        polygons = mask_to_polygons(mask)
         if (polygons_to_mask(polygons, *mask.shape) == (mask != 0)).all():
             return polygons
     return encode_rle(mask, compress=form != "uncompressed")
