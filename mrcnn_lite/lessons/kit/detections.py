@@ -1,4 +1,4 @@
-"""An image with what a network found in it, drawn anew quickly: for explorers and film strips."""
+"""Images with boxes over them, and with what a network found in them, drawn anew quickly."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from torch import Tensor
 
 from ...draw import colour, paint_instances
 from ...models.intermediate import IntermediateOutputs
+from ...ops import box_iou
 from . import style
 from .canvas import Canvas
+from .grid import draw_box, write
+
+FADE = 0.5  # how much of the image turns white, so that lines stand out
 
 
 def stand_in(image: Tensor, target: dict) -> IntermediateOutputs:
@@ -34,6 +38,33 @@ def stand_in(image: Tensor, target: dict) -> IntermediateOutputs:
 def corners_of(boxes: Tensor) -> np.ndarray:
     """The closed outlines of boxes, for a `LineCollection`."""
     return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 5, 2).cpu().numpy()
+
+
+def crowd(objects: Tensor, copies: int = 3, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Boxes such as a trained network proposes: several around each object, none exact; scores."""
+    generator = torch.Generator().manual_seed(seed)
+    shift = torch.randint(-5, 6, (copies, len(objects), 4), generator=generator)
+    boxes = (objects + shift).flatten(0, 1)  # [N, 4]
+    iou = box_iou(boxes, objects).amax(dim=1)  # [N]
+    return boxes, (iou * 100).round() / 100
+
+
+def draw_scene(ax: Axes, image: Tensor, objects: Tensor | None = None) -> None:
+    """The image as it stands under lines, its objects framed in black and numbered."""
+    height, width = image.shape[-2:]
+    faded = FADE + (1 - FADE) * image.permute(1, 2, 0).numpy()  # [H, W, 3]
+    ax.imshow(faded, extent=(0, width, height, 0), interpolation="antialiased")
+    ax.set(xlim=(-6, width + 6), ylim=(height + 6, -6), xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    for number, box in enumerate([] if objects is None else objects.tolist()):
+        draw_box(ax, box, style.BLACK, linewidth=1.6)
+        write(ax, (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, str(number), weight="bold")
+
+
+def draw_boxes(ax: Axes, boxes: Tensor, colour: str, **line: float | str) -> LineCollection:
+    """Many boxes as thin outlines."""
+    lines = LineCollection(corners_of(boxes), colors=colour, **{"linewidths": 1.4, **line})
+    return ax.add_collection(lines)
 
 
 def draw_instances(

@@ -1,15 +1,14 @@
 """Explorer of notebook 07: non-maximum suppression, one kept box after the other."""
 
-import torch
 from torch import Tensor
 
 from ...datasets import Shapes
 from ...ops import box_iou
 from ..kit import style
 from ..kit.canvas import Canvas
+from ..kit.detections import crowd, draw_boxes, draw_scene
 from ..kit.explorer import Explorer, slider
 from ..kit.grid import write
-from .pictures import draw_boxes, draw_scene
 
 SEED, IMAGE = 5, 25  # a drawn image with four objects
 WAITING, KEPT, NOW, DIES, GONE = range(5)
@@ -126,15 +125,6 @@ class NMSSteps:
             }[states[row]]
             weight = "bold" if states[row] in (KEPT, NOW) else "normal"
             text.set(text=message, color=LINES[states[row]][3], weight=weight)
-
-
-def crowd(objects: Tensor, copies: int = 3, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Boxes such as a trained network proposes: several around each object, none exact."""
-    generator = torch.Generator().manual_seed(seed)
-    shift = torch.randint(-5, 6, (copies, len(objects), 4), generator=generator)
-    boxes = (objects + shift).flatten(0, 1)  # [N, 4]
-    iou = box_iou(boxes, objects).amax(dim=1)  # [N]
-    return boxes, (iou * 100).round() / 100
 
 
 def explore_nms(

@@ -1,4 +1,4 @@
-"""Explorer of notebook 07: two IoU thresholds, and which anchors they make positive."""
+"""Explorer of notebook 07b: two IoU thresholds, and which anchors they make positive."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,8 @@ from ...models.matching import match
 from ...ops import box_iou
 from ..kit import style
 from ..kit.canvas import Canvas
-from ..kit.detections import corners_of
+from ..kit.detections import corners_of, draw_boxes, draw_scene
 from ..kit.explorer import Explorer, choice, slider, toggle
-from .pictures import draw_boxes, draw_scene
 
 SEED, IMAGES = 5, (25, 33, 43, 244)  # in the last, nobody needs the low-quality rule
 STRIDES = (4, 8, 16, 32)

@@ -1,0 +1,1 @@
+"""Lesson 07. Anchors to proposals: where do the boxes of the second stage come from?"""
