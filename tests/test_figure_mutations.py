@@ -28,7 +28,7 @@ MUTATIONS = [
     ("05_gradients_and_two_small_matrices", "gradients-13", "", "two = one"),
     ("05_gradients_and_two_small_matrices", "gradients-55", "", "grid = grid * 1.01"),
     ("06_feature_pyramids", "pyr-32", "", "levels = levels.flip(0)"),
-    ("07_anchors_to_positives", "anchors-40", "36.0, 30.0", "35.0, 30.0"),
+    ("07_anchors_to_proposals", "anchors-40", "36.0, 30.0", "35.0, 30.0"),
 ]
 
 

@@ -48,6 +48,23 @@ def coder_figure(anchor: Tensor, box: Tensor) -> Figure:
     return fig
 
 
+def scores_figure(scores: Sequence[Tensor], objects: Tensor, strides: Sequence[int]) -> Figure:
+    """Per pyramid level the score of each position's anchor, and the objects."""
+    fig, axes = style.figure(1, len(scores), width=8.0, height=2.3)
+    side = strides[0] * scores[0].shape[0]
+    for number, (ax, level, stride) in enumerate(zip(axes, scores, strides, strict=True)):
+        # A position stands at the corner of its cell: the square around it is drawn.
+        extent = (-stride / 2, side - stride / 2, side - stride / 2, -stride / 2)
+        drawn = ax.imshow(level.numpy(), vmin=0, vmax=1, cmap=style.CALM, extent=extent)
+        for box in objects.tolist():
+            draw_box(ax, box, "white", linewidth=1.4)
+        ax.set(xlim=(0, side), ylim=(side, 0), xticks=[], yticks=[], facecolor=style.PALE)
+        ax.spines[:].set_visible(False)
+        ax.set_title(f"P{number + 2}: {level.shape[0]} × {level.shape[1]}", fontsize=style.NORMAL)
+    fig.colorbar(drawn, ax=axes, shrink=0.8, label="score")
+    return fig
+
+
 def suppression_figure(image: Tensor, boxes: Tensor, scores: Tensor, kept: Sequence[int]) -> Figure:
     """All boxes, and those that are left; the line is thicker the better the score."""
     fig, axes = style.figure(1, 2, width=7.0, height=3.6)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from matplotlib.lines import Line2D
 from torch import Tensor
 
 from ...config import lite
@@ -114,7 +115,7 @@ class AnchorMatching:
         draw_scene(left, self.scene[0], objects)
         count = len(objects)
         right.set(xlim=(0, 1), ylim=(count - 0.4, -0.6), xlabel="IoU with the object")
-        right.set_yticks(range(count), [f"object {number}" for number in range(count)])
+        right.set_yticks(range(count), [""] * count)
         right.tick_params(axis="y", length=0)
         dots = [
             right.plot([], [], marker, color=colour, ms=ms, mfc=fill, label=name)[0]
@@ -124,7 +125,7 @@ class AnchorMatching:
                 ("positive", "o", style.BLUE, 7, style.BLUE),
             )
         ]
-        right.legend(handles=dots, loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=3)
+        right.legend(handles=dots, loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=3)
         self.canvas = Canvas(fig)
         add, nowhere = self.canvas.add, torch.zeros(0, 4)
         dashed = {"linewidths": 3, "linestyles": (0, (2, 1))}
@@ -133,27 +134,34 @@ class AnchorMatching:
         self.frames = self.canvas.add_all(left.patches)  # of the objects
         self.missed = add(draw_boxes(left, nowhere, style.VERMILION, **dashed))
         self.canvas.add_all(left.texts)
+        frames = [Line2D([], [], color=style.BLACK), Line2D([], [], color=style.VERMILION, ls=":")]
+        names = ("object", "object without a positive anchor")
+        left.legend(frames, names, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2)
         self.lines = [add(right.axvline(0, color=style.BLACK, ls=ls, lw=1.4)) for ls in (":", "-")]
+        mark = {"ha": "center", "va": "bottom", "fontsize": style.SMALL}
+        self.marks = [add(right.text(0, -0.62, name, **mark)) for name in ("low", "high")]
         self.dots = self.canvas.add_all(dots)
-        note = {"ha": "right", "color": style.VERMILION, "fontsize": style.SMALL}
-        note["bbox"] = {"fc": "white", "ec": "none", "pad": 1}
-        text = "no positive anchor"
-        self.notes = [add(right.text(0.99, n - 0.25, text, **note)) for n in range(count)]
+        beside = {"transform": right.get_yaxis_transform(), "ha": "right", "va": "center"}
+        self.notes = [add(right.text(-0.02, n, "", **beside)) for n in range(count)]
 
     def _move(self, result: Match) -> None:
         anchors, missed = self.anchors(), torch.tensor(result.positives()) == 0  # [A, 4], [G]
         self.ignored.set_segments(corners_of(anchors[(result.labels < 0) & self.show_ignored]))
         self.positive.set_segments(corners_of(anchors[result.labels > 0]))
         self.missed.set_segments(corners_of(self.scene[1]["boxes"][missed]))
-        for frame, note, alone in zip(self.frames, self.notes, missed.tolist()):
-            frame.set_visible(not alone)
-            note.set_visible(alone)
+        for number, alone in enumerate(missed.tolist()):
+            self.frames[number].set_visible(not alone)
+            text = f"object {number}" + "\nno positive" * alone
+            self.notes[number].set(text=text, color=style.VERMILION if alone else style.BLACK)
         best = result.iou.amax(dim=0)  # [A]
         for kind, dots in zip((0, -1, 1), self.dots, strict=True):
             chosen = (result.labels == kind) & (best > TOUCH)
             dots.set_data(best[chosen].numpy(), result.matched[chosen].numpy())
-        for line, x in zip(self.lines, (self.low, self.foreground), strict=True):
+        places = (self.low, self.foreground)
+        for line, mark, x in zip(self.lines, self.marks, places, strict=True):
             line.set_xdata([x, x])
+            mark.set_x(x)
+        self.marks[0].set_visible(self.low < self.foreground)
 
 
 def explore_matching(

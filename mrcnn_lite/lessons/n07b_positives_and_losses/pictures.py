@@ -1,6 +1,6 @@
 """Which anchors are positive, and which object each positive RoI learns from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -51,4 +51,21 @@ def owners_figure(
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set(visible=True, color=colour, linewidth=3, linestyle=line)
         ax.set_title(titles[index], fontsize=style.SMALL)
+    return fig
+
+
+def box_losses_figure(
+    d: Tensor, curves: Mapping[str, Tensor], slopes: Mapping[str, Tensor], beta: float
+) -> Figure:
+    """Losses of a difference d and their slopes; `beta` is where the smooth one turns straight."""
+    fig, axes = style.figure(1, 2, width=8.0, height=3.2)
+    looks = zip((style.VERMILION, style.ORANGE, style.BLUE), ((0, (4, 1.5)), (0, (1, 1)), "-"))
+    for name, (colour, dashes) in zip(curves, looks, strict=True):
+        for ax, values in zip(axes, (curves[name], slopes[name]), strict=True):
+            ax.plot(d, values.detach(), color=colour, linestyle=dashes, label=name)
+    for ax, title in zip(axes, ("loss", "slope"), strict=True):
+        ax.set_title(title, fontsize=style.NORMAL)
+        ax.set(xlabel="d, prediction - target")
+        ax.axvspan(-beta, beta, color=style.PALE, zorder=0, linewidth=0)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return fig
