@@ -169,7 +169,7 @@ LOSS_MISTAKES = {
 
 
 def _rois() -> Iterator[tuple[Any, ...]]:
-    """RoIs with differences on both sides of 1/9; in every fifth image none is positive."""
+    """RoIs with differences below 1/9 and above 1; in every fifth image none is positive."""
     generator = torch.Generator().manual_seed(709)
     for k in range(40):
         count, classes = 4 + k % 5, 3 + k % 3
@@ -177,7 +177,7 @@ def _rois() -> Iterator[tuple[Any, ...]]:
         labels = labels * (k % 5 > 0)
         targets = torch.randn(count, 4, generator=generator)  # [N, 4]
         noise = torch.randn(count, classes, 4, generator=generator)  # [N, C, 4]
-        yield targets[:, None] + 0.2 * noise, targets, labels
+        yield targets[:, None] + 0.7 * noise, targets, labels
 
 
 EXERCISES = (
