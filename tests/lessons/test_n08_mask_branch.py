@@ -31,6 +31,39 @@ def test_a_module_is_no_function():
     assert not verdict.passed and "the function itself" in verdict.message
 
 
+def four_times_the_same(channels, num_classes, mask_size):
+    return exercises._branch(channels, num_classes, mask_size, shared=True)
+
+
+class Interpolated(nn.Module):
+    def __init__(self, channels, num_classes, mask_size):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(4))
+        self.after, self.last = (
+            nn.Conv2d(channels, channels, 1),
+            nn.Conv2d(channels, num_classes, 1),
+        )
+        self.size = mask_size
+
+    def forward(self, x):
+        for conv in self.convs:
+            x = conv(x).relu()
+        return self.last(self.after(nn.functional.interpolate(x, self.size)).relu())
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (four_times_the_same, "the same convolution is used four times"),
+        (lambda *case: Interpolated(*case), "nn.Upsample and a 1x1 convolution"),
+        (lambda *case: exercises._branch(*case, convs=1), "there should be four, not 1"),
+    ],
+)
+def test_first_tries_are_named(build, words):
+    verdict = find("08-mask-head").grade(build)
+    assert not verdict.passed and words in verdict.message
+
+
 @pytest.mark.parametrize("num_classes", [1, 5])
 @pytest.mark.parametrize("convs", [0, 2])
 def test_counted_weights_are_the_modules_weights(convs, num_classes):

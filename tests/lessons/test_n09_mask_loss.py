@@ -66,6 +66,74 @@ def test_mistakes_in_the_loss_are_named(loss, words):
     assert words in verdict.message
 
 
+def bce(x, t, **settings):
+    return F.binary_cross_entropy_with_logits(x, t, **settings)
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda x, t, y: bce(own(x, y).sigmoid(), t), "applied twice"),
+        (lambda x, t, y: bce(own(x, y - 1), t), "channel label - 1"),
+        (lambda x, t, y: bce(own(x, y), t, reduction="sum") / len(y), "divided by the RoIs alone"),
+        (lambda x, t, y: F.binary_cross_entropy(own(x.softmax(1), y), t), "compete in a softmax"),
+    ],
+)
+def test_first_tries_are_named_without_the_guard_of_the_empty_batch(loss, words):
+    verdict = find("09-mask-loss").grade(loss)
+    assert not verdict.passed
+    assert words in verdict.message and "and: the batch without positives" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda x, t, y: bce(x[:, y], t), "channels of all labels"),
+        (lambda x, t, y: F.binary_cross_entropy(x[:, y].sigmoid(), t), "channels of all labels"),
+        (guarded(lambda x, t, y: (x[:, y].sigmoid() - t).square().mean()), "channels of all"),
+        (lambda x, t, y: bce(x[y], t), "logits[labels] takes RoIs"),
+        (lambda x, t, y: F.binary_cross_entropy(own(x, y), t), "takes probabilities"),
+        (lambda x, t, y: F.cross_entropy(x, y), "lets the classes compete"),
+        (guarded(lambda x, t, y: F.binary_cross_entropy(own(x, y).sigmoid(), t)), "sigmoid(-120)"),
+        (lambda x, t, y: bce(own(x, y), t) if len(y) else torch.zeros((), requires_grad=True),
+         "hangs on the logits"),
+    ],
+)  # fmt: skip
+def test_errors_and_wrong_channels_are_led_out_of(loss, words):
+    verdict = find("09-mask-loss").grade(loss)
+    assert not verdict.passed
+    assert words in verdict.message
+
+
+def crop_and_resize(masks, boxes, matched, size):
+    parts = []
+    for box, m in zip(boxes, matched):
+        x1, y1, x2, y2 = box.int()
+        crop = masks[m][None, None, y1:y2, x1:x2].float()
+        parts.append(F.interpolate(crop, (size, size), mode="bilinear")[0, 0])
+    return torch.stack(parts)
+
+
+def two_samples_then_hard(masks, boxes, matched, size):
+    rois = torch.cat([matched[:, None].float(), boxes], dim=1)
+    return (
+        ops.roi_align(masks[:, None].float(), rois, size, 1.0, 2, aligned=False)[:, 0] > 0.5
+    ) * 1.0
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        (crop_and_resize, ["whole pixels are cut out", "cut off to integers"]),
+        (two_samples_then_hard, ["was thresholded", "sampling_ratio=2 is for features"]),
+    ],
+)
+def test_first_tries_at_the_targets_are_named(targets, words):
+    verdict = find("09-mask-targets").grade(targets)
+    assert not verdict.passed
+    assert all(word in verdict.message for word in words)
+
+
 def test_a_loss_cut_off_from_the_logits_is_wrong():
     verdict = find("09-mask-loss").grade(lambda x, t, y: own(x.detach(), y).sum() * 0 + 0.5)
     assert not verdict.passed
@@ -98,6 +166,12 @@ def test_no_positive_no_loss_no_gradient():
     assert result.loss == 0
     assert result.gradient.abs().sum() == 0
     assert "never reaches" in state.render()[1]
+
+
+def test_a_proposal_is_clipped_to_the_image():
+    state = MaskTarget()
+    state.left, state.top, state.width, state.height = 90, 90, 130, 130
+    assert state.box.tolist() == [90, 90, 128, 128]
 
 
 def test_only_softmax_spreads_the_gradient():

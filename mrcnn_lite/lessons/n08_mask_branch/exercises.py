@@ -1,5 +1,6 @@
 """Exercise of notebook 08: build the mask branch, for masks of 14, 28 or 56 cells."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +15,8 @@ CONVS = 4
 WEIGHTINGS = 4  # one set of random weights could give positive logits by chance
 CASES = ((6, 3, 28), (6, 3, 56), (4, 1, 14), (8, 2, 28))  # channels, num_classes, mask_size
 
-COUNT = "there are {} convolutions of 3x3. The branch has four."
+COUNT = "3x3 convolutions: there should be four, not {}."
+SHARED = "the same convolution is used four times: [conv, relu] * 4 makes one set of weights."
 NO_PADDING = "a 3x3 convolution without padding=1 loses a cell on each side."
 DECONVOLUTIONS = "one deconvolution too many or too few; each doubles the cells."
 CHANNELS = "the last layer needs one channel per class."
@@ -22,13 +24,24 @@ SIGMOID = "a sigmoid at the end. The loss wants logits."
 LAST_RELU = "a ReLU at the end. Logits may have either sign."
 NO_RELU = "there is no ReLU, so all layers are as one."
 BARE = "all is right but the ReLU: there is none behind each {}."
+UPSAMPLE = "the resolution is doubled by nn.Upsample{}. Use nn.ConvTranspose2d(c, c, 2, stride=2)."
 # What is wrong, and the switch of `_branch` that makes it so.
 KNOWN: dict[str, dict[str, Any]] = {
     "the deconvolutions have kernel 4. The paper's have kernel 2 and stride 2.": {"kernel": 4},
     "the deconvolutions have kernel 3. The paper's have kernel 2 and stride 2.": {"kernel": 3},
-    "the resolution is doubled without weights. Use nn.ConvTranspose2d.": {"upsample": True},
+    UPSAMPLE.format(", which has no weights"): {"up": 0},
+    UPSAMPLE.format(" and a 1x1 convolution"): {"up": 1},
+    UPSAMPLE.format(" and a 3x3 convolution"): {"up": 3},
+    "a single deconvolution reaches the mask size at once. Two double the cells twice.": {
+        "jump": True
+    },
+    "the deconvolution gives the logits itself. It keeps the channels; a 1x1 convolution behind it "
+    "makes the classes.": {"direct": True},
     "the last convolution has kernel 3. The logits come from a 1x1 one.": {"last": 3},
     **{COUNT.format(n): {"convs": n} for n in (3, 5)},
+    SHARED: {"shared": True},
+    "the convolutions have no biases. The paper's have them.": {"bias": False},
+    "there are norms. The paper's branch has none.": {"norm": nn.BatchNorm2d},
     NO_PADDING: {"padding": 0},
     DECONVOLUTIONS: {"enlarged": 2},
     CHANNELS: {"extra": 1},
@@ -41,20 +54,34 @@ KNOWN: dict[str, dict[str, Any]] = {
 
 def _branch(channels: int, num_classes: int, mask_size: int, **wrong: Any) -> nn.Sequential:
     """The right branch; each of `wrong` changes one thing in it."""
-    act, kernel, bare = wrong.get("act", nn.ReLU), wrong.get("kernel", 2), wrong.get("bare")
-    fit = {"padding": (kernel - 1) // 2, "output_padding": kernel % 2}  # so that cells double
-    layers, cells = [], POOLED
-    for _ in range(wrong.get("convs", CONVS)):
-        layers += [nn.Conv2d(channels, channels, 3, padding=wrong.get("padding", 1))]
+    act, bare, bias = wrong.get("act", nn.ReLU), wrong.get("bare"), wrong.get("bias", True)
+    padding, cells, layers = wrong.get("padding", 1), POOLED, []
+    for i in range(wrong.get("convs", CONVS)):
+        conv = nn.Conv2d(channels, channels, 3, padding=padding, bias=bias)
+        layers.append(layers[0] if i and "shared" in wrong else conv)
+        layers += [wrong["norm"](channels)] if "norm" in wrong else []
         layers += [] if bare == "3x3 convolution" else [act()]
     while cells < mask_size * wrong.get("enlarged", 1):
-        up = nn.ConvTranspose2d(channels, channels, kernel, stride=2, **fit)
-        layers += [nn.Upsample(scale_factor=2) if "upsample" in wrong else up]
-        layers += [] if bare == "deconvolution" else [act()]
-        cells *= 2
-    last = wrong.get("last", 1)
-    layers += [nn.Conv2d(channels, num_classes + wrong.get("extra", 0), last, padding=last // 2)]
+        factor = mask_size // cells if "jump" in wrong else 2
+        last = "direct" in wrong and cells * factor == mask_size
+        layers += _doubled(channels, num_classes if last else channels, factor, wrong)
+        layers += [] if last or bare == "deconvolution" else [act()]
+        cells *= factor
+    last, out = wrong.get("last", 1), num_classes + wrong.get("extra", 0)
+    if "direct" not in wrong or mask_size == POOLED:
+        layers += [nn.Conv2d(channels, out, last, padding=last // 2)]
     return nn.Sequential(*layers, *wrong.get("end", ()))
+
+
+def _doubled(channels: int, out: int, factor: int, wrong: dict[str, Any]) -> list[nn.Module]:
+    """What doubles the cells: a deconvolution, or what people take for one."""
+    if "up" in wrong:
+        size = wrong["up"]
+        conv = [nn.Conv2d(channels, out, size, padding=size // 2)] if size else []
+        return [nn.Upsample(scale_factor=2), *conv]
+    kernel = wrong.get("kernel", factor)
+    fit = {"padding": (kernel - factor + 1) // 2, "output_padding": (kernel - factor) % 2}
+    return [nn.ConvTranspose2d(channels, out, kernel, stride=factor, **fit)]
 
 
 def _hollow(case: tuple[int, int, int], **wrong: Any) -> nn.Sequential:
@@ -82,7 +109,7 @@ def _fault(build: Callable[..., Any], channels: int, num_classes: int, size: int
     with torch.no_grad():
         return (
             _wrong_shape(branch.eval()(x), (5, num_classes, size, size))
-            or _wrong_count(_count(branch), case)
+            or _wrong_count(branch, x, case)
             or _wrong_values(branch, x, generator)
             or _wrong_relus(branch, x, generator, case)
         )
@@ -104,16 +131,28 @@ def _wrong_shape(out: Any, right: tuple[int, ...]) -> str | None:
     return f"{message}\nLikely: {likely}"
 
 
-def _wrong_count(count: int, case: tuple[int, int, int]) -> str | None:
-    right = _count(_hollow(case))
+def _wrong_count(branch: nn.Module, x: Tensor, case: tuple[int, int, int]) -> str | None:
+    count, right = _count(branch), _count(_hollow(case))
     if count == right:
         return None
     message = f"the branch has {count} weights, it should have {right}."
     more = {COUNT.format(n): {"convs": n} for n in (0, 1, 2, 6)}
-    for mistake, wrong in {**KNOWN, **more}.items():
-        if count == _count(_hollow(case, **wrong)):
-            return f"{message}\nLikely: {mistake}"
-    return message
+    every = {mistake: _hollow(case, **wrong) for mistake, wrong in {**KNOWN, **more}.items()}
+    alike = [mistake for mistake, other in every.items() if _count(other) == count]
+    calls = _calls(branch, x)  # two mistakes may have as many weights, in other layers
+    exact = [mistake for mistake in alike if _calls(every[mistake], x.to("meta")) == calls]
+    return f"{message}\nLikely: {(exact or alike)[0]}" if alike else message
+
+
+def _calls(branch: nn.Module, x: Tensor) -> Counter[type]:
+    """How often convolutions and deconvolutions are used."""
+    calls: Counter[type] = Counter()
+    layers = {m for m in branch.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)}
+    hooks = [m.register_forward_hook(lambda m, x, y: calls.update([type(m)])) for m in layers]
+    branch(x)
+    for hook in hooks:
+        hook.remove()
+    return calls
 
 
 def _wrong_values(branch: nn.Module, x: Tensor, generator: torch.Generator) -> str | None:

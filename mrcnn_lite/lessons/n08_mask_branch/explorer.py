@@ -50,7 +50,7 @@ def mask_branch_layers(
 
 
 def mlp_layers(mask_size: int, num_classes: int) -> tuple[Layer, ...]:
-    """The fully connected head of table 2e on the same input: 1024, 1024, then C M^2 numbers."""
+    """The fully connected head of table 2e on the same input: 1024, 1024, then M^2 a class."""
     sizes = (CHANNELS * POOLED**2, *MLP_HIDDEN, num_classes * mask_size**2)
     return tuple(
         Layer(f"fc {i}", 1, out, into * out + out, into * out)
@@ -168,7 +168,7 @@ def explore_head() -> Explorer:
             slider("convs", "3×3 convolutions", 0, 8),
             choice("width", "their channels", [32, 64, 128, 256, 512]),
             choice("mask_size", "mask size m", [14, 28, 56]),
-            slider("num_classes", "classes C", 1, 100),
+            slider("num_classes", "classes", 1, 100),
         ],
         alt="A mask branch as blocks; bars show where its weights and its work are.",
     )

@@ -25,12 +25,12 @@ class Block:
         ]
         self.artists = [*faces, _label(ax, 0, 0, "")]
 
-    def place(self, x: float, y: float, name: str, cells: int, channels: int | str) -> float:
+    def place(self, x: float, y: float, name: str, cells: int, channels: int) -> float:
         """Draw the map with its face's left edge at x and its face's centre at height y.
 
-        Returns the right end. A number of channels that is only a letter is drawn as 90.
+        Returns the right end.
         """
-        side, thick = block_size(cells, 90 if isinstance(channels, str) else channels)
+        side, thick = block_size(cells, channels)
         low, high, rise = y - side / 2, y + side / 2, thick * SLANT
         right = x + side
         front = [(x, low), (right, low), (right, high), (x, high)]
@@ -53,7 +53,7 @@ def draw_mask_branch() -> Figure:
     fig, ax = style.figure(width=7.6, height=1.75)
     _bare(ax, (-0.25, 10.0), (-1.05, 0.85))
     convs = [(MASK, f"conv {i}", 14, 256) for i in (1, 2, 3, 4)]
-    ends = (MASK, "deconv", 28, 256), (LOGITS, "1×1 conv", 28, "C")
+    ends = (MASK, "deconv", 28, 256), (LOGITS, "1×1 conv", 28, 80)
     _chain(ax, 0.0, 0.0, [(FASTER, "RoIAlign", 14, 256), *convs, *ends], gap=0.4)
     return fig
 
@@ -74,7 +74,7 @@ def _draw_c4(ax: Axes) -> None:
     _vector(ax, 4.0, 0.0, "average\n2048")
     _outputs(ax, 4.2, 0.0)
     _arrow(ax, (end + 0.08, -0.05), (3.52, -1.35))
-    _chain(ax, 3.6, -1.5, [(MASK, "deconv", 14, 256), (LOGITS, "1×1 conv", 14, "C")])
+    _chain(ax, 3.6, -1.5, [(MASK, "deconv", 14, 256), (LOGITS, "1×1 conv", 14, 80)])
     legend = ((FASTER, "Faster R-CNN"), (MASK, "mask branch"), (LOGITS, "logits"))
     for y, (colour, name) in zip((0.75, 0.35, -0.05), legend, strict=True):
         ax.add_patch(Rectangle((6.6, y - 0.1), 0.3, 0.2, fc=colour, ec=style.GREY, lw=0.8))
@@ -91,7 +91,7 @@ def _draw_fpn(ax: Axes) -> None:
     _vector(ax, 4.0, 0.0, "fc\n1024")
     _outputs(ax, 4.2, 0.0)
     convs = (MASK, "RoIAlign", 14, 256), (MASK, "4 × conv", 14, 256)
-    _chain(ax, 0.0, -1.6, [*convs, (MASK, "deconv", 28, 256), (LOGITS, "1×1 conv", 28, "C")])
+    _chain(ax, 0.0, -1.6, [*convs, (MASK, "deconv", 28, 256), (LOGITS, "1×1 conv", 28, 80)])
 
 
 def _chain(ax: Axes, x: float, y: float, blocks: Sequence[tuple], gap: float = 0.85) -> float:

@@ -56,9 +56,10 @@ class MaskTarget:
 
     @property
     def box(self) -> Tensor:
-        """The proposal, Tensor[4]; like the anchors it may reach over the image's edge."""
+        """The proposal, Tensor[4], clipped to the image, as the RPN clips its proposals."""
         corners = (self.left, self.top, self.left + self.width, self.top + self.height)
-        return torch.tensor(corners, dtype=torch.float32)
+        side = self.scene.image.shape[-1]
+        return torch.tensor(corners, dtype=torch.float32).clamp(0, side)
 
     def compare(self) -> Comparison:
         """Match, cut the target, compare, differentiate: the steps of training, in order."""
@@ -126,7 +127,7 @@ class MaskTarget:
         x, y = torch.arange(width) + 0.5, torch.arange(height) + 0.5  # the pixels' centres
         outline = {"levels": [0.5], "colors": "white", "linewidths": 1.2}
         ax.contour(x.numpy(), y.numpy(), self.scene.masks[0].numpy(), **outline)
-        ax.set(xlim=(-8, width + 8), ylim=(height + 8, -8))
+        ax.set(xlim=(-2, width + 2), ylim=(height + 2, -2))  # a box on the edge stays in view
         ax.set_title("a cat and a proposal")
         ax.axis("off")
 
@@ -165,8 +166,8 @@ def explore_target() -> Explorer:
     return Explorer(
         MaskTarget(),
         [
-            slider("left", "left edge (px)", -8, 90),
-            slider("top", "top edge (px)", -8, 90),
+            slider("left", "left edge (px)", 0, 90),
+            slider("top", "top edge (px)", 0, 90),
             slider("width", "width (px)", 10, 130),
             slider("height", "height (px)", 10, 130),
             slider("sharpness", "sharpness of logits", 0.0, 20.0, 0.5),

@@ -18,7 +18,7 @@ def draw_training(scene: Scene, box: Tensor, logits: Tensor, target: Tensor) -> 
     truth = show_map(fig, (0.61, 0.1, 0.16, 0.3), target, "target")
     size = f"{target.shape[0]}×{target.shape[1]}"
     chosen.set_xlabel(f"sigmoid, {size}", fontsize=style.SMALL)
-    truth.set_xlabel(f"{size}, object 1, rest 0", fontsize=style.SMALL)
+    truth.set_xlabel(f"{size}, the cat's share 0…1", fontsize=style.SMALL)
     arrow(fig, (0.268, 0.6), (0.335, 0.7), "RoIAlign,\nmask branch", (-0.035, 0.09))
     arrow(fig, (0.555, 0.76), (0.603, 0.76))
     arrow(fig, (0.268, 0.34), (0.603, 0.25), "cut out the true mask, scale it", (0.0, 0.05))
