@@ -3,7 +3,8 @@
 As a person's joints the corners have names: a star has a head, two hands and two feet, a triangle
 no hands, a rectangle no head. A dot near the head's end says which corner is which, at any angle;
 left and right are those of the picture where the head is up. Of an object's symmetric positions the
-head is the one nearest to up.
+head is the one nearest to up. Boxes leave a margin around the object: its corners would else lie on
+the edges of its box, and outside of most proposals, where no point is trained (notebook 15).
 """
 
 from typing import Any
@@ -32,6 +33,7 @@ FLIP_PAIRS = [(1, 2), (3, 4)]
 SIGMAS = [0.05] * len(NAMES)
 DOT = 0.35  # of the way from the centre to the head
 DOT_RADIUS = 0.17  # of the shorter half side
+MARGIN = 0.125  # of the box's side, at each edge
 SEEN_WITHIN = 2.5  # pixels around a corner, of whose own pixels half must be seen
 
 
@@ -39,8 +41,8 @@ class KeypointShapes(Shapes):
     """A sequence of drawn images like `Shapes`, with keypoints `Tensor[G, 5, 3]` in the targets.
 
     A corner of visibility 2 is seen, of 1 lies behind another object, and of 0 outside the image or
-    is not there at all (a triangle's hands); the last has x = y = 0. Arguments and errors as of
-    `Shapes`.
+    is not there at all (a triangle's hands); the last has x = y = 0. Boxes hold the visible part
+    and the marked corners, with a margin. Arguments and errors as of `Shapes`.
     """
 
     class_names = CLASS_NAMES
@@ -63,7 +65,16 @@ class KeypointShapes(Shapes):
                     seen = _is_seen(drawn, mask, x, y)
                     row[NAMES.index(name)] = x, y, 2 if seen else 1
         target["keypoints"] = torch.from_numpy(points)
+        target["boxes"] = self._boxes(target["boxes"], target["keypoints"])
         return image, target, objects
+
+    def _boxes(self, boxes: Tensor, points: Tensor) -> Tensor:
+        """Boxes [G, 4] around the masks' boxes and the marked corners, with a margin."""
+        marked = points[..., 2:] > 0  # [G, points, 1]
+        low = torch.where(marked, points[..., :2], torch.inf).amin(dim=1).minimum(boxes[:, :2])
+        high = torch.where(marked, points[..., :2], -torch.inf).amax(dim=1).maximum(boxes[:, 2:])
+        margin = MARGIN * (high - low)  # [G, 2]
+        return torch.cat([low - margin, high + margin], dim=1).clamp(0, self.size)  # [G, 4]
 
 
 def _axes(drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:

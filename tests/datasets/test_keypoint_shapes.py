@@ -35,12 +35,23 @@ def test_form_of_a_sample(targets):
         points = t["keypoints"]
         assert points.shape == (len(t["labels"]), len(NAMES), 3)
         assert points.dtype == torch.float32
-        assert torch.equal(t["boxes"], torch.from_numpy(mask_boxes(t["masks"].numpy())))
+        boxes, tight = t["boxes"], torch.from_numpy(mask_boxes(t["masks"].numpy()))
+        assert (boxes[:, :2] <= tight[:, :2]).all() and (boxes[:, 2:] >= tight[:, 2:]).all()
+        assert boxes.dtype == torch.float32 and (boxes >= 0).all() and (boxes <= 128).all()
         unknown = points[..., 2] == 0
         assert (points[unknown] == 0).all()
         inside = (points[..., :2] >= 0) & (points[..., :2] < 128)
         assert inside.all()
     assert len(SIGMAS) == len(NAMES) and {i for pair in FLIP_PAIRS for i in pair} <= {0, 1, 2, 3, 4}
+
+
+def test_no_corner_lies_near_an_edge_of_its_box_but_at_the_image_s(targets):
+    for t in targets:
+        sides = (t["boxes"][:, 2:] - t["boxes"][:, :2])[:, None]  # [G, 1, 2]
+        share = (t["keypoints"][..., :2] - t["boxes"][:, None, :2]) / sides
+        cut = ((t["boxes"] == 0) | (t["boxes"] == 128)).any(dim=1)
+        inside = ((share > 0.09) & (share < 0.91)).all(dim=2)
+        assert (inside | cut[:, None] | (t["keypoints"][..., 2] == 0)).all()
 
 
 def test_every_visibility_occurs_and_absent_corners_are_unknown(objects):
