@@ -1,53 +1,12 @@
 """The exercises as the notebooks hold them: the untouched stub, and the folded solution."""
 
-import ast
-import json
-import re
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
-FOLDED = re.compile(r"<details>[^`]*?```python\n(.*?)```.*?</details>", re.DOTALL)
+from mrcnn_lite.lessons.kit import sources
 
 
-class Chapter:
-    """One notebook's cells, read for its exercises."""
-
-    def __init__(self, path: Path):
-        """Read a notebook.
-
-        Args:
-            path: the notebook.
-        """
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        self.cells = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
-        code = [ast.parse(source) for kind, source in self.cells if kind == "code"]
-        self.imports = [
-            node
-            for tree in code
-            for node in tree.body
-            if isinstance(node, ast.Import | ast.ImportFrom)
-        ]
-
-    def _place(self, exercise: str) -> int:
-        """The cell that checks an exercise."""
-        call = re.compile(rf"""^check\(\s*["']{re.escape(exercise)}["']""", re.MULTILINE)
-        places = [
-            i for i, (kind, text) in enumerate(self.cells) if kind == "code" and call.search(text)
-        ]
-        if len(places) != 1:
-            raise ValueError(f"{len(places)} cells check {exercise!r}; one must")
-        return places[0]
-
-    def _scope(self, source: str) -> dict[str, Any]:
-        """What the notebook imports, as far as this source uses it."""
-        used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
-        scope: dict[str, Any] = {}
-        for node in self.imports:
-            if used & {(alias.asname or alias.name).split(".")[0] for alias in node.names}:
-                exec(compile(ast.Module([node], []), "<imports>", "exec"), scope)
-        return scope
+class Chapter(sources.Chapter):
+    """One notebook's exercises, executed."""
 
     def stub(self, exercise: str) -> Any:
         """What the untouched cell hands to `check`.
@@ -61,9 +20,9 @@ class Chapter:
         Raises:
             ValueError: if not exactly one cell checks this exercise.
         """
-        source = self.cells[self._place(exercise)][1]
+        source = self.cells[self.place(exercise)][1]
         handed: list[Any] = []
-        exec(source, self._scope(source) | {"check": lambda name, answer: handed.append(answer)})
+        exec(source, self.scope(source) | {"check": lambda name, answer: handed.append(answer)})
         return handed[0]
 
     def solution(self, exercise: str) -> Any:
@@ -78,25 +37,10 @@ class Chapter:
         Raises:
             ValueError: if there is no folded solution between this check and the next.
         """
-        place = self._place(exercise)
-        name = re.search(r"^check\([^,]+,\s*(\w+)", self.cells[place][1], re.MULTILINE)[1]
-        block = self._block(name, self.cells[place + 1 :])
-        if block is None:
-            raise ValueError(f"no folded solution below the check of {exercise!r}")
-        scope = self._scope(block)
+        name, block = self.folded(exercise)
+        scope = self.scope(block)
         exec(block, scope)
         return scope[name]
-
-    @staticmethod
-    def _block(name: str, cells: Iterable[tuple[str, str]]) -> str | None:
-        """The first folded code that makes `name`, before another exercise begins."""
-        for kind, text in cells:
-            if kind == "code" and re.search(r"^check\(", text, re.MULTILINE):
-                return None
-            for block in FOLDED.findall(text if kind == "markdown" else ""):
-                if re.search(rf"^(def {name}\(|{name}\b.*=)", block, re.MULTILINE):
-                    return block
-        return None
 
 
 def chapter_of(exercise: str) -> Chapter:
@@ -111,8 +55,4 @@ def chapter_of(exercise: str) -> Chapter:
     Raises:
         ValueError: if there is no such notebook.
     """
-    number = exercise.split("-")[0]
-    found = sorted(NOTEBOOKS.glob(f"{number}_*.ipynb"))
-    if not found:
-        raise ValueError(f"no notebook {number} in {NOTEBOOKS.name}/")
-    return Chapter(found[0])
+    return Chapter(sources.notebook_of(exercise))

@@ -108,7 +108,7 @@ def test_a_known_mistake_is_an_answer():
 )
 def test_a_wrong_case_is_told_by_its_arguments(name, told):
     message = find(name).grade(lambda *case: torch.zeros(3)).message
-    assert re.search(f"First wrong case: .*{told}", message), message
+    assert re.search(f"Smallest wrong case: .*{told}", message), message
 
 
 def test_switches_are_right_until_one_is_changed():

@@ -1,7 +1,7 @@
 """What a notebook asks of its reader, and answers in words.
 
 `recall` and `why` ask, `predict` and `reveal` stand around a result, `check` runs your function,
-and `hint` helps; none gives the answer away.
+`failing` gives the case that went wrong, and `hint` helps; none gives the answer away.
 """
 
 from typing import Any
@@ -9,11 +9,15 @@ from typing import Any
 from . import progress
 from .exercise import every, find
 from .messages import say
+from .parsons import parsons
 from .predictions import predict, reveal
 from .recall import recall
 from .why import why
 
-__all__ = ["check", "hint", "predict", "recall", "reveal", "why"]
+__all__ = ["check", "failing", "hint", "parsons", "predict", "recall", "reveal", "why"]
+
+
+_failed: dict[str, tuple[Any, ...]] = {}
 
 
 def check(name: str, answer: Any) -> None:
@@ -30,10 +34,30 @@ def check(name: str, answer: Any) -> None:
     """
     verdict = find(name).grade(answer)
     say(verdict.message)
+    _failed[name] = verdict.case
+    if verdict.case:
+        say(f'Its arguments: from mrcnn_lite.lessons.kit import failing; failing("{name}")')
     if verdict.passed:
         progress.keep("passed", name, "yes")
     if progress.is_on():
         say(_how_far(name))
+
+
+def failing(name: str) -> tuple[Any, ...]:
+    """Give the arguments of the wrong case that `check` told last: `my_function(*failing(name))`.
+
+    Args:
+        name: the exercise, such as "03-bilinear".
+
+    Returns:
+        The arguments.
+
+    Raises:
+        ValueError: if nothing failed.
+    """
+    if not _failed.get(name):
+        raise ValueError(f"no case of {name!r} has failed; run the cell with check({name!r}, ...)")
+    return _failed[name]
 
 
 def _how_far(name: str) -> str:

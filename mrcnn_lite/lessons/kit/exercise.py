@@ -5,21 +5,34 @@ and with wrong answers that people really write, so that a mistake can be named.
 `exercises.py` lists its exercises in `EXERCISES`; `find` looks through all of them.
 """
 
+import difflib
 import functools
 import importlib
 import inspect
 import itertools
+import math
 import pkgutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
-TOLERANCE = 1e-4  # float32 sums in another order differ by less; every mistake we name by more
+from .feedback import (
+    NOTHING,
+    as_numbers,
+    error_in_words,
+    in_words,
+    is_empty,
+    raised_in,
+    relation,
+    same,
+    size_of,
+    value_in_words,
+)
+
+__all__ = ["as_numbers", "same"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,7 @@ class Verdict:
 
     passed: bool
     message: str
+    case: tuple[Any, ...] = ()  # the arguments that went wrong
 
 
 @dataclass(frozen=True)
@@ -102,7 +116,9 @@ def find(name: str) -> Exercise:
     """The exercise of that name, such as "03-bilinear"; ValueError if there is none."""
     known = every()
     if name not in known:
-        raise ValueError(f"no exercise named {name!r}; there are {list(known)}")
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"no exercise named {name!r}{meant} There are {list(known)}")
     return known[name]
 
 
@@ -120,56 +136,11 @@ def no_function(answer: Any) -> Verdict | None:
     return None
 
 
-def is_stub(answer: Any) -> bool:
+def is_stub(answer: Any, function: Any) -> bool:
     """Whether this answer, or this error, is an untouched stub's."""
-    return answer is None or (isinstance(answer, NotImplementedError) and not answer.args)
-
-
-def as_numbers(answer: Any) -> Tensor | None:
-    """A learner's result as a float64 tensor, or None if it is no array of numbers."""
-    try:
-        return torch.as_tensor(answer).detach().double()
-    except (TypeError, ValueError, RuntimeError):
-        return None
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two results are the same numbers in the same shape."""
-    left, right = as_numbers(a), as_numbers(b)
-    if left is None or right is None or left.shape != right.shape:
-        return False
-    return torch.allclose(left, right, rtol=TOLERANCE, atol=TOLERANCE)
-
-
-def _in_words(value: Any) -> str:
-    """An argument: numbers as they are, of a large tensor its shape, of boxes also the first."""
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_in_words, value))}]"
-    if not isinstance(value, Tensor | np.ndarray):
-        return f"{round(value, 3):g}" if isinstance(value, float) else str(value)
-    if value.ndim < 2:
-        return _in_words(value.tolist())
-    shape = " x ".join(map(str, value.shape))
-    boxes = value.ndim == 2 and value.shape[1] == 4 and len(value)
-    return f"{shape}, the first {_in_words(value[0])}" if boxes else shape
-
-
-def _describe_value(answer: Any, right: Any, *case: Any) -> str:
-    """In what way one answer is not the right one."""
-    if isinstance(answer, Exception):
-        message = str(answer).strip().rstrip(".").split("\n")[0]
-        return f"your function raised {type(answer).__name__}: {message}"
-    numbers, right = as_numbers(answer), as_numbers(right)
-    if numbers is None:
-        return f"your function returned a {type(answer).__name__}, not numbers"
-    if numbers.shape != right.shape:
-        return f"the result has shape {list(numbers.shape)}, it should have {list(right.shape)}"
-    gap = (numbers - right).abs()
-    worst = torch.nan_to_num(gap, nan=torch.inf).flatten().argmax()
-    index = [int(i) for i in torch.unravel_index(worst, right.shape)]
-    at = f" at index {index}" if index else ""
-    yours, expected = float(numbers.flatten()[worst]), float(right.flatten()[worst])
-    return f"largest error{at}: yours {yours:.4f}, right {expected:.4f}"
+    if isinstance(answer, NotImplementedError) and not answer.args:
+        return is_empty(function) or raised_in(function, answer)
+    return answer is None and is_empty(function)
 
 
 @dataclass(frozen=True)
@@ -185,7 +156,7 @@ class FunctionGrader:
     tiers: tuple[int, ...] = ()  # where the cases become harder; help is for the first hard tier
     observe: Callable[..., Any] | None = None  # of (function, *case): what is compared instead
     same: Callable[[Any, Any], bool] = same
-    difference: Callable[..., str] = _describe_value  # of (answer, right, *case)
+    difference: Callable[..., str] = value_in_words  # of (answer, right, *case)
 
     def __call__(self, function: Any) -> Verdict:
         """Judge the learner's function; never raises because of it."""
@@ -195,13 +166,25 @@ class FunctionGrader:
         answers = []
         for case in cases:
             answers.append(self.outcome(function, case))
-            if is_stub(answers[-1]):
+            if is_stub(answers[-1], function):
                 return not_yet("the function")
         truths = [self.outcome(self.right, case) for case in cases]
         wrong = [i for i in range(len(cases)) if not self.same(answers[i], truths[i])]
         if not wrong:
             return Verdict(True, f"Passed: {self.praise.format(n=len(cases))}")
-        return Verdict(False, self._explain(cases, answers, truths, wrong))
+        upto = min((tier for tier in self.tiers if tier > wrong[0]), default=len(cases))
+        first = [i for i in wrong if i < upto]
+        errors = [i for i in wrong if isinstance(answers[i], Exception)]
+        score = f"Not right yet: {len(cases) - len(wrong)} of {len(cases)} cases are right."
+        if 2 * len(errors) > len(cases):  # what would come out is not known, so nothing is guessed
+            score += f" {len(errors)} raise an error."
+            first, likely = errors, ""
+        else:
+            likely = self._named(list(zip(cases, answers))[:upto])
+            likely = likely or relation([(answers[i], truths[i]) for i in first])
+        told = min(first, key=lambda i: size_of(cases[i]) or math.inf)
+        example = self._example(function, cases[told], answers[told], truths[told])
+        return Verdict(False, "\n".join(filter(None, (score, likely, example))), cases[told])
 
     def outcome(self, function: Callable[..., Any], case: Sequence[Any]) -> Any:
         """What a function gives in one case, or the exception it raises.
@@ -214,23 +197,25 @@ class FunctionGrader:
         except Exception as error:  # the learner's code may raise anything
             return error
 
-    def _explain(self, cases: list, answers: list, truths: list, wrong: list[int]) -> str:
-        """The known mistake that gives exactly these answers, else the first case that fails."""
-        first = wrong[0]
-        score = f"{len(cases) - len(wrong)} of {len(cases)} cases are right."
-        names = inspect.signature(self.right).parameters
-        told = ", ".join(f"{name} {_in_words(it)}" for name, it in zip(names, cases[first]))
-        told = self.describe(*cases[first]) if self.describe else told
-        example = (
-            f"First wrong case: {told}{self.note and f' ({self.note})'};\n"
-            f"{self.difference(answers[first], truths[first], *cases[first])}."
-        )
-        upto = min((tier for tier in self.tiers if tier > first), default=len(cases))
-        seen = list(zip(cases, answers))[:upto]
+    def _named(self, seen: Sequence[tuple[Any, Any]]) -> str:
+        """The known mistake that gives exactly these answers."""
         for mistake in self.mistakes:
-            if all(self._alike(mistake, case, got) for case, got in seen):
-                return f"Not right yet: {score}\nLikely: {mistake.message}\n{example}"
-        return f"Not right yet: {score}\n{example}"
+            if all(self._alike(mistake, case, answer) for case, answer in seen):
+                return f"Likely: {mistake.message}"
+        return ""
+
+    def _example(self, function: Any, case: Sequence[Any], answer: Any, right: Any) -> str:
+        """One wrong case: its arguments, and how the two results differ."""
+        arguments = dict(zip(inspect.signature(self.right).parameters, case))
+        told = ", ".join(f"{name} {in_words(it)}" for name, it in arguments.items())
+        told = self.describe(*case) if self.describe else told
+        note = f" ({self.note})" if self.note else ""
+        if isinstance(answer, Exception):
+            words = error_in_words(answer, function, arguments)
+        else:
+            words = NOTHING if answer is None else self.difference(answer, right, *case)
+        stop = "" if words.endswith(("?", ".")) else "."
+        return f"Smallest wrong case: {told}{note};\n{words}{stop}"
 
     def _alike(self, mistake: Mistake, case: Sequence[Any], answer: Any) -> bool:
         """Whether this mistake gives this answer; an error is like any other error."""
@@ -257,10 +242,13 @@ class FaultGrader:
             try:
                 fault = self.fault(function, *case)
             except Exception as error:  # the learner's code may raise anything
-                if is_stub(error):
+                if is_stub(error, function):
                     return not_yet("the function")
-                fault = f"your function raised {type(error).__name__}: {error}"
+                names = list(inspect.signature(self.fault).parameters)[1:]
+                fault = f"{error_in_words(error, function, dict(zip(names, case)))}."
+                if isinstance(error, NotImplementedError) and not error.args:
+                    fault = f"{NOTHING}."
             if fault is not None:
                 what = self.describe(*case)
-                return Verdict(False, f"Not right yet, for {what}:\n{fault}")
+                return Verdict(False, f"Not right yet, for {what}:\n{fault}", case)
         return Verdict(True, f"Passed: {self.praise}")
