@@ -1,4 +1,4 @@
-"""Every number of the network and of its training, in one frozen dataclass of six sections.
+"""Every number of the network and of its training, in one frozen dataclass of seven sections.
 
 `§` cites Mask R-CNN (arXiv 1703.06870), `FR` Faster R-CNN (1506.01497), `FPN` (1612.03144); `tv`
 marks a value that the paper leaves open and torchvision fixed. The defaults are
@@ -131,6 +131,21 @@ class MaskConfig(Checked):
 
 
 @dataclass(frozen=True)
+class KeypointConfig(Checked):
+    """The keypoint branch (§5, "Mask R-CNN for human pose estimation")."""
+
+    count: int = 17  # §5: points of an object, one map each; COCO's person has 17
+    pooled_size: int = 14  # §5
+    sampling_ratio: Ratio = 2  # §3
+    aligned: bool = False  # tv
+    channels: tuple[int, ...] = (512,) * 8  # §5: eight 3 x 3 convolutions
+    norm: Norm = "none"  # "group" for training from scratch
+    rois: int = 128  # as of the mask branch
+    closed_edge: bool = False  # tv: True: a point on the right or lower edge is in the last cell
+    decoder: Literal["quadratic", "centre", "torchvision"] = "quadratic"  # tv: the last one
+
+
+@dataclass(frozen=True)
 class TrainingConfig(Checked):
     """Optimisation. The defaults are for two CPU cores and a network from scratch."""
 
@@ -157,7 +172,8 @@ class Config(Checked):
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     rpn: RPNConfig = field(default_factory=RPNConfig)
     box: BoxConfig = field(default_factory=BoxConfig)
-    mask: MaskConfig = field(default_factory=MaskConfig)
+    mask: MaskConfig | None = field(default_factory=MaskConfig)  # None: no such branch
+    keypoint: KeypointConfig | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def to_dict(self) -> dict[str, Any]:
@@ -181,7 +197,7 @@ class Config(Checked):
             if name not in (known := _types(type(self))):
                 raise ValueError(f"config: unknown section {name!r}; known: {sorted(known)}")
             if isinstance(values, dict) and name != "num_classes":
-                section = getattr(self, name)
+                section = getattr(self, name) or get_args(known[name])[0]()
                 for key in values.keys() - (known := _types(type(section))).keys():
                     known = sorted(known)
                     raise ValueError(f"config.{name}: unknown field {key!r}; known: {known}")
@@ -205,6 +221,8 @@ def plain(value: Any) -> Any:
 def _asked(value: Any, kind: Any) -> str:
     """What the type of a field asks for where the value is something else."""
     parts = get_args(kind)
+    if type(None) in parts:  # a branch that may be left out
+        return "" if value is None or isinstance(value, parts[0]) else f"a {parts[0].__name__}"
     if kind is bool or (isinstance(kind, type) and issubclass(kind, Checked)):
         return "" if isinstance(value, kind) else f"a {kind.__name__}"
     if get_origin(kind) is Literal:
@@ -256,40 +274,22 @@ def lite(num_classes: int = 6) -> Config:
     return Config(
         num_classes=num_classes,
         image=ImageConfig(128, 512, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
-        backbone=BackboneConfig(
-            kind="small",
-            blocks=(2, 2, 1, 1),
-            norm="group",
-            fpn_channels=48,
-            fpn_norm="group",
-            extra_level=False,
-        ),
-        rpn=RPNConfig(
-            anchor_sizes=((16,), (24,), (36,), (52,)),
-            aspect_ratios=(1.0,),
-            samples=64,
-            pre_nms_train=200,
-            pre_nms_test=200,
-            post_nms_train=64,
-            post_nms_test=50,
-        ),
-        box=BoxConfig(
-            roi_levels=1,
-            convs=(48, 48),
-            norm="group",
-            head_channels=128,
-            samples=32,
-            positive_fraction=0.5,
-        ),
-        mask=MaskConfig(
-            channels=(32, 32, 32, 32),
-            hidden=32,
-            norm="group",
-            rois=4,
-            targets_aligned=True,
-            paste="pixel_centres",
-        ),
-    )
+        backbone=BackboneConfig("small", blocks=(2, 2, 1, 1), norm="group", fpn_channels=48,
+                                fpn_norm="group", extra_level=False),
+        rpn=RPNConfig(((16,), (24,), (36,), (52,)), aspect_ratios=(1.0,), samples=64,
+                      pre_nms_train=200, pre_nms_test=200, post_nms_train=64, post_nms_test=50),
+        box=BoxConfig(roi_levels=1, convs=(48, 48), norm="group", head_channels=128, samples=32,
+                      positive_fraction=0.5),
+        mask=MaskConfig(channels=(32, 32, 32, 32), hidden=32, norm="group", rois=4,
+                        targets_aligned=True, paste="pixel_centres"),
+    )  # fmt: skip
+
+
+def with_keypoints(config: Config, count: int) -> Config:
+    """Return the config with a branch for `count` keypoints, a small one on the small backbone."""
+    new = config.keypoint is None and config.backbone.kind == "small"
+    small = {"channels": (48,) * 4, "norm": "group", "rois": 8} if new else {}
+    return config.with_(keypoint=small | {"count": count})
 
 
 PRESETS = {"lite": lite, "resnet50_fpn": resnet50_fpn, "resnet50_fpn_v2": resnet50_fpn_v2}

@@ -6,7 +6,15 @@ from typing import get_args
 
 import pytest
 
-from mrcnn_lite.config import PRESETS, Config, Paste, from_scratch, lite, resnet50_fpn
+from mrcnn_lite.config import (
+    PRESETS,
+    Config,
+    KeypointConfig,
+    Paste,
+    from_scratch,
+    lite,
+    resnet50_fpn,
+)
 from mrcnn_lite.models import MaskRCNN
 from mrcnn_lite.ops.paste import RULES
 
@@ -14,7 +22,7 @@ FIELDS = [
     (section.name, part.name)
     for section in fields(Config)
     if section.name != "num_classes"
-    for part in fields(section.default_factory)
+    for part in fields(KeypointConfig if section.name == "keypoint" else section.default_factory)
 ]
 
 

@@ -44,8 +44,7 @@ class Detector:
             image: Tensor[3, H, W], RGB in 0..1, on any device.
 
         Returns:
-            What the network itself gives: boxes [N, 4], labels [N], scores [N], masks
-            [N, 1, H, W].
+            What the network itself gives, see `MaskRCNN.forward`.
         """
         image = image.to(self.device, non_blocking=True)
         batch, _ = self.model.transform([image])
@@ -60,7 +59,7 @@ class Detector:
         # The next image overwrites these two; boxes and masks are made anew.
         detections |= {name: detections[name].clone() for name in ("labels", "scores")}
         size, original = batch.resized_sizes[0], batch.original_sizes[0]
-        return to_original_size(detections, size, original, self.model.roi_heads.config.mask.paste)
+        return to_original_size(detections, size, original, self.model.roi_heads.config)
 
     def _detect(self, pixels: Tensor, sizes: Tensor) -> dict[str, Tensor]:
         """Tensors in, tensors of the same sizes out: `MaskRCNN.forward` with static shapes."""

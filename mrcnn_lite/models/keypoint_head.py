@@ -60,6 +60,7 @@ class KeypointRCNNPredictor(nn.Module):
         self.kps_score_lowres = nn.ConvTranspose2d(in_channels, num_keypoints, 4, 2, padding=1)
         nn.init.kaiming_normal_(self.kps_score_lowres.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(self.kps_score_lowres.bias)
+        self.out_channels = num_keypoints
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from ..config import resnet50_fpn, resnet50_fpn_v2
 from .mask_rcnn import MaskRCNN
-from .pretrained import COCO, COCO_V2, published, read_published
+from .pretrained import COCO, COCO_KEYPOINTS, COCO_V2, published, read_published
 from .weights import check_fits, read_weights
 
 PUBLISHED = {  # by torchvision, and for which config
     COCO: resnet50_fpn().with_(backbone={"norm_eps": 0.0}),
+    COCO_KEYPOINTS: resnet50_fpn(2).with_(mask=None, keypoint={}, backbone={"norm_eps": 0.0}),
     COCO_V2: resnet50_fpn_v2(),
 }
 

@@ -66,12 +66,13 @@ class MaskRCNN(ModelAttributes, nn.Module):
         Args:
             images: Tensor[3, H_b, W_b] each, RGB in 0..1.
             targets: in training one dict per image: boxes float [G, 4], labels int64 [G], masks
-                uint8 [G, H_b, W_b].
+                uint8 [G, H_b, W_b], keypoints float [G, N, 3], as far as there are branches.
             lazy_masks: whether masks are pasted only when asked for, see `PastedMasks`.
 
         Returns:
-            In training the five losses by name. In evaluation one dict per image, best detection
-            first: boxes [N, 4], labels [N], scores [N], masks [N, 1, H_b, W_b] in 0..1.
+            In training the losses by name, five with a mask branch. In evaluation one dict per
+            image, best detection first: boxes [N, 4], labels [N], scores [N], and of the branches
+            masks [N, 1, H_b, W_b] in 0..1, keypoints [N, points, 3] and keypoints_scores.
         """
         if self.training:
             return self.losses(images, targets)
@@ -80,9 +81,9 @@ class MaskRCNN(ModelAttributes, nn.Module):
         features = self.features(batch.pixels)
         proposals, valid, _ = self.rpn([*features.values()], size, batch.sizes)
         detections = self.roi_heads.detect(features, proposals, valid, size, batch.sizes)
-        paste = self.roi_heads.config.mask.paste
+        config = self.roi_heads.config
         return [
-            to_original_size(detection, size, original, paste, lazy_masks)
+            to_original_size(detection, size, original, config, lazy_masks)
             for detection, size, original in zip(
                 detections, batch.resized_sizes, batch.original_sizes, strict=True
             )
@@ -91,7 +92,7 @@ class MaskRCNN(ModelAttributes, nn.Module):
     def losses(
         self, images: list[Tensor], targets: list[dict[str, Tensor]], check: bool = True
     ) -> dict[str, Tensor]:
-        """Return the five losses by name, in training and in evaluation mode.
+        """Return the losses by name, in training and in evaluation mode.
 
         In evaluation mode (validation losses) batch norms use their running statistics; everything
         else, the number of proposals included, is as in training.
@@ -101,14 +102,16 @@ class MaskRCNN(ModelAttributes, nn.Module):
             check: whether to refuse targets that would train nonsense.
         """
         if check:
-            check_targets(images, targets, self.num_classes)
+            check_targets(images, targets, self.num_classes, self.roi_heads.config)
         padding = self.padding if self.training else None
         batch, targets = self.transform(images, targets, padding)
-        objects = pad_targets(targets, batch.padded_size, batch.pixels)
+        keypoint = self.roi_heads.config.keypoint
+        points = keypoint.count if keypoint else 0
+        objects = pad_targets(targets, batch.padded_size, batch.pixels, points=points)
         return self.losses_of_batch(batch.pixels, batch.sizes, objects)
 
     def losses_of_batch(self, pixels: Tensor, sizes: Tensor, objects: Targets) -> dict[str, Tensor]:
-        """Return the five losses of images that are one tensor already.
+        """Return the losses of images that are one tensor already.
 
         Nothing here asks a GPU for a value: a CUDA graph can record it.
 
@@ -119,8 +122,12 @@ class MaskRCNN(ModelAttributes, nn.Module):
         size, heads = tuple(pixels.shape[-2:]), self.roi_heads
         features = self.features(pixels)
         proposals, valid, rpn_losses = self.rpn([*features.values()], size, sizes, objects)
-        box_losses, rois = heads.box_losses(features, proposals, valid, size, objects)
-        return box_losses | heads.mask_losses(features, rois, size, objects) | rpn_losses
+        losses, rois = heads.box_losses(features, proposals, valid, size, objects)
+        if heads.config.mask:
+            losses |= heads.mask_losses(features, rois, size, objects)
+        if heads.config.keypoint:
+            losses |= heads.keypoint_losses(features, rois, size, objects)
+        return losses | rpn_losses
 
     def features(self, pixels: Tensor) -> NamedMaps:
         """Return the backbone's maps, finest first, under torchvision's names."""

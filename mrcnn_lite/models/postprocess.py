@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..config import BoxConfig
+from ..config import BoxConfig, Config
 from ..ops.boxes import clip_boxes, decode_boxes
 from ..ops.nms import batched_nms, nms_mask
 from ..ops.paste import paste_masks
-from .transform import Size, resize_boxes
+from .keypoint_head import decode_keypoints
+from .transform import Size, resize_boxes, resize_keypoints
 
 MIN_SIDE = 1e-2  # pixels; torchvision drops smaller detections
-Detection = dict[str, Tensor]  # of one image: boxes [N, 4], labels [N], scores [N], masks
+Detection = dict[str, Tensor]  # of one image: boxes [N, 4], labels [N], scores [N], masks, ...
 
 
 def score_boxes(
@@ -124,22 +125,28 @@ def to_original_size(
     detection: Detection,
     size: tuple[float, float],
     original: Size,
-    paste_rule: str,
+    config: Config,
     lazy_masks: bool = False,
 ) -> Detection:
-    """Scale boxes from the network's image to the user's and paste the masks there.
+    """Scale boxes from the network's image to the user's, and put masks and points there.
 
     Args:
-        detection: boxes [N, 4] in the resized image, mask_probabilities [N, M, M] and the rest.
+        detection: boxes [N, 4] in the resized image, and the rest of `RoIHeads.detect`.
         size: (height, width) of the resized image. original: (height, width) of the result.
-        paste_rule: "torchvision" or "pixel_centres".
+        config: has the rules, `mask.paste` and `keypoint.decoder`.
         lazy_masks: whether to leave the pasting to who asks for a mask.
 
     Returns:
-        boxes in original pixels, labels, scores, and masks: Tensor[N, 1, H, W] in 0..1, or
-        `PastedMasks`.
+        boxes in original pixels, labels, scores; masks: Tensor[N, 1, H, W] in 0..1, or
+        `PastedMasks`; keypoints and keypoints_scores, see `decode_keypoints`.
     """
     boxes = resize_boxes(detection["boxes"], size, original)
-    masks = PastedMasks(detection["mask_probabilities"], boxes, original, paste_rule)
-    kept = {name: detection[name] for name in ("labels", "scores")}
-    return {"boxes": boxes, **kept, "masks": masks if lazy_masks else masks[:][:, None]}
+    found = {"boxes": boxes, "labels": detection["labels"], "scores": detection["scores"]}
+    if config.mask:
+        masks = PastedMasks(detection["mask_probabilities"], boxes, original, config.mask.paste)
+        found["masks"] = masks if lazy_masks else masks[:][:, None]
+    if config.keypoint:
+        maps, decoder = detection["keypoint_logits"], config.keypoint.decoder
+        points, found["keypoints_scores"] = decode_keypoints(maps, detection["boxes"], decoder)
+        found["keypoints"] = resize_keypoints(points, size, original)
+    return found

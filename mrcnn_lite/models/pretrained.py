@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 # torchvision's enums of weights
 COCO, COCO_V2 = "MaskRCNN_ResNet50_FPN_Weights", "MaskRCNN_ResNet50_FPN_V2_Weights"
+COCO_KEYPOINTS = "KeypointRCNN_ResNet50_FPN_Weights"
 IMAGENET = "ResNet50_Weights"
 FILES = (".pth", ".pt", ".safetensors")
 WRAPPERS = ("model", "state_dict", "model_state_dict")  # under which training scripts keep it
@@ -71,13 +72,13 @@ def published(enum: str, weights: Any) -> Any:
         ) from error
 
 
-def wants_no_eps(weights: Any) -> bool:
+def wants_no_eps(weights: Any, enum: str = COCO) -> bool:
     """Whether these are torchvision's COCO_V1 weights, by name or by the name of their file: they
     were trained with frozen norms whose eps is 0."""
-    member = published(COCO, "COCO_V1")
+    member = published(enum, "COCO_V1")
     if is_path(weights):
         return Path(weights).name == Path(member.url).name
-    return published(COCO, weights) is member
+    return published(enum, weights) is member
 
 
 def read_published(member: Any, progress: bool = True) -> dict[str, Tensor]:

@@ -1,4 +1,5 @@
-"""The second stage: for every proposal a class and a better box; for every object a mask (§3)."""
+"""The second stage: for every proposal a class and a better box; for every object a mask (§3), and
+points where the data has them (§5)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ..config import Config
+from ..config import BoxConfig, Config, KeypointConfig, MaskConfig
 from ..ops.boxes import encode_boxes
 from ..ops.constants import constants_like
 from ..ops.masks import crop_masks
@@ -15,6 +16,7 @@ from ..ops.multiscale import multiscale_roi_align
 from .backbone import make_norm
 from .box_head import FastRCNNPredictor, make_box_head
 from .fpn import NamedMaps
+from .keypoint_head import KeypointHead, KeypointRCNNPredictor, keypoint_loss, keypoint_targets
 from .losses import Normaliser, box_loss, class_loss, mask_loss, predicted
 from .mask_head import MaskHead, MaskRCNNPredictor
 from .matching import IGNORED, BalancedSampler, match
@@ -50,26 +52,34 @@ class RoIFeatures(PoolAttributes, nn.Module):
 
 
 class RoIHeads(HeadsAttributes, nn.Module):
-    """Box branch and mask branch, side by side on the same pyramid."""
+    """Box branch, mask branch and keypoint branch, side by side on the same pyramid; the last two
+    are where the config has them."""
 
     def __init__(self, channels: int, config: Config, sampler: BalancedSampler) -> None:
         super().__init__(config=config, sampler=sampler, normaliser=Normaliser())
-        box, mask = config.box, config.mask
-        self.box_roi_pool, self.mask_roi_pool = (
-            RoIFeatures(box.roi_levels, cfg.pooled_size, cfg.sampling_ratio, cfg.aligned)
-            for cfg in (box, mask)
-        )
-        self.box_head = make_box_head(channels, box)
+        box, mask, keypoint = config.box, config.mask, config.keypoint
+
+        def pool(cfg: BoxConfig | MaskConfig | KeypointConfig) -> RoIFeatures:
+            size = cfg.pooled_size, cfg.sampling_ratio, cfg.aligned
+            return RoIFeatures(box.roi_levels, *size)
+
+        self.box_roi_pool, self.box_head = pool(box), make_box_head(channels, box)
         self.box_predictor = FastRCNNPredictor(box.head_channels, config.num_classes)
-        norm = None if mask.norm == "none" else partial(make_norm, mask.norm)
-        self.mask_head = MaskHead(channels, mask.channels, norm)
-        kinds = 1 if mask.class_agnostic else config.num_classes
-        self.mask_predictor = MaskRCNNPredictor(self.mask_head.out_channels, mask.hidden, kinds)
+        if mask:
+            norm = None if mask.norm == "none" else partial(make_norm, mask.norm)
+            self.mask_roi_pool, self.mask_head = pool(mask), MaskHead(channels, mask.channels, norm)
+            kinds = 1 if mask.class_agnostic else config.num_classes
+            self.mask_predictor = MaskRCNNPredictor(self.mask_head.out_channels, mask.hidden, kinds)
+        if keypoint:
+            norm = None if keypoint.norm == "none" else partial(make_norm, keypoint.norm)
+            head = KeypointHead(channels, keypoint.channels, norm)
+            self.keypoint_roi_pool, self.keypoint_head = pool(keypoint), head
+            self.keypoint_predictor = KeypointRCNNPredictor(head.out_channels, keypoint.count)
 
     def box_losses(
         self, features: NamedMaps, proposals: Tensor, valid: Tensor, size: Size, targets: Targets
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
-        """Losses of the box branch, and the sampled RoIs for the mask branch.
+        """Losses of the box branch, and the sampled RoIs for the other branches.
 
         Returns:
             loss_classifier and loss_box_reg; (boxes [B, R, 4], matched [B, R], labels [B, R]) with
@@ -124,6 +134,20 @@ class RoIHeads(HeadsAttributes, nn.Module):
         count = self.normaliser(positive)
         return {"loss_mask": mask_loss(logits, target, labels, positive, cfg.competition, count)}
 
+    def keypoint_losses(
+        self, features: NamedMaps, rois: tuple[Tensor, ...], size: Size, targets: Targets
+    ) -> dict[str, Tensor]:
+        """Loss of the keypoint branch on the positive RoIs, `config.keypoint.rois` at most."""
+        cfg = self.config.keypoint
+        boxes, matched, labels = (part[:, : cfg.rois] for part in rois)
+        points = targets.keypoints.take_along_dim(matched[..., None, None], dim=1)  # [B, R, N, 3]
+        boxes, points, labels = self.drop_invalid(labels > 0, boxes, points, labels)
+        logits = self.predict_keypoints(features, boxes, size)  # [K, N, M, M]
+        points, boxes, side = torch.cat(points), torch.cat(boxes), logits.shape[-1]
+        cells, inside = keypoint_targets(points, boxes, side, cfg.closed_edge)  # [K, N] each
+        valid = inside & (torch.cat(labels) > 0)[:, None]
+        return {"loss_keypoint": keypoint_loss(logits, cells, valid, self.normaliser(valid))}
+
     def drop_invalid(self, valid: Tensor, *values: Tensor) -> list[list[Tensor]]:
         """Of every Tensor[B, R, ...] the valid rows, a Tensor[R_b, ...] per image; a variant keeps
         all rows, and the invalid ones count for nothing."""
@@ -147,31 +171,43 @@ class RoIHeads(HeadsAttributes, nn.Module):
         logits = self.mask_predictor(self.mask_head(pooled))  # [K, C, M, M]
         return predicted(logits, "logits of the mask branch")
 
+    def predict_keypoints(self, features: NamedMaps, boxes: list[Tensor], size: Size) -> Tensor:
+        """Logits of the keypoint branch, one map for each point: Tensor[K, N, M, M]."""
+        pooled = self.keypoint_roi_pool(features, boxes, [size] * len(boxes))  # [K, C, P, P]
+        logits = self.keypoint_predictor(self.keypoint_head(pooled))  # [K, N, M, M]
+        return predicted(logits, "logits of the keypoint branch")
+
     def detect(
         self, features: NamedMaps, proposals: Tensor, valid: Tensor, size: Size, image_sizes: Tensor
     ) -> list[Detection]:
-        """Box, then class, then the mask of that class inside that box: the order of inference
-        (§3.1).
+        """Box, then class, then the mask of that class and the points inside that box: the order of
+        inference (§3.1).
 
         Returns:
-            One dict per image: boxes [N, 4], labels [N], scores [N], mask_probabilities [N, M, M].
+            One dict per image: boxes [N, 4], labels [N], scores [N], and what `add_maps` adds.
         """
         (proposals,) = self.drop_invalid(valid, proposals)
         predictions, counts = self.predict_boxes(features, proposals, size), [*map(len, proposals)]
         logits, deltas = (part.split(counts) for part in predictions)
         images = zip(logits, deltas, proposals, image_sizes, strict=True)
         detections = [select_detections(*image, self.config.box) for image in images]
-        return self.add_masks(features, detections, size)
+        return self.add_maps(features, detections, size)
 
-    def add_masks(
+    def add_maps(
         self, features: NamedMaps, detections: list[Detection], size: Size
     ) -> list[Detection]:
-        """Give every detection the mask of its class: mask_probabilities Tensor[N, M, M]."""
-        boxes = [detection["boxes"] for detection in detections]
-        labels = torch.cat([detection["labels"] for detection in detections])  # [K]
-        logits = self.predict_masks(features, boxes, size, labels)
-        masks = select_masks(logits, labels, self.config.mask.competition)  # [K, M, M]
-        masks = masks.split([*map(len, boxes)])  # [N, M, M] each
-        for detection, of_image in zip(detections, masks, strict=True):
-            detection["mask_probabilities"] = of_image
+        """Give every detection the mask of its class, mask_probabilities Tensor[N, M, M], and the
+        maps of its points, keypoint_logits [N, points, M, M], as far as there are branches."""
+        boxes, maps = [detection["boxes"] for detection in detections], {}
+        if self.config.mask:
+            labels = torch.cat([detection["labels"] for detection in detections])  # [K]
+            logits = self.predict_masks(features, boxes, size, labels)
+            masks = select_masks(logits, labels, self.config.mask.competition)  # [K, M, M]
+            maps["mask_probabilities"] = masks.split([*map(len, boxes)])  # [N, M, M] each
+        if self.config.keypoint:
+            logits = self.predict_keypoints(features, boxes, size)  # [K, points, M, M]
+            maps["keypoint_logits"] = logits.split([*map(len, boxes)])
+        for name, images in maps.items():
+            for detection, of_image in zip(detections, images, strict=True):
+                detection[name] = of_image
         return detections

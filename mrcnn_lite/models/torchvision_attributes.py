@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 SUBCLASS = "use a subclass of it with a forward of its own"
+OPTIONAL = ("mask", "keypoint")  # branches, and sections of the config
 
 
 class Setting:
@@ -124,6 +125,13 @@ class AsInTorchvision:
         if name in self.PARTS and not isinstance(value, self.PARTS[name]):
             asked = self.PARTS[name].__name__.replace("Attributes", " of this package")
             raise TypeError(f"{where} is {type(value).__name__}; give a {asked}")
+        branch = name.partition("_")[0]
+        if name in self.PARTS and branch in OPTIONAL and getattr(self.config, branch) is None:
+            raise AttributeError(
+                f"{where}: this network has no {branch} branch; its config says so"
+            )
+        if name == "keypoint_predictor" and hasattr(value, "out_channels"):
+            self.config = _with(self.config, ["keypoint", "count"], value.out_channels)
         if name == "backbone":
             old = getattr(getattr(self, name, None), "out_channels", None)
             new = getattr(value, "out_channels", None)
@@ -226,24 +234,16 @@ class HeadsAttributes(AsInTorchvision):
     """Those of `RoIHeads`."""
 
     WHERE = "model.roi_heads"
-    PARTS = dict.fromkeys(
-        [
-            "box_roi_pool",
-            "box_head",
-            "box_predictor",
-            "mask_roi_pool",
-            "mask_head",
-            "mask_predictor",
-        ],
-        nn.Module,
-    )
+    PARTS: ClassVar = {
+        f"{branch}_{part}": nn.Module
+        for branch in ("box", *OPTIONAL)
+        for part in ("roi_pool", "head", "predictor")
+    }
     REFUSED = no_effect(
         SUBCLASS,
         "box_similarity", "assign_targets_to_proposals", "subsample", "add_gt_proposals",
         "check_targets", "select_training_samples", "postprocess_detections", "has_mask",
-    ) | no_effect(
-        "this network has no keypoints",
-        "keypoint_roi_pool", "keypoint_head", "keypoint_predictor", "has_keypoint",
+        "has_keypoint",
     )  # fmt: skip
     score_thresh, nms_thresh = Setting("box.score_threshold"), Setting("box.nms_iou")
     detections_per_img = Setting("box.detections")

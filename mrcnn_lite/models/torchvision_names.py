@@ -17,6 +17,7 @@ from ..config import Config, resnet50_fpn, resnet50_fpn_v2
 from .mask_rcnn import MaskRCNN
 from .pretrained import (
     COCO,
+    COCO_KEYPOINTS,
     COCO_V2,
     IMAGENET,
     is_path,
@@ -53,6 +54,7 @@ KEYWORDS = {
     "box_batch_size_per_image": ("box", "samples"),
     "box_positive_fraction": ("box", "positive_fraction"),
     "bbox_reg_weights": ("box", "code_weights"),
+    "num_keypoints": ("keypoint", "count"),
 }
 # torchvision's keyword -> what is set on the network once it is built; modules before weights.
 ATTRIBUTES = {
@@ -66,7 +68,11 @@ ATTRIBUTES = {
     "mask_roi_pool": "roi_heads.mask_roi_pool",
     "mask_head": "roi_heads.mask_head",
     "mask_predictor": "roi_heads.mask_predictor",
+    "keypoint_roi_pool": "roi_heads.keypoint_roi_pool",
+    "keypoint_head": "roi_heads.keypoint_head",
+    "keypoint_predictor": "roi_heads.keypoint_predictor",
 }
+KEYPOINT_SIZES = (640, 672, 704, 736, 768, 800)  # of which training draws one
 
 
 def maskrcnn_resnet50_fpn(
@@ -97,12 +103,7 @@ def maskrcnn_resnet50_fpn(
         TypeError: an unknown keyword.
         ValueError: weights that cannot be had, or that have another number of classes.
     """
-    config = resnet50_fpn()
-    if weights is None and weights_backbone is None:
-        config = config.with_(backbone={"norm": "batch"})
-    if weights is not None and wants_no_eps(weights):
-        config = config.with_(backbone={"norm_eps": 0.0})
-    sources = weights, weights_backbone, progress
+    config, sources = resnet50_fpn(), (weights, weights_backbone, progress)
     return _build(config, COCO, *sources, num_classes, trainable_backbone_layers, settings)
 
 
@@ -121,6 +122,31 @@ def maskrcnn_resnet50_fpn_v2(
     return _build(config, COCO_V2, *sources, num_classes, trainable_backbone_layers, settings)
 
 
+def keypointrcnn_resnet50_fpn(
+    *,
+    weights: Any = None,
+    progress: bool = True,
+    num_classes: int | None = None,
+    weights_backbone: Any = None,
+    trainable_backbone_layers: int | None = None,
+    torchvisions_points: bool = False,
+    **settings: Any,
+) -> MaskRCNN:
+    """Return torchvision's network of that name: keypoints instead of masks. For other arguments
+    and errors see `maskrcnn_resnet50_fpn`.
+
+    Args:
+        num_classes: 2 by default, a person or the background; `num_keypoints`: 17.
+        torchvisions_points: whether points are put into cells and found in maps by torchvision's
+            rules, with its numbers; see `keypoint_targets` and `decode_keypoints`.
+    """
+    rules = {"decoder": "torchvision", "closed_edge": True} if torchvisions_points else {}
+    config = resnet50_fpn(2).with_(mask=None, keypoint=rules)
+    settings["min_size"] = settings.get("min_size") or KEYPOINT_SIZES
+    sources = COCO_KEYPOINTS, weights, weights_backbone, progress
+    return _build(config, *sources, num_classes, trainable_backbone_layers, settings)
+
+
 def _build(
     config: Config,
     enum: str,
@@ -135,7 +161,9 @@ def _build(
     if trainable is not None and trainable not in range(6):
         raise ValueError(f"trainable_backbone_layers is {trainable}; give 0 to 5")
     if weights is None and weights_backbone is None:  # frozen random stages would never learn
-        trainable = 5
+        trainable, config = 5, config.with_(backbone={"norm": "batch"})
+    if weights is not None and enum != COCO_V2 and wants_no_eps(weights, enum):
+        config = config.with_(backbone={"norm_eps": 0.0})
     if trainable is not None:
         config = config.with_(backbone={"trainable_layers": trainable})
     if unknown := {*settings} - {*KEYWORDS, *ATTRIBUTES}:
@@ -146,6 +174,7 @@ def _build(
     if isinstance(settings.get("min_size"), Sequence):  # in training one of them is drawn
         config = config.with_(image={"train_min_sizes": settings["min_size"]})
         settings["min_size"] = [0, *settings["min_size"]][-1]  # 0 is refused
+    points = settings.get("num_keypoints")
     for keyword in {*settings} & {*KEYWORDS}:
         section, field = KEYWORDS[keyword]
         config = config.with_(**{section: {field: settings.pop(keyword)}})
@@ -166,6 +195,9 @@ def _build(
             f"num_classes is {num_classes}, but the weights have {stored}; load them as they are, "
             "then replace roi_heads.box_predictor and roi_heads.mask_predictor"
         )
+    maps = state.get("roi_heads.keypoint_predictor.kps_score_lowres.bias", ())
+    if config.keypoint and points is None and len(maps):
+        config = config.with_(keypoint={"count": len(maps)})
     model = _network(config.with_(num_classes=stored or config.num_classes), settings)
     check_fits(f"weights {weights}", model, state)
     model.load_state_dict(state, strict=False)

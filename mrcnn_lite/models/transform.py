@@ -10,8 +10,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import ImageConfig
+from ..config import Config, ImageConfig
 from ..ops.constants import constants_like
+from .target_faults import check_keypoints, refuse_masks, refuse_object
 from .torchvision_attributes import TransformAttributes
 
 Size = tuple[int, int]  # (height, width)
@@ -42,8 +43,9 @@ class Targets:
 
     boxes: Tensor  # float [B, G, 4]
     labels: Tensor  # int64 [B, G], 0 in padded rows
-    masks: Tensor  # uint8 [B, G, H, W]
+    masks: Tensor  # uint8 [B, G, H, W]; [B, G, 0, 0] where there is no mask branch
     valid: Tensor  # bool [B, G], False in padded rows
+    keypoints: Tensor  # float [B, G, N, 3]; N is 0 where there is no keypoint branch
 
 
 class Transform(TransformAttributes, nn.Module):
@@ -110,7 +112,7 @@ def resize_factor(size: Size, config: ImageConfig, training: bool = False) -> fl
 def resize_sample(
     image: Tensor, target: dict[str, Tensor] | None, config: ImageConfig, training: bool = False
 ) -> tuple[Tensor, dict[str, Tensor] | None]:
-    """Resize an image [3, H, W], and its boxes and masks with it."""
+    """Resize an image [3, H, W], and its boxes, masks and keypoints with it."""
     size = tuple(image.shape[-2:])
     factor = resize_factor(size, config, training)
     new = int(size[0] * factor), int(size[1] * factor)
@@ -123,21 +125,29 @@ def resize_sample(
     image = F.interpolate(image[None], mode="bilinear", align_corners=False, **how)[0]  # [3, H, W]
     if target is None:
         return image, None
-    target = dict(target)
-    target["boxes"] = resize_boxes(target["boxes"], size, tuple(image.shape[-2:]))
-    masks = F.interpolate(target["masks"][:, None].float(), size=image.shape[-2:], mode="nearest")
-    target["masks"] = masks[:, 0].to(torch.uint8)  # [G, H, W]
+    target, new = dict(target), tuple(image.shape[-2:])
+    target["boxes"] = resize_boxes(target["boxes"], size, new)
+    if "masks" in target:
+        masks = F.interpolate(target["masks"][:, None].float(), size=new, mode="nearest")
+        target["masks"] = masks[:, 0].to(torch.uint8)  # [G, H, W]
+    if "keypoints" in target:
+        target["keypoints"] = resize_keypoints(target["keypoints"], size, new)
     return image, target
 
 
 def resize_boxes(boxes: Tensor, old: tuple[float, float], new: tuple[float, float]) -> Tensor:
-    """Scale boxes [N, 4] from an image of size (H, W) `old` to one of size `new`.
+    """Scale boxes [N, 4], or points [..., 2], from an image of size (H, W) `old` to one of `new`.
 
     The ratio is rounded to float32, as torchvision's is: the difference would be 1e-5 pixels.
     """
     ratio = torch.tensor(new, dtype=torch.float32) / torch.tensor(old, dtype=torch.float32)  # [2]
-    ratio = ratio.flip(0).repeat(2).to(boxes.device, boxes.dtype, non_blocking=True)  # [4]
-    return boxes * ratio  # [N, 4]
+    ratio = ratio.flip(0).repeat(boxes.shape[-1] // 2)  # [4] or [2]
+    return boxes * ratio.to(boxes.device, boxes.dtype, non_blocking=True)
+
+
+def resize_keypoints(points: Tensor, old: tuple[float, float], new: tuple[float, float]) -> Tensor:
+    """Scale keypoints [N, points, 3] as `resize_boxes` does; the third number stays."""
+    return torch.cat([resize_boxes(points[..., :2], old, new), points[..., 2:]], dim=-1)
 
 
 def largest_of_processes(size: Size) -> Size:
@@ -152,27 +162,34 @@ def largest_of_processes(size: Size) -> Size:
 
 
 def pad_targets(
-    targets: list[dict[str, Tensor]], image_size: Size, like: Tensor, at_least: int = 1
+    targets: list[dict], image_size: Size, like: Tensor, at_least: int = 1, points: int = 0
 ) -> Targets:
     """Stack the objects of a batch, with the dtype and on the device of its images `like`.
 
     Args:
-        targets: one dict per image with boxes [G_b, 4], labels [G_b], masks [G_b, H_b, W_b].
+        targets: one dict per image with boxes [G_b, 4], labels [G_b], masks [G_b, H_b, W_b] and,
+            where `points` is not 0, keypoints [G_b, points, 3].
         image_size: (H, W) of the padded batch.
         at_least: smallest G, the largest count; 1, so that no tensor is empty.
     """
+    has_masks = all("masks" in target for target in targets)
     shape = len(targets), max([at_least, *(len(t["boxes"]) for t in targets)])
     boxes = like.new_zeros(*shape, 4)  # [B, G, 4]
     labels = like.new_zeros(shape, dtype=torch.int64)
-    masks = like.new_zeros(*shape, *image_size, dtype=torch.uint8)
+    masks = like.new_zeros(*shape, *(image_size if has_masks else (0, 0)), dtype=torch.uint8)
+    keypoints = like.new_zeros(*shape, points, 3)  # [B, G, N, 3]
     valid = like.new_zeros(shape, dtype=torch.bool)
     for row, target in enumerate(targets):
-        objects, (height, width) = len(target["boxes"]), target["masks"].shape[-2:]
+        objects = len(target["boxes"])
         boxes[row, :objects] = target["boxes"]
         labels[row, :objects] = target["labels"]
-        masks[row, :objects, :height, :width] = target["masks"]
         valid[row, :objects] = True
-    return Targets(boxes, labels, masks, valid)
+        if has_masks:
+            height, width = target["masks"].shape[-2:]
+            masks[row, :objects, :height, :width] = target["masks"]
+        if points:
+            keypoints[row, :objects] = target["keypoints"]
+    return Targets(boxes, labels, masks, valid, keypoints)
 
 
 def check_images(images: list[Tensor]) -> None:
@@ -196,9 +213,9 @@ def check_images(images: list[Tensor]) -> None:
 
 
 def check_targets(
-    images: list[Tensor], targets: list[dict[str, Tensor]] | None, num_classes: int
+    images: list[Tensor], targets: list[dict] | None, num_classes: int, config: Config | None = None
 ) -> None:
-    """Refuse targets that would train nonsense.
+    """Refuse targets that would train nonsense; `config` says for which branches.
 
     Raises:
         ValueError: a target is missing, malformed or degenerate; the message names image, row,
@@ -210,10 +227,11 @@ def check_targets(
     if len(targets) != len(images):
         counts = f"{len(images)} images but {len(targets)} targets"
         raise ValueError(f"{counts}; give one dict per image")
+    asked = ["boxes", "labels"] + (["masks"] if config is None or config.mask else [])
     for index, (image, target) in enumerate(zip(images, targets, strict=True)):
-        if missing := sorted({"boxes", "labels", "masks"} - set(target)):
-            raise ValueError(f"targets[{index}] lacks {missing}; give boxes, labels and masks")
-        boxes, labels, masks = target["boxes"], target["labels"], target["masks"]
+        if missing := sorted({*asked} - {*target}):
+            raise ValueError(f"targets[{index}] lacks {missing}; give {', '.join(asked)}")
+        boxes, labels = target["boxes"], target["labels"]
         count, expected = len(boxes), (len(boxes), *image.shape[-2:])
         if boxes.shape != (count, 4) or not boxes.is_floating_point():
             found = f"{boxes.dtype} {tuple(boxes.shape)}"
@@ -221,10 +239,12 @@ def check_targets(
         if labels.shape != (count,) or labels.dtype != torch.int64:
             found = f"{labels.dtype} {tuple(labels.shape)}"
             raise ValueError(f"targets[{index}]['labels'] is {found}; give int64 [{count}]")
-        if masks.shape != expected:
-            found = f"{tuple(masks.shape)}; the image asks for {expected}"
+        if "masks" in asked and target["masks"].shape != expected:
+            found = f"{tuple(target['masks'].shape)}; the image asks for {expected}"
             raise ValueError(f"targets[{index}]['masks'] is {found}")
     _check_values(targets, num_classes)
+    if config and config.keypoint:
+        check_keypoints(targets, config.keypoint.count)
 
 
 def _check_values(targets: list[dict[str, Tensor]], num_classes: int) -> None:
@@ -232,23 +252,12 @@ def _check_values(targets: list[dict[str, Tensor]], num_classes: int) -> None:
     boxes, labels = (torch.cat([t[name] for t in targets]) for name in ("boxes", "labels"))
     degenerate = ~boxes.isfinite().all(dim=1) | (boxes[:, 2:] <= boxes[:, :2]).any(dim=1)  # [N]
     wrong = degenerate | (labels < 1) | (labels >= num_classes)  # [N]
-    grey = torch.stack([_is_grey(t["masks"]) for t in targets])  # [B]
+    grey = torch.stack([_is_grey(t.get("masks", boxes[:0])) for t in targets])  # [B]
     if not (wrong.any() | grey.any()):
         return
     if grey.any():
-        _refuse_masks(targets, int(grey.nonzero()[0]))
-    rows = [(index, row) for index, t in enumerate(targets) for row in range(len(t["boxes"]))]
-    number = int(wrong.nonzero()[0])
-    index, row = rows[number]
-    if degenerate[number]:
-        raise ValueError(
-            f"targets[{index}]['boxes'][{row}] is {boxes[number].tolist()}: x2 must exceed x1 and "
-            "y2 exceed y1, all finite; drop the object"
-        )
-    raise ValueError(
-        f"targets[{index}]['labels'][{row}] is {int(labels[number])}; labels go from 1 to "
-        f"{num_classes - 1} (0 is the background, num_classes is {num_classes})"
-    )
+        refuse_masks(targets, int(grey.nonzero()[0]))
+    refuse_object(targets, int(wrong.nonzero()[0]), num_classes)
 
 
 def _is_grey(masks: Tensor) -> Tensor:
@@ -258,16 +267,3 @@ def _is_grey(masks: Tensor) -> Tensor:
     if masks.dtype == torch.uint8:
         return masks.amax() > 1
     return ((masks != 0) & (masks != 1)).any()
-
-
-def _refuse_masks(targets: list[dict[str, Tensor]], index: int) -> None:
-    target = targets[index]
-    masks = target["masks"]
-    row, y, x = ((masks != 0) & (masks != 1)).nonzero()[0].tolist()
-    known = [f"{name} {target[name]}" for name in ("file_name", "image_id") if name in target]
-    image = f" ({', '.join(known)})" if known else ""
-    raise ValueError(
-        f"targets[{index}]['masks'][{row}]{image} holds {masks[row, y, x].item()}; masks hold 0 "
-        "and 1: give (masks > 0) where every other value is the object, and one mask per object, "
-        "masks == number, where values are the numbers of objects"
-    )

@@ -59,15 +59,15 @@ def describe(model: nn.Module) -> Config:
     heads, config = model.roi_heads, model.config
     cure = "save model.state_dict() with torch.save, and build the same network to load it"
     try:
-        last = heads.mask_predictor.mask_fcn_logits
-        classes = heads.box_predictor.cls_score.out_features
-        hidden = heads.mask_predictor.conv5_mask.out_channels
+        config = config.with_(num_classes=heads.box_predictor.cls_score.out_features)
+        if config.mask:
+            last, hidden = heads.mask_predictor.mask_fcn_logits, heads.mask_predictor.conv5_mask
+            mask = {"hidden": hidden.out_channels, "class_agnostic": last.out_channels == 1}
+            config = config.with_(mask=mask)
     except AttributeError as error:
         raise ValueError(
             f"a predictor is not one that a config describes ({error}); {cure}"
         ) from error
-    mask = {"hidden": hidden, "class_agnostic": last.out_channels == 1}
-    config = config.with_(num_classes=classes, mask=mask)
     sizes, ratios = (plain(getattr(model.rpn.anchor_generator, k)) for k in ("sizes", RATIOS))
     if len(set(ratios)) == 1:  # the same on all levels
         config = config.with_(rpn={"anchor_sizes": sizes, RATIOS: ratios[0]})

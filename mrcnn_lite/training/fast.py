@@ -92,7 +92,8 @@ class FastRun(TrainingRun):
         ready, targets = self.model.transform(images, targets, self._padding)
         most = max(len(target["boxes"]) for target in targets)
         count = max(FEWEST_OBJECTS, 1 << (most - 1).bit_length()) if most else FEWEST_OBJECTS
-        objects = pad_targets(targets, ready.padded_size, ready.pixels, count)
+        points = self.config.keypoint.count if self.config.keypoint else 0
+        objects = pad_targets(targets, ready.padded_size, ready.pixels, count, points)
         inputs = (ready.pixels, ready.sizes, *vars(objects).values())
         key = (*ready.pixels.shape, count)
         source = image_priorities(self.seed, self.steps, 0)
@@ -135,5 +136,8 @@ def compile_parts(model: MaskRCNN, **options: Any) -> None:
     Compiling takes minutes on a CPU; `options` are those of `torch.compile`, such as `backend`.
     """
     heads = model.roi_heads
-    for part in (model.backbone, model.rpn.head, heads.box_head, heads.mask_head):
+    for part in (model.backbone, model.rpn.head, heads.box_head):
         part.compile(**options)
+    for name in ("mask_head", "keypoint_head"):
+        if hasattr(heads, name):
+            getattr(heads, name).compile(**options)

@@ -100,7 +100,7 @@ class TrainingRun:
             progress: share of the run that is done, 0..1.
 
         Returns:
-            The five losses, their sum and the learning rate, averaged over the processes.
+            The losses, their sum and the learning rate, averaged over the processes.
 
         Raises:
             ValueError: targets that would train nonsense.
@@ -110,7 +110,7 @@ class TrainingRun:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # Here, where a batch from the host can be checked without waiting for a GPU.
-        check_targets(*batch, self.config.num_classes)
+        check_targets(*batch, self.config.num_classes, self.config)
         losses = self.gradients(batch, rate)
         values = torch.stack(list(losses.values())).tolist()  # all that is asked of a GPU, at once
         report = dict(zip(losses, values, strict=True))
@@ -129,7 +129,7 @@ class TrainingRun:
         """Leave the clipped gradients of a checked batch in the parameters.
 
         Returns:
-            The five losses, their sum "loss", and "gradients", their length before clipping:
+            The losses, their sum "loss", and "gradients", their length before clipping:
             Tensor[] each, averaged over the processes. None of them is read.
         """
         self.optimizer.zero_grad()

@@ -2,7 +2,7 @@
 
 import torch
 
-from mrcnn_lite.config import BoxConfig
+from mrcnn_lite.config import BoxConfig, lite
 from mrcnn_lite.models.postprocess import select_detections, select_masks, to_original_size
 
 SIZE = torch.tensor([100.0, 100.0])
@@ -68,7 +68,7 @@ def test_detections_return_to_the_original_size():
         "scores": torch.tensor([0.9]),
         "mask_probabilities": torch.ones(1, 4, 4),
     }
-    found = to_original_size(detection, (10.0, 20.0), (20, 40), "pixel_centres")
+    found = to_original_size(detection, (10.0, 20.0), (20, 40), lite())
     assert found["boxes"].tolist() == [[4, 8, 12, 16]]
     assert found["masks"].shape == (1, 1, 20, 40)
     assert int((found["masks"] >= 0.5).sum()) == 64
