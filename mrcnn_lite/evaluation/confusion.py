@@ -55,13 +55,34 @@ def confusion_matrix(
         order = order[found["scores"][order] >= score_threshold]  # [N]
         crowd = truth["iscrowd"].bool().numpy()  # [G]
         _, iou = overlap(found[part][order], truth[part], crowd)  # [N, G]
-        matched = match(iou, crowd, crowd, np.array([iou_threshold]))[0]  # [N], -1 for none
-        objects = [*truth["labels"].tolist(), 0]  # the appended one is nothing
-        for label, row in zip(found["labels"][order].tolist(), matched.tolist()):
-            if row < 0 or not crowd[row]:
-                matrix[objects[row], label] += 1
-        for row in set(range(len(crowd))) - set(matched.tolist()):
-            matrix[objects[row], 0] += not crowd[row]
+        matrix += tally(found["labels"][order], truth["labels"], iou, crowd, num_classes,
+                        iou_threshold)  # fmt: skip
+    return matrix
+
+
+def tally(
+    labels: Tensor,
+    objects: Tensor,
+    iou: np.ndarray,
+    crowd: np.ndarray,
+    num_classes: int,
+    iou_threshold: float = 0.5,
+) -> Tensor:
+    """Return the confusion matrix int64[C, C] of one image, from overlaps that are known.
+
+    Args:
+        labels: int64[N] of the detections, best score first. objects: int64[G], the true classes.
+        iou: [N, G]. crowd: bool [G].
+        num_classes, iou_threshold: see `confusion_matrix`.
+    """
+    matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64)  # [C, C]
+    matched = match(iou, crowd, crowd, np.array([iou_threshold]))[0]  # [N], -1 for none
+    classes = [*objects.tolist(), 0]  # the appended one is nothing
+    for label, row in zip(labels.tolist(), matched.tolist()):
+        if row < 0 or not crowd[row]:
+            matrix[classes[row], label] += 1
+    for row in set(range(len(crowd))) - set(matched.tolist()):
+        matrix[classes[row], 0] += int(not crowd[row])
     return matrix
 
 
