@@ -23,7 +23,7 @@ from ...ops.roi_pool import round_half_away
 from ...training import TrainingRun
 from ...training.run import make_optimizer
 
-FINEST, COARSEST = "0", "3"  # names of the maps at strides 4 and 32
+FINEST, COARSE, COARSEST = "0", "2", "3"  # names of the maps at strides 4, 16 and 32
 TRAIN_SEED = 100  # of the drawn images of seed 0; those of the course's other networks are 1 and 2
 MLP_WIDTH = 256
 SAMPLES = 2  # per bin and axis
@@ -133,6 +133,8 @@ ARMS: dict[str, tuple[dict[str, dict[str, Any]], Callable[[MaskRCNN], None]]] = 
     "lite": ({}, _same),  # RoIAlign at stride 4, two samples, sigmoid, FCN, a mask per class
     "pool at 4": ({}, with_pools(pool, FINEST)),
     "warp at 4": ({}, with_pools(warp, FINEST)),
+    "align at 16": ({}, with_pools(align, COARSE)),
+    "pool at 16": ({}, with_pools(pool, COARSE)),
     "align at 32": ({}, with_pools(align, COARSEST)),
     "pool at 32": ({}, with_pools(pool, COARSEST)),
     "warp at 32": ({}, with_pools(warp, COARSEST)),
