@@ -1,6 +1,7 @@
 """Notebook 10: a mask on its way back to the image, by two rules."""
 
 import torch
+import torch.nn.functional as F
 from explorer_tools import check_controls, check_quick
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
@@ -8,6 +9,7 @@ from mrcnn_lite.lessons.kit.cat import cat_scene, true_mask
 from mrcnn_lite.lessons.kit.exercise import find
 from mrcnn_lite.lessons.kit.style import figure_png
 from mrcnn_lite.lessons.n10_masks_back_to_the_image.explorer import (
+    SIDE,
     MaskPaste,
     explore_paste,
     truncated_box,
@@ -43,12 +45,36 @@ def test_whole_box_of_28_px_becomes_841():
 def test_paste_agrees_with_torchvision():
     state = MaskPaste()
     pasted = state.paste()
-    theirs = paste_masks_in_image(pasted.mask[None, None], state.box[None], (36, 36))[0, 0]
+    theirs = paste_masks_in_image(pasted.mask[None, None], state.box[None], (SIDE, SIDE))[0, 0]
     torch.testing.assert_close(pasted.probability, theirs, atol=1e-5, rtol=0)
     x1, y1, x2, y2 = truncated_box(state.box, 28)
     outside = pasted.probability.clone()
     outside[y1:y2, x1:x2] = 0
     assert outside.sum() == 0
+
+
+def test_the_object_fills_the_view():
+    state = MaskPaste()
+    axes = state.compared.axes
+    for left, width, view in ((8.3, 12.6, 24), (4.0, 28.0, 36), (20.0, 32.0, 56)):
+        state.left, state.width = left, width
+        state.render()
+        assert axes.get_xlim() == (0, view) and axes.get_ylim() == (view, 0)
+
+
+def crop(mask, box, image_size):
+    """What one writes first: no ring, no enlarged box, no pixel more."""
+    x1, y1, x2, y2 = box.int()
+    image = torch.zeros(image_size)
+    size = (y2 - y1, x2 - x1)
+    image[y1:y2, x1:x2] = F.interpolate(mask[None, None], size, mode="bilinear")[0, 0]
+    return image
+
+
+def test_the_first_try_is_named():
+    message = find("10-paste").grade(crop).message
+    assert "counts the last pixel" in message
+    assert "and: neither the ring of zeros nor the enlarged box" in message
 
 
 def test_true_mask_by_hand():

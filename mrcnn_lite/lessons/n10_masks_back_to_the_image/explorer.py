@@ -15,7 +15,8 @@ from ..kit.cat import SHAPES, true_mask
 from ..kit.explorer import Explorer, choice, slider
 from ..kit.grid import draw_box, move_box
 
-SIDE = 36  # side of the little image in px
+SIDE = 56  # side of the little image in px; the smallest of VIEWS that holds the object is shown
+VIEWS = (24, 36, SIDE)
 TARGETS = {
     "torchvision's": (False, False),
     "aligned": (True, False),
@@ -144,6 +145,10 @@ class MaskPaste:
         return self.canvas.add(ax.imshow(np.zeros((2, 2)), vmin=0, vmax=1, extent=edges))
 
     def _move(self, window: tuple | None, pasted: Pasted) -> None:
+        end = self.box.max() + 1.5  # and the window of torchvision
+        view = next((view for view in VIEWS if view >= end), SIDE)
+        for image in (self.probability, self.compared):
+            image.axes.set(xlim=(0, view), ylim=(view, 0))
         self.small.set_data(pasted.mask)
         self.probability.set_data(pasted.probability)
         self.compared.set_data(pasted.kinds)
