@@ -1,11 +1,14 @@
 """Train and measure the arms of the plan, each with every seed.
 
     python -m mrcnn_lite.lessons.n14_paper_tables.runs [--processes 2] [--arms lite softmax]
+    python -m mrcnn_lite.lessons.n14_paper_tables.runs --again "pool at 32" 3
 
-Each run has one thread, so that its numbers do not depend on how busy the machine is; the same
-command on the same versions gives them again bit by bit. A run whose result is there is skipped:
-whoever is stopped goes on with the same command. Results are lines of `results.jsonl`; beside it
-each run has a file of its detections on the held-out images, from which every statistic follows.
+The first makes what is missing: a run whose result is there is skipped, so that whoever is stopped
+goes on with the same command. The second makes one run again and says what differs from the stored
+one. Each run has one thread, so that its numbers do not depend on how busy the machine is; the same
+versions on the same kind of processor give them again bit by bit. Results are lines of
+`results.jsonl`; beside it each run has a file of its detections on the held-out images, from which
+every statistic follows.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,49 +33,73 @@ from torch import Tensor
 from ...datasets import Shapes
 from ...evaluation.average_precision import MOST, match, overlap, sample_precision
 from ...models import MaskRCNN
-from ...training import training_batches
+from ...training import TrainingRun, training_batches
 from ...training.recipe import HELD_OUT_SEED
 from .arms import ARMS, start
 
 FOLDER = Path(__file__).parents[3] / "data" / "experiments"
-PLAN, RESULTS = FOLDER / "plan.json", FOLDER / "results.jsonl"
+PLAN, RESULTS = "plan.json", "results.jsonl"
+PASSING = ("seconds", "torch", "torchvision", "commit", "date")  # what may differ when made again
 PASTED_TWICE = ("lite", "shifted targets")  # also as torchvision pastes
 CURVE_EVERY = 50  # steps
 SURE = 0.5  # score from which on a wrong detection is counted
 THRESHOLDS = 10  # of the IoU, .50 to .95
 
 
-def read_plan() -> dict[str, Any]:
+def read_plan(folder: Path = FOLDER) -> dict[str, Any]:
     """Return what was decided before the first run."""
-    return json.loads(PLAN.read_text("utf-8"))
+    return json.loads((folder / PLAN).read_text("utf-8"))
 
 
-def read_results() -> list[dict[str, Any]]:
+def read_results(folder: Path = FOLDER) -> list[dict[str, Any]]:
     """Return the finished runs; half a line of a killed process is none."""
-    lines = RESULTS.read_text("utf-8").splitlines() if RESULTS.exists() else []
+    path = folder / RESULTS
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def detections_file(arm: str, seed: int) -> Path:
+def detections_file(arm: str, seed: int, folder: Path = FOLDER) -> Path:
     """The file of a run's detections."""
-    return FOLDER / "detections" / f"{arm.replace(' ', '_')}-{seed}.npz"
+    return folder / "detections" / f"{arm.replace(' ', '_')}-{seed}.npz"
 
 
-def run(arm: str, seed: int, steps: int, images: int) -> dict[str, Any]:
-    """Train one arm with one seed, measure it, keep its detections, and return its line."""
+def read_detections(arm: str, seed: int, folder: Path = FOLDER) -> dict[str, np.ndarray]:
+    """Return what a finished run found, see `measure`."""
+    with np.load(detections_file(arm, seed, folder)) as file:
+        return dict(file)
+
+
+def train(
+    arm: str, seed: int, steps: int, stop: int | None = None
+) -> tuple[TrainingRun, dict[str, float], list[list[float]]]:
+    """Train one arm with one seed on one thread.
+
+    Args:
+        arm, seed, steps: of the run.
+        stop: leave it after so many of its steps.
+
+    Returns:
+        The run, the losses of its first step, and its curve: steps, loss, mask loss.
+    """
     torch.set_num_threads(1)
-    begin = time.perf_counter()
     training, drawn = start(arm, seed)
     batches = training_batches(training.config, drawn, seed)(0)
     first, curve = {}, []
-    for step in range(steps):
+    for step in range(steps if stop is None else stop):
         report = training.step(next(batches), step / steps)
         first = first or {name: value for name, value in report.items() if "loss" in name}
         if (step + 1) % CURVE_EVERY == 0:
             curve.append([step + 1, round(report["loss"], 4), round(report.get("loss_mask", 0), 4)])
+    return training, first, curve
+
+
+def run(arm: str, seed: int, steps: int, images: int, folder: Path = FOLDER) -> dict[str, Any]:
+    """Train one arm with one seed, measure it, keep its detections, and return its line."""
+    begin = time.perf_counter()
+    training, first, curve = train(arm, seed, steps)
     training.model.load_state_dict(training.average)
     found, objects = measure(training.model, images, twice=arm in PASTED_TWICE)
-    path = detections_file(arm, seed)
+    path = detections_file(arm, seed, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **found)
     kinds = [name.removeprefix("wrong ") for name in found if name.startswith("wrong ")]
@@ -79,7 +107,26 @@ def run(arm: str, seed: int, steps: int, images: int) -> dict[str, Any]:
     line = {"arm": arm, "seed": seed, "steps": steps, "images": images, **figures}
     line |= {"first": first, "curve": curve, "seconds": round(time.perf_counter() - begin, 1)}
     versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
-    return line | versions | {"commit": _commit(), "date": datetime.date.today().isoformat()}
+    commit = ask_git("rev-parse", "--short", "HEAD")
+    return line | versions | {"commit": commit, "date": datetime.date.today().isoformat()}
+
+
+def differences(arm: str, seed: int, folder: Path = FOLDER) -> list[str]:
+    """Make a finished run again, and return what differs from the stored one, bit by bit.
+
+    Raises:
+        ValueError: it has not been made.
+    """
+    lines = {(line["arm"], line["seed"]): line for line in read_results(folder)}
+    if (arm, seed) not in lines:
+        raise ValueError(f"there is no run of {arm!r} with seed {seed}; there are {sorted(lines)}")
+    stored = lines[arm, seed]
+    with TemporaryDirectory() as name:
+        made = run(arm, seed, stored["steps"], stored["images"], Path(name))
+        old, new = (read_detections(arm, seed, place) for place in (folder, Path(name)))
+    made = json.loads(json.dumps(made))  # as it would be stored
+    figures = [key for key in stored if key not in PASSING and stored[key] != made[key]]
+    return figures + [key for key in old if not np.array_equal(old[key], new[key])]
 
 
 def measure(
@@ -158,16 +205,21 @@ def summary(found: dict[str, np.ndarray], objects: np.ndarray, kind: str) -> dic
     return {name: round(float(value), 5) for name, value in figures.items()}
 
 
-def pending(plan: dict[str, Any], arms: Sequence[str]) -> Iterator[tuple[str, int]]:
+def pending(
+    plan: dict[str, Any], arms: Sequence[str], folder: Path = FOLDER
+) -> Iterator[tuple[str, int]]:
     """The runs without a result: all arms of a seed before the next seed."""
-    done = {(line["arm"], line["seed"]) for line in read_results()}
+    done = {(line["arm"], line["seed"]) for line in read_results(folder)}
     for seed in range(plan["seeds"]):
         yield from ((arm, seed) for arm in arms if (arm, seed) not in done)
 
 
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True)
+def ask_git(*words: str) -> str:
+    """Return what git says in this repository; nothing where there is none."""
+    try:
+        done = subprocess.run(["git", *words], cwd=FOLDER, capture_output=True, encoding="utf-8")
+    except FileNotFoundError:
+        return ""
     return done.stdout.strip()
 
 
@@ -176,14 +228,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=[*ARMS])
+    parser.add_argument("--again", nargs=2, metavar=("ARM", "SEED"))
     options, plan = parser.parse_args(), read_plan()
+    if options.again:
+        arm, seed = options.again
+        print("different:", ", ".join(differences(arm, int(seed))) or "nothing")
+        return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
         length = plan["steps"], plan["images"]
         futures = [pool.submit(run, *each, *length) for each in pending(plan, options.arms)]
         for number, future in enumerate(as_completed(futures), 1):
             line = future.result()
-            with RESULTS.open("a", encoding="utf-8") as file:
+            with (FOLDER / RESULTS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             what = f"{line['arm']}, seed {line['seed']}: mask AP {line['mask']['AP']:.3f}"
             print(f"{number} of {len(futures)}: {what}, {line['seconds']:.0f} s", flush=True)
