@@ -21,7 +21,8 @@ class Rows:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.rows = {f"{row['table']}: {row['name']}": row for row in study.plan["rows"]}
-        self.row, self.figure, self.seed = next(iter(self.rows)), "AP", ALL
+        begun = (name for name, r in self.rows.items() if study.seeds(r["first"], r["second"]))
+        self.row, self.figure, self.seed = next(begun, next(iter(self.rows))), "AP", ALL
         self._outcomes: dict[str, Outcome] = {}
 
     def outcome(self) -> Outcome:

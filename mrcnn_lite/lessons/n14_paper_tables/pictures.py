@@ -38,7 +38,7 @@ def forest(outcomes: Sequence[Outcome]) -> Figure:
         if gain is not None:
             ax.plot(gain, y - 0.22, "D", color=style.ORANGE, mec=style.BLACK, mew=0.5, ms=5)
         place = {"xy": (1.02, y), "xycoords": ("axes fraction", "data"), "va": "center"}
-        ax.annotate(textwrap.fill(outcome.verdict, 18), **place, fontsize=style.SMALL)
+        ax.annotate(outcome.verdict.replace(" (", "\n("), **place, fontsize=style.SMALL)
     legend = ((".", style.SKY, "a seed"), ("o", style.BLUE, "mean (hollow: seeds are missing)"))
     for marker, colour, label in legend:
         ax.plot([], [], marker, color=colour, label=label)
