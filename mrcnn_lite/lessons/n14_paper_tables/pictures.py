@@ -75,3 +75,4 @@ def pairs(ax: Axes, first: np.ndarray, second: np.ndarray, chosen: int | None = 
         for x, (colour, _, marker) in enumerate(ARMS):
             ax.plot(x, ends[x], marker, color=colour, ms=8 if bold else 5, alpha=alpha)
     ax.set(xlim=(-0.4, 1.4))
+    ax.set_ylim(bottom=0)  # a gain looks no larger than it is
