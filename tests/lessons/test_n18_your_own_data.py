@@ -1,5 +1,6 @@
 """Notebook 18: its data set, exercises, explorer and gallery."""
 
+import functools
 import io
 import math
 
@@ -60,6 +61,25 @@ def test_what_is_wrong_with_an_annotation_can_be_seen_in_the_answer():
     new = [{"id": 99, "category_id": 1, "bbox": [0, 0, 1, 1]}]
     words = find("18-repair").grade(lambda *given: exercises._repaired(*given) + new).message
     assert "annotation 99, which was not there before, is still there" in words
+
+
+def test_a_corner_held_at_the_edge_with_the_old_size_is_named():
+    """Written as people write it, without the module's own variants."""
+
+    def held(rows, width, height, categories, far):
+        kept = []
+        for row in rows:
+            x, y, w, h = row["bbox"]
+            if row["category_id"] not in categories or not all(map(math.isfinite, row["bbox"])):
+                continue
+            x, y = max(x, 0), max(y, 0)
+            w, h = (min(w, width - x), min(h, height - y)) if far else (w, h)
+            if w > 0 and h > 0:
+                kept.append({**row, "bbox": [x, y, w, h]})
+        return kept
+
+    for far, words in ((False, "the size stays"), (True, "only the far edges are cut")):
+        assert words in find("18-repair").grade(functools.partial(held, far=far)).message
 
 
 def test_the_wanted_runs_are_what_the_reader_of_coco_files_decodes():

@@ -1,14 +1,16 @@
 """The exercises of notebook 03: a bilinear sample, and RoIAlign for many boxes."""
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...ops import bilinear, roi_align
-from ..kit.exercise import Exercise, FunctionGrader, combine, switches
+from ..kit.exercise import Exercise, FunctionGrader, Mistake, combine, switches
 
 POINTS = 120
 BATCHES, BOXES = 60, 5  # 300 RoIs
@@ -67,6 +69,37 @@ BILINEAR_MISTAKES = {
 }
 
 
+# Where in -1..1 `grid_sample` is told to look: for align_corners=True, for False, and for neither.
+PLACES = {
+    "2 * x / (w - 1) - 1": lambda x, n: 2 * x / (n - 1) - 1,
+    "(2 * x + 1) / w - 1": lambda x, n: (2 * x + 1) / n - 1,
+    "2 * x / w - 1": lambda x, n: 2 * x / n - 1,
+}
+
+
+def _by_grid_sample(
+    features: Tensor, y: float, x: float, place: str, corners: bool, border: str
+) -> Tensor:
+    at = [PLACES[place](*pair) for pair in ((x, features.shape[1]), (y, features.shape[0]))]
+    grid = torch.tensor([[[at]]], dtype=features.dtype)  # [1, 1, 1, 2]
+    options = {"align_corners": corners, "padding_mode": border}
+    return F.grid_sample(features[None, None], grid, **options)[0, 0, 0, 0]
+
+
+def _grid_mistakes() -> Iterator[Mistake]:
+    """`grid_sample` with another rule for the corners than that of the positions."""
+    text = (
+        "grid_sample got {} with align_corners={}. On a map of points the first and the last "
+        "element lie at -1 and 1: 2 * x / (w - 1) - 1 and align_corners=True."
+    )
+    wrong = [("2 * x / (w - 1) - 1", False), ("(2 * x + 1) / w - 1", True)]
+    for place, corners in wrong + [("2 * x / w - 1", corners) for corners in (True, False)]:
+        for border in ("zeros", "border"):
+            options = {"place": place, "corners": corners, "border": border}
+            function = functools.partial(_by_grid_sample, **options)
+            yield Mistake(text.format(place, corners), function, several=border == "border")
+
+
 def _points() -> Iterator[tuple[Any, ...]]:
     """Random points of random maps; every fifth lies exactly on the last row or column."""
     generator = torch.Generator().manual_seed(303)
@@ -97,6 +130,7 @@ def _right_align(
     reduce=torch.mean,
     turn=False,
     scaled=lambda scale: scale,
+    bin=None,  # of step i: another bin than i // ratio
 )
 def _align_variant(
     features: Tensor, boxes: Tensor, size: int, scale: float, ratio: int, aligned: bool, how: Any
@@ -113,7 +147,18 @@ def _align_variant(
         weights.append((1 - (position[..., None] - torch.arange(length)).abs()).clamp(min=0))
     values = torch.einsum("rpsh,chw,rqtw->rcpqst", weights[0], features, weights[1])
     reduced = how.reduce(values.flatten(-2), -1)  # [R, C, P, P]
+    reduced = _scattered(values, how.bin(size, ratio)) if how.bin else reduced
     return reduced.transpose(2, 3) if how.turn else reduced
+
+
+def _scattered(values: Tensor, bins: Tensor) -> Tensor:
+    """A loop's `out[bin] += value / ratio**2`, with any bin for each of the steps of an axis."""
+    *batch, size, _, ratio, _ = values.shape  # [R, C, P, P, S, S]
+    if bins.max() >= size:
+        raise IndexError("no such bin")
+    steps = values.transpose(-3, -2).reshape(*batch, size * ratio, size * ratio)
+    share = (torch.arange(size)[:, None] == bins) / ratio  # [P, P * S]
+    return share @ steps @ share.T  # [R, C, P, P]
 
 
 ALIGN_MISTAKES = {
@@ -139,6 +184,12 @@ ALIGN_MISTAKES = {
     "this is the sum of the samples; the output is their mean.": {"reduce": torch.sum},
     "this is the maximum of the samples; the output is their mean.": {"reduce": torch.amax},
     "rows and columns of the output are swapped: first y, then x.": {"turn": True},
+    "step i belongs to bin i // ratio, not to i // size: each bin has `ratio` steps in a row.": {
+        "bin": lambda size, ratio: torch.arange(size * ratio) // size
+    },
+    "step i belongs to bin i // ratio, not to i % size: the steps of a bin lie side by side.": {
+        "bin": lambda size, ratio: torch.arange(size * ratio) % size
+    },
 }
 
 
@@ -168,7 +219,7 @@ EXERCISES = (
         FunctionGrader(
             right=_right_bilinear,
             cases=_points,
-            mistakes=combine(_bilinear_variant, BILINEAR_MISTAKES.items()),
+            mistakes=(*combine(_bilinear_variant, BILINEAR_MISTAKES.items()), *_grid_mistakes()),
             praise="{n} points agree, the last row and column included.",
         ),
         (

@@ -20,6 +20,7 @@ def _right_levels(boxes: Tensor, k_min: int, k_max: int) -> Tensor:
 
 
 @switches(
+    sides=lambda boxes: boxes[:, 2:] - boxes[:, :2],  # [R, 2]
     size=lambda width, height: (width * height).sqrt(),
     log=torch.log2,
     rounding=torch.floor,
@@ -30,7 +31,7 @@ def _right_levels(boxes: Tensor, k_min: int, k_max: int) -> Tensor:
 )
 def _level_variant(boxes: Tensor, k_min: int, k_max: int, how: Any) -> Tensor:
     """The level rule, step by step."""
-    width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(1)  # [R] both
+    width, height = how.sides(boxes).unbind(1)  # [R] both
     level = how.base + how.rounding(how.log(how.size(width, height) / 224))  # [R]
     level = level.clamp(k_min if how.low else None, k_max if how.high else math.inf)
     return (level - (k_min if how.counted else 0)).long()
@@ -47,6 +48,9 @@ LEVEL_MISTAKES = {
     "there is no upper limit: a large box stays at k_max.": {"high": False},
     "the square root is missing: 224 px is a length, so take the root of the area.": {
         "size": torch.mul
+    },
+    "the boxes are read as x, y, width, height; they are two corners: the width is x2 - x1.": {
+        "sides": lambda boxes: boxes[:, 2:]
     },
     "only the width is used; the equation takes the root of w times h.": {"size": lambda w, _: w},
     "only the height is used; the equation takes the root of w times h.": {"size": lambda _, h: h},
@@ -130,6 +134,9 @@ PYRAMID_MISTAKES = {
     },
     "the boxes are px of the image; give roi_align 1 / stride of the level.": {
         "scale": lambda strides, _: 1.0
+    },
+    "the stride is divided out twice: boxes in px go with 1 / stride, boxes / stride with 1.": {
+        "scale": lambda strides, index: 1 / strides[index] ** 2
     },
     "the finest level is taken for P2, also where it is not: its number is log2(strides[0]).": {
         "finest": 2

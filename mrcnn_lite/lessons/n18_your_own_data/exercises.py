@@ -140,6 +140,12 @@ def _cut(box: list[float], width: int, height: int) -> list[float]:
     return [x1, y1, min(max(x + w, 0), width) - x1, min(max(y + h, 0), height) - y1]
 
 
+def _cut_far(box: list[float], width: int, height: int) -> list[float]:
+    """A corner that is moved inside, and the old size as far as there is room."""
+    x, y = max(box[0], 0), max(box[1], 0)
+    return [x, y, min(box[2], width - x), min(box[3], height - y)]
+
+
 @switches(
     known=lambda known: known,
     finite=lambda finite: finite,
@@ -171,6 +177,13 @@ REPAIR_MISTAKES: dict[str, Steps] = {
     },
     "the corner moves and the size stays, so the other edge moves too. Cut x1, y1, x2 and y2, then "
     "compute the size.": {"cut": lambda box, *image: _cut(box, *image)[:2] + box[2:]},
+    "the corner is held at 0 and the size stays, so the other edge moves too. Compute x1, y1, x2 "
+    "and y2, cut all four, then take the differences.": {
+        "cut": lambda box, *image: [max(box[0], 0), max(box[1], 0), *box[2:]]
+    },
+    "only the far edges are cut: a corner that moves from -5 to 0 takes 5 px off the size.": {
+        "cut": _cut_far
+    },
     "boxes of no area are still there: width and height must be above 0.": {
         "measured": lambda box, cut: [0, 0, 1, 1]
     },
