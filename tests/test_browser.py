@@ -92,6 +92,8 @@ def test_widgets_move(path, lab, page):
     for explorer in pointed_at.all():
         drag_by_keyboard(explorer)
     for explorer in sliders.all():
+        explorer.locator("img:not([alt=''])").wait_for(state="attached")
+        assert explorer.locator("[role=slider]:not([aria-label])").count() == 0, "without a name"
         controls = explorer.locator("[role=slider], select, input[type=checkbox]")
         assert controls.count() > 0, "nothing to move"
         for control in controls.all():

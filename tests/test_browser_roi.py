@@ -169,3 +169,22 @@ def test_moved_from_python(explorer):
     assert settle(explorer)["aligned"]
     status = explorer.locator(".roi-explorer [role=status]").inner_text()
     assert status.startswith("RoI from (40, 30) to (100, 170) px.")
+
+
+def test_a_slide_begins_at_the_edge_too_and_reset_brings_all_back(explorer):
+    explorer.evaluate(ASK, "roi.box = [110, 100, 215, 215]; roi.aligned = True")
+    settle(explorer)
+    explorer.get_by_role("button", name="Slide the RoI for me").click()
+    explorer.wait_for_function("() => document.querySelector('.status').innerText.includes('(10')")
+    explorer.get_by_role("button", name="Stop").click()
+    slid = settle(explorer)["box"]
+    assert slid[0] < 110 and slid[1] < 100
+    explorer.get_by_role("button", name="Reset").click()
+    state = settle(explorer)
+    assert (state["box"], state["aligned"]) == ([10, 10, 124, 124], False)
+
+
+def test_the_roi_lies_on_the_readers_own_map(explorer):
+    explorer.get_by_label("feature map").select_option("own")
+    explorer.get_by_label("Your own map").fill("1 2 3\n4 5 6")
+    assert settle(explorer)["box"] == [12, 8, 72, 48], "in the middle of 96 x 64 px"

@@ -28,3 +28,11 @@ def test_base_layer():
     assert "a &lt;3&gt;" in explorer.numbers.value
     with pytest.raises(ValueError, match="no control named 'z'"):
         explorer.set(z=1)
+
+
+def test_reset_and_the_names():
+    explorer = Explorer(Counter(), [slider("a", "A", 0, 5)], "words").set(a=4)
+    controls, _, _, names = explorer.box.children
+    controls.children[-1].click()
+    assert (explorer.state.a, explorer.controls["a"].value) == (1, 1)
+    assert names.alt == "words"

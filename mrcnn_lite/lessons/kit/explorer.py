@@ -18,14 +18,21 @@ import base64
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+import anywidget
 import ipywidgets as ipw
+import traitlets as t
 
 from .style import few_colours
 
-LABEL_WIDTH = "150px"
-CONTROL_WIDTH = "390px"
+LABEL_WIDTH = "140px"
+CONTROL_WIDTH = "300px"  # of the narrowest; two stand side by side in a small window
+READABLE = 560  # px; no figure is shown smaller, a narrow page scrolls it
+DARK = """
+[data-jp-theme-light="false"] .mrcnn-explorer img { filter: brightness(0.84); border-radius: 6px; }
+"""
 NUMBERS = "line-height:1.35;margin:0"  # the style of the lines below the figure
 
 
@@ -63,6 +70,14 @@ def choice(name: str, label: str, options: Sequence[Any]) -> Control:
     return Control(name, ipw.Dropdown, {"description": label, "options": list(options)})
 
 
+class Names(anywidget.AnyWidget):
+    """Nothing to see: it names the sliders and the figure of its explorer for screen readers."""
+
+    _esm = Path(__file__).with_suffix(".js").read_text("utf-8")
+    _css = DARK
+    alt = t.Unicode().tag(sync=True)
+
+
 class Explorer:
     """Controls, a figure and its numbers, shown as one output that is also a still figure."""
 
@@ -72,12 +87,22 @@ class Explorer:
         self.alt = alt
         self.width = width
         self.controls = {control.name: self._build(control) for control in controls}
-        self.image = ipw.Image(format="png", layout={"width": f"{width}px", "max_width": "100%"})
+        size = {
+            "width": f"{width}px",
+            "max_width": "100%",
+            "min_width": f"{min(width, READABLE)}px",
+        }
+        self.image = ipw.Image(format="png", layout=size)
         self.numbers = ipw.HTML()
-        columns = f"repeat(auto-fit, minmax({CONTROL_WIDTH}, max-content))"  # as the page allows
+        begin = {name: control.value for name, control in self.controls.items()}
+        reset = ipw.Button(description="Reset", layout={"width": "80px"})
+        reset.on_click(lambda _: self.set(**begin))
+        columns = f"repeat(auto-fit, minmax({CONTROL_WIDTH}, 390px))"  # as the page allows
         layout = {"grid_template_columns": columns}
-        controls_area = ipw.GridBox(list(self.controls.values()), layout=layout)
-        self.box = ipw.VBox([controls_area, self.image, self.numbers])
+        controls_area = ipw.GridBox([*self.controls.values(), reset], layout=layout)
+        parts = [controls_area, self.image, self.numbers, Names(alt=alt)]
+        self.box = ipw.VBox(parts, layout={"overflow": "auto"})
+        self.box.add_class("mrcnn-explorer")
         self._held = False  # while several controls are moved at once
         self._redraw()
 
@@ -86,7 +111,7 @@ class Explorer:
         widget = control.widget(
             value=getattr(self.state, control.name),
             style={"description_width": LABEL_WIDTH},
-            layout={"width": CONTROL_WIDTH},
+            layout={"width": "auto"},
             **control.settings,
         )
         widget.observe(lambda change: self._moved(control.name, change["new"]), names="value")

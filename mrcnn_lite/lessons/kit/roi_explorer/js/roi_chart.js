@@ -47,8 +47,8 @@ class Plot {
 
 /** RoIPool jumps, RoIAlign glides. */
 export class Chart {
-  /** `button` stands beside the title. */
-  constructor(button) {
+  /** The buttons stand beside the title. */
+  constructor(...buttons) {
     this.steps = [];
     this.values = new Plot(HEIGHT);
     this.slopes = new Plot(LOW);
@@ -60,7 +60,7 @@ export class Chart {
     });
     const title = html("p", { class: "title" }, this.title, ...this.numbers.map(({ node }) => node));
     this.ends = html("p", { class: "legend ends" }, html("span"), html("span"), html("span"));
-    const head = html("div", { class: "chart-head" }, title, button);
+    const head = html("div", { class: "chart-head" }, title, html("span", { class: "buttons" }, ...buttons));
     const plots = [this.values.svg, this.slopes.svg, this.ends];
     this.node = html("section", { "aria-label": "The output while the RoI moves" }, head, ...plots);
   }

@@ -17,6 +17,7 @@ const LARGEST = 7; // bins per axis
 const FINEST = 48; // cells per axis of the finest map that is offered
 const SLIDE = 128; // steps of a slide along x
 const PLAY = "Slide the RoI for me";
+const RESET = "map box stride size sampling_ratio aligned overlap gradient arrows chosen_only slide bin sample".split(" ");
 
 class Explorer {
   constructor(element, store) {
@@ -33,7 +34,9 @@ class Explorer {
     ];
     this.text = new Text((bin) => this.change({ bin: bin + 1, sample: 1 }));
     this.playButton = html("button", { type: "button", onclick: () => this.play() }, PLAY);
-    this.chart = new Chart(this.playButton);
+    this.begin = structuredClone(Object.fromEntries([...RESET].map((name) => [name, store.get(name)])));
+    const reset = html("button", { type: "button", onclick: () => this.change(this.begin) }, "Reset");
+    this.chart = new Chart(this.playButton, reset);
     this.root.append(this.text.status, this.buildPanels(), this.chart.node, this.buildControls());
     element.append(this.root);
     this.handles = new Handles(this, this.panels);
@@ -109,6 +112,15 @@ class Explorer {
   changeMap(map) {
     const begin = this.store.get("maps").find(({ key }) => key === map);
     this.change(begin ? { map, stride: begin.stride, box: begin.box } : { map, stride: 32 });
+    if (!begin) this.fit();
+  }
+
+  /** A RoI that leaves the map begins anew in its middle. */
+  fit() {
+    const { h, w, parts, coarsest } = mapOf(this.store);
+    const ends = [w, h, w, h].map((cells) => (cells / parts) * coarsest); // px
+    const box = this.store.get("box");
+    if (box.some((at, k) => at < 0 || at > ends[k])) this.change({ box: ends.map((end, k) => end * (k < 2 ? 0.125 : 0.75)) });
   }
 
   readOwn() {
@@ -123,18 +135,21 @@ class Explorer {
     });
     if (!problem && (rows.length > 32 || width > 32)) problem = "At most 32 × 32 numbers.";
     this.ownError.textContent = problem;
-    if (!problem) this.change({ own: rows });
+    if (problem) return;
+    this.change({ own: rows });
+    this.fit();
   }
 
-  /** Slide the RoI two cells to the right and down, and back, a step of 1/32 cell per frame. */
+  /** Slide the RoI to where there is room, at most two cells, and back, a step of 1/32 cell per frame. */
   play() {
     if (this.playing) return this.stop();
     const box = [...this.store.get("box")];
+    const ways = this.handles.room(box).map(([back, on]) => (on >= back ? on : -back));
     let step = 0;
     this.playButton.textContent = "Stop";
     const next = () => {
       const by = ((step <= 64 ? step : 128 - step) * this.current.coarsest) / 32;
-      this.handles.move(box, [0, 1, 2, 3], by, by);
+      this.handles.move(box, [0, 1, 2, 3], ...ways.map((way) => Math.sign(way) * Math.min(by, Math.abs(way))));
       if (step++ < 128) this.playing = requestAnimationFrame(next);
       else this.stop();
     };

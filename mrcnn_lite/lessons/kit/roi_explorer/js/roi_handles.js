@@ -31,18 +31,24 @@ export class Handles {
     });
   }
 
+  /** How far the box can still go, px: [left, right] and [up, down]. */
+  room(box, sides = [0, 1, 2, 3]) {
+    const [map, stride] = [this.explorer.current, this.explorer.store.get("stride")];
+    const beyond = BEYOND * stride;
+    return [map.w, map.h].map((cells, axis) => {
+      const mine = sides.filter((side) => side % 2 === axis).map((side) => box[side]);
+      return [beyond + Math.min(...mine), cells * stride + beyond - Math.max(...mine)];
+    });
+  }
+
   /** Move some sides of the box by whole steps; corners never pass each other. */
   move(box, sides, dx, dy) {
-    const stride = this.explorer.store.get("stride");
     const step = this.explorer.current.coarsest / 32;
-    const map = this.explorer.current;
-    const beyond = BEYOND * stride;
-    const limits = [map.w * stride + beyond, map.h * stride + beyond];
+    const room = this.room(box, sides);
     const moved = [...box];
     const shift = [dx, dy].map((by, axis) => {
-      const whole = Math.round(by / step) * step;
-      const mine = sides.filter((side) => side % 2 === axis).map((side) => box[side]);
-      return Math.min(Math.max(whole, -beyond - Math.min(...mine)), limits[axis] - Math.max(...mine));
+      const [back, on] = room[axis];
+      return Math.min(Math.max(Math.round(by / step) * step, -back), on);
     });
     for (const side of sides) moved[side] = box[side] + shift[side % 2];
     if (sides.length === 2) {

@@ -9,6 +9,7 @@ const SIDE = 400; // of a figure
 export const BEYOND = 0.75; // cells around the map: a RoI may leave it so far, where the border rule is seen
 const KNOB = 10; // px that a corner's handle needs beside that
 const READABLE = 34; // px; smaller cells carry no number
+const MOST = 64; // samples of all bins that are drawn
 
 // Okabe and Ito's colours, as in all figures of the course: bins in turn, corners of a cell.
 const BINS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7"];
@@ -91,10 +92,11 @@ export class Panel {
     this.dots = pool("path", "sample");
     this.rings = pool("circle", "corner");
     this.chosen = pool("circle", "chosen");
-    this.values = layer("values"); // above the overlay, so that lines do not hide the numbers
+    const frame = layer("marks");
+    this.roi = new Pool(frame, () => svg("rect", { class: "roi" }));
+    this.values = layer("values"); // above all lines, which would hide a minus sign
     const counts = layer("values");
     this.counts = new Pool(counts, () => svg("text", { class: "count", "text-anchor": "end" }));
-    this.roi = new Pool(this.svg, () => svg("rect", { class: "roi", "aria-hidden": "true" }));
     this.arrows = new Pool(this.svg, () => svg("path", { class: "arrow", "aria-hidden": "true" }));
   }
 
@@ -187,7 +189,7 @@ export class Panel {
     const corner = (cell) => [cell % this.map.w, Math.floor(cell / this.map.w)];
     this.shared.show(several, ([count, cell]) => {
       const [x, y] = corner(cell);
-      const opacity = Math.min(0.13 * (count - 1), 0.5);
+      const opacity = Math.min(0.07 * (count - 1), 0.28); // numbers stand on it
       return { ...rectangle(this.box([x, y, x + 1, y + 1])), "fill-opacity": opacity };
     });
     this.counts.show(this.cell >= READABLE ? several : [], ([count, cell]) => {
@@ -208,20 +210,22 @@ export class Panel {
       const inset = 0.03 * Math.sign(width);
       const [x1, y1] = [left + column * width + inset, top + row * height + inset];
       const edges = this.box([x1, y1, x1 + width - 2 * inset, y1 + height - 2 * inset]);
-      return { ...rectangle(edges), stroke: binColour(k), fill: binColour(k), class: binClass(k, chosen) };
+      return { ...rectangle(edges), class: binClass(k, chosen) };
     });
     const [row, column] = bins[chosen];
-    this.drawSamples(align, row, column, sample);
+    this.drawSamples(align, size, row, column, sample);
   }
 
-  drawSamples({ x, y }, row, column, sample) {
+  /** The samples of all bins while they are few, else of the chosen one: numbers must stay readable. */
+  drawSamples({ x, y }, size, row, column, sample) {
     const apart = Math.min(Math.abs(x.extent), Math.abs(y.extent)) / (x.bins.length * Math.max(x.count, 1));
     const radius = Math.min(Math.max(apart * this.cell * 0.36, 1.3), 5);
     // All samples are one path of points with round ends, drawn twice: a rim, and what it frames.
     // Thousands of circles would take longer than a frame.
     const at = (positions) => positions.map((position) => this.at(position + 0.5).toFixed(1));
     const points = (xs, ys) => at(ys).flatMap((py) => at(xs).map((px) => `M${px} ${py}h0`)).join("");
-    const every = points(x.bins.flat(), y.bins.flat());
+    const few = size * size * x.count * y.count <= MOST;
+    const every = few ? points(x.bins.flat(), y.bins.flat()) : "";
     const mine = points(x.bins[column], y.bins[row]);
     const looks = [["rim", every], ["fill", every], ["rim is-chosen", mine], ["fill is-chosen", mine]];
     this.dots.show(looks, ([kind, d]) => {

@@ -19,7 +19,7 @@ export class Text {
     this.choose = choose;
     this.status = html("p", { class: "status", role: "status", "aria-live": "polite" });
     const table = (name) => html("table", {}, html("caption", {}, `${name}'s output`), html("tbody"));
-    this.tables = ["RoIPool", "RoIAlign"].map(table);
+    this.tables = ["RoIPool", "RoIAlign"].map(table); // the colours of RoIPool's bins, which overlap
     this.remarks = this.tables.map(() => html("p", { class: "remark" }));
   }
 
