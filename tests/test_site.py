@@ -11,8 +11,8 @@ from source_tree import NOTEBOOKS
 
 from mrcnn_lite.lessons.kit.roi_explorer.explorer import ALT, RoIExplorer
 from mrcnn_lite.lessons.kit.roi_explorer.state import STATE as TRAITS
-from tools.build_site import literal_keywords, script
-from tools.site_outputs import NOTE, picture_tag
+from tools.build_site import literal_keywords, prepare_notebook, script
+from tools.site_outputs import ANSWER, NOTE, picture_tag
 
 STEMS = [*(path.stem for path in NOTEBOOKS), NAME]
 OUTSIDE = re.compile(r"(https?:)?//", flags=re.IGNORECASE)
@@ -136,6 +136,21 @@ def test_literal_keywords(code, found, capsys):
 def test_a_picture_without_words_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="without words"):
         picture_tag(b"", tmp_path / "_static" / "x.png", " ", 100)
+
+
+def test_what_answers_a_prediction_waits_behind_a_line(tmp_path):
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    printed = new_output("stream", text="1 < 2\nThe result: 3\n")
+    cells = [new_code_cell(code, outputs=[printed]) for code in ("x = 1\nreveal('a', 3)", "x")]
+    path, source = tmp_path / "01_a.ipynb", tmp_path / "source"
+    nbformat.write(new_notebook(cells=cells), path)
+    source.mkdir()
+    prepare_notebook(path, source)
+    hidden, open_ = (cell.outputs[0] for cell in nbformat.read(source / path.name, 4).cells)
+    page = hidden.data["text/html"]
+    assert page.startswith("<details") and ANSWER in page and "1 &lt; 2\nThe result: 3" in page
+    assert open_.text == printed.text
 
 
 def test_the_explorers_script_is_no_module():

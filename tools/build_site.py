@@ -16,13 +16,14 @@ import nbformat
 from sphinx.cmd.build import main as sphinx
 
 from mrcnn_lite.lessons.kit.roi_explorer.explorer import JS, RoIExplorer, bundle
-from tools.site_outputs import explorer_place, shown
+from tools.site_outputs import explorer_place, folded, shown
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 BUILD = ROOT / "build"
 PLACE = "<!-- the explorer -->"  # in docs/roi_explorer.md
 TO_NOTEBOOK = re.compile(r"\]\(([\w-]+)\.ipynb")
+ANSWERS = re.compile(r"^\s*reveal\(", re.MULTILINE)  # cells whose outputs answer a prediction
 TO_FILE = re.compile(r"\]\(\.\./([^)#\s]+)")
 
 
@@ -97,6 +98,8 @@ def prepare_notebook(path: Path, source: Path) -> None:
                 shown(output, state, source / "_static" / "pictures" / f"{name}-{place}.png")
                 for place, output in enumerate(cell.outputs)
             ]
+            if ANSWERS.search(cell.source):
+                cell.outputs = [folded(output) for output in cell.outputs]
     nbformat.write(notebook, source / path.name)
 
 

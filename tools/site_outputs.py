@@ -13,6 +13,7 @@ from mrcnn_lite.lessons.kit.roi_explorer.explorer import ALT, RoIExplorer
 from mrcnn_lite.lessons.kit.roi_explorer.state import STATE
 
 READABLE = 480  # px; no picture is shown smaller
+ANSWER = "Touch or click to see the result; predict first."
 NOTE = "This explorer moves when the notebook runs in JupyterLab."
 
 
@@ -88,4 +89,20 @@ def shown(output: NotebookNode, state: dict | None, path: Path) -> NotebookNode:
             numbers = html.escape(text.partition("\n")[2])
             page += f'<p class="explorer-note">{NOTE}</p>'
             page += f"<details><summary>Its numbers</summary><pre>{numbers}</pre></details>"
+    return new_output("display_data", {"text/html": page})
+
+
+def folded(output: NotebookNode) -> NotebookNode:
+    """An output of a cell that answers a prediction: behind a line to touch.
+
+    Args:
+        output: for the site, as `shown` gives it.
+
+    Returns:
+        HTML.
+    """
+    data = output.get("data", {})
+    text = "".join(output.get("text", "") or data.get("text/plain", ""))
+    body = data.get("text/html") or f"<pre>{html.escape(text)}</pre>"
+    page = f'<details class="answer"><summary>{ANSWER}</summary>{body}</details>'
     return new_output("display_data", {"text/html": page})

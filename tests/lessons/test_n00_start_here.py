@@ -14,7 +14,7 @@ from mrcnn_lite.lessons.kit.detections import stand_in
 from mrcnn_lite.lessons.kit.style import figure_png
 from mrcnn_lite.lessons.n00_start_here import exercises as blocks
 from mrcnn_lite.lessons.n00_start_here.explorer import explore_branches
-from mrcnn_lite.lessons.n00_start_here.pictures import draw_pipeline
+from mrcnn_lite.lessons.n00_start_here.pictures import box_features, draw_pipeline
 from mrcnn_lite.models import maskrcnn_lite
 from mrcnn_lite.models.intermediate import intermediate_outputs
 
@@ -95,3 +95,13 @@ def test_the_figure_is_drawn(options):
     png = figure_png(draw_pipeline(scene, NAMES, **options))
     assert len(png) < 400_000
     assert min(pixels(png).shape[:2]) > 200
+
+
+def test_the_box_branchs_features_are_the_networks():
+    """The strip pools one proposal anew; the network's own pooler gave the same."""
+    torch.manual_seed(0)
+    model, heard = maskrcnn_lite().eval(), []
+    model.roi_heads.box_roi_pool.register_forward_hook(lambda _, inputs, out: heard.append(out))
+    scene = intermediate_outputs(model, Shapes(1, seed=2)[0][0])
+    mine = box_features(scene, 0)
+    assert (heard[0] - mine).abs().amax((1, 2, 3)).min() < 1e-4

@@ -155,9 +155,14 @@ def test_a_diagnosis_is_judged_and_never_given_away():
 
 def test_the_gallery_draws_every_run():
     healthy = [1.0, 0.5, 0.2]
-    grey = np.full((8, 8, 3), 128, dtype=np.uint8)
-    fig = draw_failures({"a": grey}, {"b": [1.0], "c": [], "d": [1.0, math.nan, 1e9]}, healthy)
-    assert {ax.get_title("left") for ax in fig.axes} == {"a", "b", "c", "d"}
+    image, target = Shapes(1, seed=21, size=64)[0]
+    images = {"a": (image, target), "black": (image / 255, None)}
+    fig = draw_failures(
+        images, Shapes.class_names, {"b": [1.0], "c": [], "d": [1.0, math.nan, 1e9]}, healthy
+    )
+    assert {ax.get_title("left") for ax in fig.axes} == {*images, "b", "c", "d"}
+    names = [text.get_text() for text in fig.axes[0].texts]
+    assert names == [Shapes.class_names[label] for label in target["labels"]]
     crosses = [ax.get_title("left") for ax in fig.axes if len(ax.lines) == 3]
     assert crosses == ["b", "c"]
     assert figure_png(fig)[:4] == b"\x89PNG"

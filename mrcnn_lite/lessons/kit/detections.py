@@ -114,10 +114,11 @@ class ScoreBars:
         ax.set(xlim=(0, 1), ylim=(most - 0.4, -0.6), yticks=[], xlabel="score")
         ax.spines["left"].set_visible(False)
         self.bars = canvas.add_all(ax.barh(range(most), [0] * most, height=0.62))
-        text = {"va": "center", "fontsize": style.NORMAL}
-        self.labels = canvas.add_all([ax.text(0.02, i, "", **text) for i in range(most)])
         line = {"color": style.BLACK, "linestyle": (0, (4, 2)), "linewidth": 1.6}
         self.threshold = canvas.add(ax.axvline(0.5, **line))
+        rim = [withStroke(linewidth=2.5, foreground="white", alpha=0.85)]  # the line stays behind
+        text = {"va": "center", "fontsize": style.NORMAL, "path_effects": rim}
+        self.labels = canvas.add_all([ax.text(0.02, i, "", **text) for i in range(most)])
 
     def draw(self, scores: Sequence[float], labels: Sequence[str], threshold: float) -> None:
         """Set the bars."""

@@ -27,9 +27,13 @@ def as_array(values: ArrayLike) -> np.ndarray:
     return array.reshape(array.shape[-2:])
 
 
-def pastel(values: np.ndarray) -> np.ndarray:
-    """Pale colours of the map, so that black numbers stay readable on every cell."""
-    norm = Normalize(values.min(), max(values.max(), values.min() + 1e-9))
+def pastel(values: np.ndarray, low: float | None = None) -> np.ndarray:
+    """Pale colours of the map, so that black numbers stay readable on every cell.
+
+    The course's one colour map, in one direction: from purple, the least (or `low`), to yellow.
+    """
+    low = values.min() if low is None else low
+    norm = Normalize(low, max(values.max(), low + 1e-9))
     colours = mpl.colormaps[style.SEQUENTIAL](norm(values))[..., :3]
     return 1 - PASTEL * (1 - colours)
 
@@ -53,9 +57,9 @@ def frame_cells(ax: Axes, width: int, height: int) -> None:
 
 
 def tinted(weights: ArrayLike) -> np.ndarray:
-    """Pale colours for weights: darker is more, and white is exactly nothing."""
+    """Pale colours for the sizes of weights; white is exactly nothing."""
     array = np.abs(as_array(weights))
-    colours = pastel(-array)
+    colours = pastel(array, low=0.0)
     colours[array == 0] = 1.0
     return colours
 
@@ -90,7 +94,7 @@ def draw_cells(
 def draw_counts(ax: Axes, counts: np.ndarray, numbers: bool = True) -> None:
     """How many bins look at each cell, where it is more than one: shaded and counted."""
     shade = np.zeros((*counts.shape, 4))
-    shade[..., 3] = np.clip(0.13 * (counts - 1), 0, 0.5)
+    shade[..., 3] = np.clip(0.07 * (counts - 1), 0, 0.28)  # numbers stand on it
     ax.imshow(shade, extent=(0, counts.shape[1], counts.shape[0], 0), zorder=2)
     for (row, column), count in np.ndenumerate(counts):
         if numbers and count > 1:

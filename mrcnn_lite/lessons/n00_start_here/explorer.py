@@ -11,7 +11,7 @@ from ..kit.canvas import Canvas
 from ..kit.detections import DetectionImage, ScoreBars, stand_in
 from ..kit.explorer import Explorer, slider, toggle
 
-MOST = 10  # bars in the diagram, and lines of text
+MOST = 20  # bars in the diagram, and lines of text
 
 
 class Branches:
@@ -25,7 +25,8 @@ class Branches:
         fig, axes = style.figure(1, 2, width=8.0, height=4.7, width_ratios=(1.75, 1))
         self.canvas = Canvas(fig)
         self.view = DetectionImage(self.canvas, axes[0], *self.scene.image.shape[1:])
-        self.bars = ScoreBars(self.canvas, axes[1], MOST)
+        self.most = min(max(len(scene.detections["scores"]) for scene in scenes), MOST)
+        self.bars = ScoreBars(self.canvas, axes[1], self.most)
 
     @property
     def scene(self) -> IntermediateOutputs:
@@ -45,8 +46,8 @@ class Branches:
             show_labels=self.classes,
             score_threshold=self.threshold,
         )
-        scores = result["scores"][:MOST].tolist()
-        names = [self.class_names[label] for label in result["labels"][:MOST].tolist()]
+        scores = result["scores"][: self.most].tolist()
+        names = [self.class_names[label] for label in result["labels"][: self.most].tolist()]
         labels = [f"{n} {s:.2f}" if self.classes else "?" for n, s in zip(names, scores)]
         self.bars.draw(scores, labels, self.threshold)
         return self.canvas.png(), self.describe()
@@ -59,7 +60,8 @@ class Branches:
             f"{self.network()}; image {self.image}",
             f"score at least {self.threshold:.2f}: {shown} of {len(scores)} detections",
         ]
-        lines += [f"  {self.detection(row)}" for row in range(min(shown, MOST))]
+        lines += [f"  {self.detection(row)}" for row in range(min(shown, self.most))]
+        lines += [f"  and {shown - self.most} more"] * (shown > self.most)
         if self.proposals:
             lines.append(f"{len(self.scene.proposals)} proposals, without class")
         return "\n".join(lines)

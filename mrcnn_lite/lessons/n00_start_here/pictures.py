@@ -10,6 +10,7 @@ from matplotlib.patches import FancyArrowPatch
 from torch import Tensor
 
 from ...models.intermediate import IntermediateOutputs
+from ...ops import box_iou, roi_align
 from ..kit import style
 from ..kit.detections import corners_of
 from ..kit.grid import draw_box
@@ -24,18 +25,21 @@ MARGIN = 6  # px around the box in its close-up
 BLOCKS = (
     ("A", "body + pyramid", FASTER, "strides 4, 8, 16, 32", (0.274, 0.17)),
     ("B", "RPN", FASTER, "{proposals} proposals", (0.485, 0.17)),
-    ("C", "RoIAlign", MASK, "{cells} × {cells} per RoI", (0.648, 0.17)),
+    ("C", "RoIAlign", MASK, "", (0.645, 0.5)),
     ("D", "box branch", FASTER, "{answer}", (0.803, 0.77)),
     ("E", "mask branch", MASK, "{mask} × {mask} cells", (0.803, 0.29)),
 )
-# From, to: image, pyramid, RPN, RoIAlign, then both branches.
+# From, to: image, pyramid, RPN, a RoIAlign for each branch, then the branches.
 ARROWS = (
     ((0.158, 0.52), (0.186, 0.52)),
     ((0.372, 0.52), (0.4, 0.52)),
-    ((0.567, 0.52), (0.595, 0.52)),
-    ((0.703, 0.57), (0.735, 0.73)),
-    ((0.703, 0.47), (0.735, 0.31)),
+    ((0.567, 0.56), (0.6, 0.7)),
+    ((0.567, 0.46), (0.6, 0.3)),
+    ((0.69, 0.77), (0.735, 0.77)),
+    ((0.69, 0.27), (0.735, 0.28)),
 )
+BOX_CELLS = 7  # of the box branch's RoIAlign
+POOLED = ((0.605, 0.68), (0.605, 0.17))  # left and bottom of what the two RoIAligns gave
 
 
 def draw_pipeline(
@@ -50,10 +54,14 @@ def draw_pipeline(
     ax = _image(fig, (0.4075, 0.34, 0.155), 0.45 * pixels + 0.55)
     lines = corners_of(outputs.proposals[:PROPOSALS])
     ax.add_collection(LineCollection(lines, colors=style.BLUE, linewidths=0.9))
-    _image(fig, (0.6, 0.41, 0.096), outputs.pooled[row].mean(0).numpy())
+    for place, values in zip(POOLED, (box_features(outputs, row), outputs.pooled[row])):
+        _image(fig, (*place, 0.08), values.mean(0).numpy())
+        note = {"ha": "center", "va": "top", "fontsize": style.SMALL, "color": style.GREY}
+        cells = values.shape[-1]
+        fig.text(place[0] + 0.04, place[1] - 0.02, f"{cells} × {cells} per RoI", **note)
     answer = _answers(fig, outputs, class_names, row)
-    facts = {"proposals": len(outputs.proposals), "cells": outputs.pooled.shape[-1],
-             "answer": answer, "mask": outputs.mask_logits.shape[-1]}  # fmt: skip
+    facts = {"proposals": len(outputs.proposals), "answer": answer,
+             "mask": outputs.mask_logits.shape[-1]}  # fmt: skip
     for letter, name, colour, detail, position in BLOCKS:
         titles = (letter, "", "white") if letters else (name, detail.format(**facts), colour)
         _caption(fig, position, *titles)
@@ -61,6 +69,17 @@ def draw_pipeline(
     for start, end in ARROWS:
         fig.add_artist(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **arrow))
     return fig
+
+
+def box_features(outputs: IntermediateOutputs, row: int) -> Tensor:
+    """What the box branch reads of the proposal that became a detection, [C, 7, 7].
+
+    The lite network reads every box from the finest level of the pyramid.
+    """
+    overlap = box_iou(outputs.detections["boxes"][row : row + 1], outputs.proposals)  # [1, R]
+    proposal, level = outputs.proposals[overlap.argmax()], outputs.features[0]
+    scale = level.shape[-1] / outputs.image.shape[-1]
+    return roi_align(level[None], [proposal[None]], BOX_CELLS, scale, 2, aligned=False)[0]
 
 
 def _image(fig: Figure, position: Position, pixels: np.ndarray, extent: tuple = ()) -> Axes:

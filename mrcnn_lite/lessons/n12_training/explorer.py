@@ -108,12 +108,13 @@ class Film:
             for row in rows
         ]
         figures = [f"{name} {value:.2f}" for name, value in now.figures.items()]
+        proposals = f"{len(scene.proposals)} proposals"
         return "\n".join(
             [
                 f"after step {now.step} of {self.moments[-1].step}, image {self.image}",
                 f"measured: {', '.join(figures)}",
                 f"measured: {', '.join(objects) if self.masks and objects else 'no object'}",
-                f"measured: {len(scene.proposals)} proposals" if self.proposals else "",
+                f"measured: {proposals}, the best {MOST_PROPOSALS} drawn" if self.proposals else "",
             ]
         ).strip()
 

@@ -24,6 +24,7 @@ SMOOTHING = 0.9  # of the running mean that is drawn
 CLASS_COLOURS = (style.BLUE, style.VERMILION, style.BLACK, style.GREEN, style.PURPLE)
 FILM_SCORE = 0.4  # weaker detections are not drawn in the film strip
 MOST_PROPOSALS = 20  # drawn in a small image
+PER_ROW = 3  # moments of one image
 
 
 def smooth(values: Sequence[float], keep: float = SMOOTHING) -> np.ndarray:
@@ -74,12 +75,18 @@ def draw_losses(history: Sequence[dict[str, float]]) -> Figure:
 
 def draw_film(columns: Sequence[Sequence[Any]], titles: Sequence[str], names: Sequence[str],
               proposals: bool = False, width: float = 8.0) -> Figure:  # fmt: skip
-    """The same images at several moments, one column each."""
-    rows, side = len(columns[0]), width / len(columns)
-    size = {"width": width, "height": rows * side + (0.25 if proposals else 0.7)}
-    fig, axes = style.figure(rows, len(columns), squeeze=False, **size)
+    """The same images at several moments, one column each; a single image wraps after three."""
+    rows, across = len(columns[0]), len(columns)
+    if rows == 1 and across > PER_ROW:
+        rows, across = -(-across // PER_ROW), PER_ROW
+    lines = rows if len(columns[0]) == 1 else 1  # of titles
+    height = rows * width / across + 0.3 * lines + (0 if proposals else 0.4)
+    fig, axes = style.figure(rows, across, squeeze=False, width=width, height=height)
     fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
-    for strip, column, title in zip(axes.T, columns, titles, strict=True):
+    strips = axes.reshape(-1, 1) if lines > 1 else axes.T
+    for strip in strips[len(columns) :]:
+        strip[0].axis("off")
+    for strip, column, title in zip(strips, columns, titles):
         strip[0].set_title(title, fontsize=style.NORMAL)
         for ax, outputs in zip(strip, column, strict=True):
             _draw_pale(ax, outputs.image)

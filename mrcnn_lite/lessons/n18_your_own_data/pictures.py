@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
+from ...draw import paint_instances
 from ..kit import style
+from ..kit.grid import write
 
 LOWEST, HIGHEST = 0.01, 300.0  # of the logarithmic axis
 IMAGES, CURVES = 2, 3  # in one row; only large images have labels that can be read
@@ -13,20 +17,20 @@ TALLER = 1.6  # a row of images, in rows of curves
 
 
 def draw_failures(
-    images: Mapping[str, np.ndarray],
+    images: Mapping[str, tuple[Tensor, dict | None]],
+    class_names: Sequence[str],
     curves: Mapping[str, Sequence[float]],
     healthy: Sequence[float],
 ) -> Figure:
-    """Images first, then curves over that of a healthy run."""
+    """Images with their targets first, then curves over that of a healthy run."""
     names = [*images, *curves]
     above, below = _plan(list(images), IMAGES), _plan(list(curves), CURVES)
     rows = {"height_ratios": [TALLER] * len(above) + [1.0] * len(below), "empty_sentinel": ""}
     fig, axes = style.mosaic(above + below, 8, 1.9 * sum(rows["height_ratios"]), **rows)
     for name in names:
         axes[name].set_title(name, fontsize=style.NORMAL)
-    for name, pixels in images.items():
-        axes[name].imshow(pixels, interpolation="antialiased")
-        axes[name].axis("off")
+    for name, (image, target) in images.items():
+        _draw_target(axes[name], image, target, class_names)
     for name, values in curves.items():
         _draw_curve(axes[name], values, healthy)
     return fig
@@ -38,6 +42,19 @@ def _plan(names: list[str], per_row: int) -> list[list[str]]:
     padded = names + [""] * (-len(names) % per_row)
     rows = [padded[k : k + per_row] for k in range(0, len(padded), per_row)]
     return [[name for name in row for _ in range(width)] for row in rows]
+
+
+def _draw_target(ax: Axes, image: Tensor, target: dict | None, names: Sequence[str]) -> None:
+    """The image as the network got it; names in the figure's own letters, which stay readable."""
+    height, width = image.shape[1:]
+    pixels = image.permute(1, 2, 0).numpy()  # [H, W, 3]
+    if target is not None:
+        pixels = paint_instances(image, target, names, show_labels=False)
+    ax.imshow(pixels, extent=(0, width, height, 0), interpolation="antialiased")
+    ax.axis("off")
+    for box, label in zip(target["boxes"], target["labels"]) if target else ():
+        x, y = (float(v) for v in box[:2].clamp(min=0))
+        write(ax, x, y, names[int(label)], ha="left", va="bottom" if y > 8 else "top")
 
 
 def _draw_curve(ax, values: Sequence[float], healthy: Sequence[float]) -> None:

@@ -36,7 +36,8 @@ def explorer_figure(state: RoIState) -> Figure:
         _draw_map(axes[name], values, gradient if state.gradient else None, title)
         roi = [corner / state.stride for corner in state.box]
         draw_box(axes[name], roi, style.BLUE, "the RoI", linewidth=2.8)
-        draw_table(axes[f"{name} out"], output, colours=colours)
+        own = colours if name == "pool" else [style.BLUE] * len(colours)  # its bins do not overlap
+        draw_table(axes[f"{name} out"], output, colours=own)
     _draw_pool(axes["pool"], state, values, colours)
     if both:
         _draw_align(axes["align"], state, of_box)
