@@ -5,6 +5,7 @@ function render({ model, el }) {
   let waiting = 0;
   const name = () => {
     const box = el.closest(".mrcnn-explorer");
+    if (!box) return; // taken off the page
     for (const slider of box.querySelectorAll(".widget-slider, .widget-hslider")) {
       const words = slider.querySelector(".widget-label")?.textContent;
       for (const part of slider.querySelectorAll(".noUi-handle, .widget-readout")) part.setAttribute("aria-label", words);
