@@ -1,0 +1,1 @@
+"""Lesson 19. Reading the sources: which sentences would you now rewrite?"""
