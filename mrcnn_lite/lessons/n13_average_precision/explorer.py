@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from matplotlib.patches import Patch
 
 from ...evaluation.average_precision import RECALLS, THRESHOLDS, match, overlap, sample_precision
 from ..kit import style
@@ -15,7 +16,8 @@ FIXED = torch.tensor([[61.0, 22, 95, 46], [8, 66, 40, 92], [68, 63, 91, 95]])
 FIXED_SCORES = (0.8, 0.6, 0.4)
 SIZE = 104  # pixels of the scene
 # Thresholds whose curves are drawn, with their lines.
-SHOWN = {0.5: ("-", style.BLUE), 0.75: ("--", style.ORANGE), 0.9: (":", style.VERMILION)}
+SHOWN = {0.5: ("-", style.GREEN), 0.75: ("--", style.ORANGE), 0.9: (":", style.PURPLE)}
+RIGHT, WRONG = {"ec": style.BLUE, "ls": "-"}, {"ec": style.VERMILION, "ls": "--"}
 
 
 class MovedDetection:
@@ -60,14 +62,20 @@ class MovedDetection:
 
     def _draw_axes(self) -> None:
         """Left the scene, in the middle the curves, right AP over the threshold."""
-        fig, axes = style.figure(1, 3, width=8.4, height=3.1)
+        fig, axes = style.figure(1, 3, width=8.4, height=3.5)
         scene, curve, bars = axes
-        scene.set(xlim=(0, SIZE), ylim=(SIZE, 0), xticks=[], yticks=[], title="objects (grey)")
-        scene.set_aspect("equal")
+        scene.set(xlim=(0, SIZE), ylim=(SIZE, 0), xticks=[], yticks=[], aspect="equal")
+        scene.set_title("detections 1 to 4")
         for box in OBJECTS:
             draw_box(scene, box, style.PALE, linewidth=1, fill=True, facecolor=style.PALE)
+        meaning = (("an object", {"fc": style.PALE, "ec": style.PALE}),
+                   ("right at IoU 0.50", {"fc": "none", **RIGHT}),
+                   ("wrong at IoU 0.50", {"fc": "none", **WRONG}))  # fmt: skip
+        keys = [Patch(label=name, lw=1.6, **look) for name, look in meaning]
+        scene.legend(handles=keys, loc="upper left", bbox_to_anchor=(-0.05, -0.01))
         curve.set(xlim=(0, 1), ylim=(-0.03, 1.05), xlabel="recall", title="precision")
-        bars.set(xlim=(0.47, 0.98), ylim=(-0.03, 1.05), xlabel="IoU threshold", title="AP")
+        bars.set(xlim=(0.47, 0.98), ylim=(-0.03, 1.05), xlabel="IoU threshold")
+        bars.set_title("AP at each threshold")
         self.canvas = Canvas(fig)
         self.frames = self.canvas.add_all(
             [draw_box(scene, (0, 0, 1, 1), style.BLUE, linewidth=2) for _ in range(4)]
@@ -80,17 +88,21 @@ class MovedDetection:
             for t, (line, c) in SHOWN.items()
         }
         curve.legend(loc="lower left")
-        self.dots = self.canvas.add(bars.plot([], [], "o-", color=style.BLUE, ms=4)[0])
+        self.dots = self.canvas.add(bars.plot([], [], "o", color=style.BLACK, ms=4)[0])
+        mean = bars.axhline(0, color=style.BLACK, ls="--", lw=1.2, label="their mean: AP")
+        self.mean = self.canvas.add(mean)
+        bars.legend(loc="lower left")
 
     def _move(self, right: np.ndarray, curves: np.ndarray) -> None:
         """Show whether each box is right at 0.50, and the curves [10, 101]."""
         for patch, name, box, good in zip(self.frames, self.names, self.boxes().tolist(), right):
             move_box(patch, box)
-            patch.set(edgecolor=style.BLUE if good else style.VERMILION, ls="-" if good else "--")
+            patch.set(**(RIGHT if good else WRONG))
             name.set(x=box[0], y=box[1])
         for threshold, line in self.lines.items():
             line.set_data(RECALLS, curves[int(np.argmin(abs(THRESHOLDS - threshold)))])
         self.dots.set_data(THRESHOLDS, curves.mean(axis=1))
+        self.mean.set_ydata([curves.mean()] * 2)
 
 
 def explore_average_precision() -> Explorer:
