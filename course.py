@@ -240,7 +240,8 @@ def lab_command(folder: str, arguments: list) -> list:
     """JupyterLab on the first notebook: a token, this machine only, the next port when taken."""
     first = f"/lab/tree/{folder}/00_start_here.ipynb"
     command = ["-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--LabApp.default_url={first}"]
-    return [*command, "--LabApp.extension_manager=readonly", "--log-level=WARN", *arguments]
+    words = f"--LabApp.extra_labextensions_path={ROOT / 'tools' / 'labextension'}"
+    return [*command, words, "--LabApp.extension_manager=readonly", "--log-level=WARN", *arguments]
 
 
 def lab(arguments: list) -> None:

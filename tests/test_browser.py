@@ -30,6 +30,11 @@ SEEN = """async node => {
 }"""
 
 
+NAMED = (
+    """() => [...document.querySelectorAll('.jp-RenderedImage img')].every(image => image.alt)"""
+)
+
+
 def press(control) -> None:
     """One keystroke that moves a slider or a box; a list's next entry is clicked."""
     control.focus()
@@ -86,6 +91,7 @@ def test_widgets_move(path, lab, page):
     open_and_run(page, path.name)
     assert page.evaluate(ERRORS) == []
     assert page.locator(".jp-Dialog, .jp-toast-button").count() == 0, "a pop-up"
+    page.wait_for_function(NAMED)
     sliders = page.locator(".jp-OutputArea-output:has(.jupyter-widgets):has(img)")
     pointed_at = page.locator(".roi-explorer")
     assert sliders.count() + pointed_at.count() > 0, "no widget"
