@@ -30,9 +30,10 @@ SEEN = """async node => {
 }"""
 
 
-NAMED = (
-    """() => [...document.querySelectorAll('.jp-RenderedImage img')].every(image => image.alt)"""
-)
+NAMED = """() => {
+    const pictures = [...document.querySelectorAll('.jp-RenderedImage img')];
+    return pictures.length > 0 && pictures.every(picture => picture.alt);
+}"""
 
 
 def press(control) -> None:
