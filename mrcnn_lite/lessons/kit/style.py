@@ -36,8 +36,7 @@ LOSSES = {
     "loss_mask": ("mask", GREEN, (0, (6, 1.5, 1, 1.5))),
 }
 
-SEQUENTIAL = "viridis"  # values in a figure
-CALM = "cividis"  # the same, where text stands on it
+SEQUENTIAL = "viridis"  # the one colour map of the course: from purple, little, to yellow, much
 
 SMALL, NORMAL, LARGE = 8, 9.5, 11.5  # font sizes in points
 SCREEN_DPI = 100  # one inch of figure is 100 px on the page

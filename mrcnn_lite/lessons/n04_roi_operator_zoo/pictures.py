@@ -144,7 +144,7 @@ def border_figure(centres: Sequence[float], panels: Mapping[str, ArrayLike], ima
     extent = (first, last, last, first)
     for ax, (title, panel) in zip(axes, panels.items()):
         panel = np.asarray(panel)
-        drawn = ax.imshow(panel, cmap=style.CALM, vmin=0, vmax=1, extent=extent)
+        drawn = ax.imshow(panel, cmap=style.SEQUENTIAL, vmin=0, vmax=1, extent=extent)
         frame = draw_box(ax, (0, 0, image, image), style.VERMILION, "the image", linestyle="--")
         ax.set_title(title.replace(", ", "\n"), fontsize=style.NORMAL)
         ax.set(xlabel="centre of the box, x (px)", xticks=range(0, image + 1, 64))

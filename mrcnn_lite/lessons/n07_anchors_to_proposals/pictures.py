@@ -55,7 +55,7 @@ def scores_figure(scores: Sequence[Tensor], objects: Tensor, strides: Sequence[i
     for number, (ax, level, stride) in enumerate(zip(axes, scores, strides, strict=True)):
         # A position stands at the corner of its cell: the square around it is drawn.
         extent = (-stride / 2, side - stride / 2, side - stride / 2, -stride / 2)
-        drawn = ax.imshow(level.numpy(), vmin=0, vmax=1, cmap=style.CALM, extent=extent)
+        drawn = ax.imshow(level.numpy(), vmin=0, vmax=1, cmap=style.SEQUENTIAL, extent=extent)
         for box in objects.tolist():
             draw_box(ax, box, "white", linewidth=1.4)
         ax.set(xlim=(0, side), ylim=(side, 0), xticks=[], yticks=[], facecolor=style.PALE)

@@ -47,7 +47,7 @@ def owners_figure(
             middle = ((box[:2] + box[2:]) / 2).tolist()
             write(axes["scene"], *middle, str(owner), weight="bold")
         ax = axes[index]
-        ax.imshow(targets[index].numpy(), vmin=0, vmax=1, cmap=style.CALM)
+        ax.imshow(targets[index].numpy(), vmin=0, vmax=1, cmap=style.SEQUENTIAL)
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set(visible=True, color=colour, linewidth=3, linestyle=line)
         ax.set_title(titles[index], fontsize=style.SMALL)
