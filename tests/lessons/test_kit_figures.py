@@ -12,7 +12,15 @@ from PIL import Image
 from mrcnn_lite import ops
 from mrcnn_lite.lessons.kit import style
 from mrcnn_lite.lessons.kit.canvas import Canvas
-from mrcnn_lite.lessons.kit.grid import as_array, draw_box, draw_table, move_box, rows_of
+from mrcnn_lite.lessons.kit.grid import (
+    as_array,
+    draw_box,
+    draw_table,
+    move_box,
+    pastel,
+    rows_of,
+    tinted,
+)
 from mrcnn_lite.lessons.kit.roi import samples_of, windows_of
 from mrcnn_lite.lessons.n01_roi_pool import pictures as pool
 from mrcnn_lite.lessons.n03_roi_align import pictures as align
@@ -181,3 +189,12 @@ def test_every_picture_is_drawn(features):
         png = style.figure_png(picture)
         assert len(png) < 80_000
         assert min(size_of(png)) > 200
+
+
+def test_one_colour_map_in_one_direction():
+    """A weight has the colour that a value of its size has; nothing is white."""
+    zero, little, much = tinted([[0.0, -0.1, 2.0]])[0]
+    assert (zero == 1).all()
+    least, _, most = pastel(np.array([[0.0, 0.1, 2.0]]))[0]
+    np.testing.assert_allclose(much, most)
+    assert np.abs(little - least).max() < 0.05 < np.abs(little - most).max()
