@@ -14,10 +14,11 @@ SIZE = 7
 def _cases() -> Iterator[tuple[list[Tensor], list[Tensor], tuple[int, int]]]:
     """Features of a pyramid, boxes per image, and the padded image's (H, W)."""
     generator = torch.Generator().manual_seed(11)
-    for images, (height, width) in ((1, (64, 64)), (2, (96, 64)), (3, (64, 128))):
+    sizes = ((1, 4, (64, 64)), (2, 8, (96, 64)), (3, 4, (64, 128)))  # images, finest stride, image
+    for images, finest, (height, width) in sizes:
         features = [
             torch.randn(images, 4, height // stride, width // stride, generator=generator)
-            for stride in (4, 8, 16)
+            for stride in (finest, 2 * finest, 4 * finest)
         ]
         boxes = []
         for image in range(images):
@@ -38,6 +39,11 @@ MISTAKES = (
             lambda f, b, s: ops.roi_pool(f[0], b, SIZE)),
     Mistake("spatial_scale is upside down: elements of the map per pixel, such as 1 / 4.",
             lambda f, b, s: ops.roi_pool(f[0], b, SIZE, s[0] / f[0].shape[-2])),
+    Mistake("spatial_scale is a fixed 1 / 4; another network's finest level has another stride. "
+            "Compute it from the sizes that you are given.",
+            lambda f, b, s: ops.roi_pool(f[0], b, SIZE, 1 / 4)),
+    Mistake("the map's height is divided by the image's width; padded_size is (H, W).",
+            lambda f, b, s: ops.roi_pool(f[0], b, SIZE, f[0].shape[-2] / s[1])),
     Mistake("the coarsest level is pooled. The finest is features[0].",
             lambda f, b, s: ops.roi_pool(f[-1], b, SIZE, f[-1].shape[-2] / s[0])),
     Mistake("this is RoIAlign, which is there already. The exercise asks for RoIPool.",
