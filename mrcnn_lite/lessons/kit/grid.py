@@ -85,10 +85,12 @@ def draw_cells(
     lines = {"color": style.PALE if gradient else "white", "linewidth": 1.2, "zorder": 1}
     ax.hlines(np.arange(height + 1) * cell, 0, width * cell, **lines)
     ax.vlines(np.arange(width + 1) * cell, 0, height * cell, **lines)
+    solid = withStroke(linewidth=3.8, foreground="white")  # lines end beside the numbers
     for (row, column), value in np.ndenumerate(array):
         if numbers and (value or not gradient):
             at = ((column + 0.5) * cell, (row + 0.5 + lift) * cell)
-            write(ax, *at, f"{value:.2f}", fontsize=style.SMALL)
+            number = f"{value:.2f}".replace("-", "−")  # a hyphen drowns in a line behind it
+            write(ax, *at, number, fontsize=style.SMALL, path_effects=[solid])
 
 
 def draw_counts(ax: Axes, counts: np.ndarray, numbers: bool = True) -> None:

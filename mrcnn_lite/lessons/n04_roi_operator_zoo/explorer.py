@@ -117,8 +117,8 @@ def explore_roi_zoo(features: Tensor | None = None, **settings: float | str) -> 
     controls = [
         choice("operator", "operator", list(ZOO)),
         slider("ratio", "sampling ratio", 0, 8),
-        toggle("aligned", "aligned (half an element)"),
-        slider("smoothness", "smoothness of the map", 0.0, 2.0, 0.25),
+        toggle("aligned", "aligned"),
+        slider("smoothness", "smoothness", 0.0, 2.0, 0.25),
         slider("shift", "box moved by (px)", 0, 64),
     ]
     alt = "A map in colours, a RoI, what an operator reads in each bin, its output, the truth."

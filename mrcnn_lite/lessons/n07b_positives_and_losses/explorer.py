@@ -170,8 +170,8 @@ def explore_matching(
     """The explorer of the two thresholds, on images with their targets; four drawn ones if none."""
     state = AnchorMatching(scenes)
     controls = [
-        slider("foreground", "high: positive from", 0.3, 0.95, 0.05),
-        slider("background", "low: background below", 0.0, 0.95, 0.05),
+        slider("foreground", "positive from", 0.3, 0.95, 0.05),
+        slider("background", "background below", 0.0, 0.95, 0.05),
         toggle("low_quality", "low-quality rule"),
         choice("shapes", "anchors", list(SHAPES)),
         slider("image", "image", 1, len(state.scenes)),
