@@ -87,7 +87,9 @@ def test_an_error_is_told_at_its_line():
 def test_the_page(monkeypatch, capsys):
     monkeypatch.setattr(progress, "_remembered", {})
     puzzle = Parsons("03-bilinear")
-    assert puzzle.box.selected_index is None, "folded, until somebody asks for it"
+    assert puzzle.body.layout.display == "none", "folded, until somebody asks for it"
+    puzzle.door.value = True
+    assert puzzle.body.layout.display == ""
     bundle = puzzle._repr_mimebundle_()
     assert "<details><summary>No idea" in bundle["text/html"]
     assert "  |     v, u = y - top, x - left" in bundle["text/plain"]

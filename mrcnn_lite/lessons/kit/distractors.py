@@ -71,17 +71,17 @@ DISTRACTORS: dict[str, tuple[tuple[str, str], ...]] = {
         ("        out[rows] = ops.roi_align(feature[None], *args, aligned=False)",
          "        out[rows] = ops.roi_align(feature[None], *args, aligned=True)"),
     ),
-    "07-matcher": (
-        ("    best, matched = iou.max(dim=0)",
-         "    best, matched = iou.max(dim=1)"),
-        ("    rescued = (iou == best_of_object) & (best_of_object > 0)",
-         "    rescued = iou == best_of_object"),
-    ),
     "07-nms": (
         ("    order = scores.sort(descending=True, stable=True).indices",
          "    order = scores.sort(stable=True).indices"),
         ("        if all(iou[i, j] <= threshold for i in keep):",
          "        if all(iou[i, j] < threshold for i in keep):"),
+    ),
+    "07b-matcher": (
+        ("    best, matched = iou.max(dim=0)",
+         "    best, matched = iou.max(dim=1)"),
+        ("    rescued = (iou == best_of_object) & (best_of_object > 0)",
+         "    rescued = iou == best_of_object"),
     ),
     "08-mask-head": (
         ("        layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()]",
@@ -100,6 +100,18 @@ DISTRACTORS: dict[str, tuple[tuple[str, str], ...]] = {
          "        first = next((i for i, r in enumerate(recall) if r > point), None)"),
         ("        values.append(0.0 if first is None else precision[first])",
          "        values.append(precision[-1] if first is None else precision[first])"),
+    ),
+    "14-paired-bootstrap": (
+        ("        objects = np.concatenate([np.flatnonzero(image == i) for i in drawn_images])",
+         "        objects = np.flatnonzero(np.isin(image, drawn_images))"),
+        ("        means.append(difference[drawn_seeds][:, objects].mean())",
+         "        means.append(difference[:, objects].mean())"),
+    ),
+    "14-verdict": (
+        ("    if -margin < low and high < margin:",
+         "    if low < 0 < high:"),
+        ('    return "reversed" if low > margin or high < -margin else "undecided"',
+         '    return "reversed" if low > 0 or high < 0 else "undecided"'),
     ),
     "16-touched": (
         ("                read |= {min(int(at), n - 1), min(int(at) + 1, n - 1)}",

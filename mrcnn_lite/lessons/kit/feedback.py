@@ -157,7 +157,9 @@ def _meant(error: Exception, frame: Any) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     if close:
         return f"did you mean `{close[0]}`?"
-    return f"`{name}` is nowhere defined; is an import or a cell above missing?" if own else ""
+    return (
+        f"`{name}` is nowhere defined; is a line, an import or a cell above missing?" if own else ""
+    )
 
 
 # --- Two results --------------------------------------------------------------------------------

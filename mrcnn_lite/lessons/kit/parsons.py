@@ -25,7 +25,11 @@ TASK = (
     "Put these lines in order; {n} of them belong to mistakes. A line that is pressed joins the "
     "end, pressed again it leaves."
 )
-STYLE = "<style>.parsons button{text-align:left}.parsons select{font-family:monospace}</style>"
+STYLE = (
+    "<style>.parsons button{text-align:left;white-space:pre-wrap;line-height:1.5}"
+    ".parsons select{font-family:monospace}</style>"
+)
+TOLD = "margin:0;line-height:1.4;white-space:pre-wrap;font-family:monospace"
 CLAUSES = ("else", "elif ", "except", "finally")
 
 
@@ -57,26 +61,34 @@ class Parsons:
         self.wrong = len(wrong)
         self.chosen: list[int] = []
         self.buttons = [self._button(i) for i in range(len(self.lines))]
-        self.order = ipw.Select(description="Your function", rows=8, layout={"width": "100%"})
+        label = {"description": "Your function", "style": {"description_width": "initial"}}
+        self.order = ipw.Select(rows=8, layout={"width": "auto"}, **label)
         self.note = ipw.HTML(status(""))
         moves = {"Move up": self._move(-1), "Move down": self._move(1), "Check": self._check}
         self.controls = [ipw.Button(description=name) for name in moves]
         for control, act in zip(self.controls, moves.values()):
             control.on_click(act)
-        task = ipw.HTML(f"{STYLE}<p>{html.escape(TASK.format(n=self.wrong))}</p>")
+        head = html.escape("\n".join(self.head))
+        task = ipw.HTML(f"{STYLE}{html.escape(TASK.format(n=self.wrong))}<pre>{head}</pre>")
         row = ipw.HBox(self.controls)
-        body = ipw.VBox([task, *self.buttons, self.order, row, self.note])
-        body.add_class("parsons")
-        title = f"No idea how to go on? The lines of {exercise}, in disorder"
-        self.box = ipw.Accordion([body], titles=[title], selected_index=None)
+        self.body = ipw.VBox([task, *self.buttons, self.order, row, self.note])
+        self.body.add_class("parsons")
+        self.body.layout.display = "none"
+        self.title = f"No idea how to go on? The lines of {exercise}, in disorder"
+        self.door = ipw.ToggleButton(description=self.title, layout={"width": "auto"})
+        self.door.observe(self._opened, names="value")  # an accordion's head takes no key
+        self.box = ipw.VBox([self.door, self.body])
         self._show(None)
 
     def _button(self, line: int) -> ipw.Button:
         style = {"font_family": "monospace"}
-        layout = {"width": "100%", "height": "auto"}
+        layout = {"width": "auto", "height": "auto"}
         button = ipw.Button(layout=layout, style=style)
         button.on_click(lambda _: self.toggle(line))
         return button
+
+    def _opened(self, change: dict[str, Any]) -> None:
+        self.body.layout.display = "" if change["new"] else "none"
 
     def toggle(self, line: int) -> None:
         """Put a line at the end of the function, or take it out."""
@@ -99,10 +111,10 @@ class Parsons:
         return move
 
     def _show(self, selected: int | None) -> None:
-        """Write the lines on the page; blanks that a page keeps, and a mark for what is used."""
+        """Write the lines on the page; a mark for what is used, blanks that a list keeps."""
         for line, button in enumerate(self.buttons):
             mark = "✓ " if line in self.chosen else "· "
-            button.description = mark + self.lines[line].replace(" ", "\u00a0")
+            button.description = mark + self.lines[line]
             button.tooltip = "take it out" if line in self.chosen else "put it at the end"
         told = [self.lines[line].replace(" ", "\u00a0") for line in self.chosen]
         self.order.options = list(zip(told, self.chosen))
@@ -112,8 +124,8 @@ class Parsons:
         self.note.value = status(words)
 
     def _check(self, _: Any) -> None:
-        words = html.escape(wrapped(self.verdict()))
-        self.note.value = f'<pre role="status" style="margin:0">{words}</pre>'
+        words = html.escape(self.verdict())
+        self.note.value = f'<p role="status" style="{TOLD}">{words}</p>'
 
     def source(self) -> str:
         """The function that the reader has put together."""
@@ -144,8 +156,8 @@ class Parsons:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """The live lines where they can live, else all of them, folded."""
         lines = html.escape("\n".join(self._text()))
-        title = html.escape(self.box.titles[0])
-        still = f"<details><summary>{title}</summary><pre>{lines}</pre></details>"
+        summary = f"<summary>{html.escape(self.title)}</summary>"
+        still = f"<details>{summary}<pre>{lines}</pre></details>"
         words = {"text/html": still, "text/plain": repr(self)}
         return (self.box._repr_mimebundle_() or {}) | words
 

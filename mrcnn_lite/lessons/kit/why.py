@@ -20,7 +20,7 @@ class Why:
         """Ask; nothing is shown until it is displayed."""
         self.name, self.question, self.answer = name, question, answer
         self.control = control("Your reason", question, (), "in your own words, then press Enter")
-        self.control.layout.width = "100%"
+        self.control.layout.width = "auto"
         self.control.value = progress.recall(SECTION).get(name, "")
         self.note = ipw.HTML(status("Kept from before" if self.control.value else ""))
         self.control.observe(self._answered, names="value")
