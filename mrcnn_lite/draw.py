@@ -1,4 +1,4 @@
-"""Objects drawn over their image: mask, edge, box, class and score.
+"""Objects drawn over their image: mask, edge, box, class and score, keypoints.
 
 Colour tells objects apart, the line style of the box tells classes apart, and a label says both in
 words, so nothing depends on colour alone.
@@ -44,7 +44,8 @@ def paint_instances(
         image: ``Tensor[3, H, W]`` in 0..1, or ``uint8``.
         instances: ``boxes`` ``Tensor[G, 4]``, ``labels`` ``int64[G]``, ``masks`` ``[G, H, W]`` or
             ``[G, 1, H, W]``, of which one is read at a time; detections have ``scores`` too,
-            targets may have ``iscrowd``.
+            targets may have ``iscrowd``. Instead of masks or beside them ``keypoints``
+            ``[G, N, 3]``: numbered discs, hollow where a point is hidden or its score is below 1/2.
         class_names: Index 0 is the background.
         score_threshold: Detections with a lower score are left out.
         show_boxes: Draw the boxes.
@@ -60,7 +61,7 @@ def paint_instances(
     canvas = _canvas(image.detach().cpu(), factor)  # uint8 [H, W, 3]
     rows = _rows_to_draw(instances, score_threshold)
     line = max(2, round(max(canvas.shape[:2]) / 350))
-    for row in rows:
+    for row in rows if "masks" in instances else ():
         mask = instances["masks"][row].detach().cpu().reshape(1, height, width)
         _blend_mask(canvas, _enlarge(mask, factor, "bilinear")[0] >= 0.5, _rgb(row), line)
     painted = Image.fromarray(canvas.numpy())
@@ -70,6 +71,10 @@ def paint_instances(
     for row in rows if show_boxes else ():
         dash = DASHES[(int(instances["labels"][row]) - 1) % 4]
         _draw_box(draw, boxes[row], colour(row), line, dash)
+    for row in rows if "keypoints" in instances else ():
+        points = instances["keypoints"][row].detach().cpu() * torch.tensor([factor, factor, 1])
+        seen = 0.5 if "scores" in instances else 2
+        _draw_points(draw, points.tolist(), colour(row), line, seen)
     if show_labels:
         labels = [(boxes[row], _label(instances, row, class_names), row) for row in rows]
         _write_labels(draw, labels)
@@ -92,8 +97,13 @@ def describe_instances(
     lines = []
     for row in sorted(_rows_to_draw(instances, score_threshold)):
         corners = ", ".join(f"{value:.0f}" for value in instances["boxes"][row].tolist())
-        pixels = int((instances["masks"][row] >= 0.5).sum())
-        lines.append(f"{_label(instances, row, class_names)} box ({corners}) {pixels} pixels")
+        said = f"{_label(instances, row, class_names)} box ({corners})"
+        if "masks" in instances:
+            said += f" {int((instances['masks'][row] >= 0.5).sum())} pixels"
+        if "keypoints" in instances:
+            spots = enumerate(instances["keypoints"][row].tolist())
+            said += "".join(f" {n}:({x:.0f}, {y:.0f})" for n, (x, y, v) in spots if v > 0)
+        lines.append(said)
     return "\n".join(lines) or "no objects"
 
 
@@ -181,6 +191,20 @@ def _draw_box(
             stop = length if dash[1] == 0 else min(length, start + drawn)
             points = (ax + ux * start, ay + uy * start, ax + ux * stop, ay + uy * stop)
             draw.line(points, fill=colour, width=max(1, line // 2 + 1))
+
+
+def _draw_points(
+    draw: ImageDraw, points: list[list[float]], colour: str, line: int, seen: float
+) -> None:
+    """A disc and a number for each point; hollow where its third number is below `seen`."""
+    radius = 2 * line
+    for number, (x, y, v) in enumerate(points):
+        if v > 0:
+            around = x - radius, y - radius, x + radius, y + radius
+            fill = colour if v >= seen else "white"
+            draw.ellipse(around, fill=fill, outline=colour if v < seen else "white", width=line)
+            at = x + radius, y - radius
+            draw.text(at, str(number), fill="white", stroke_fill="black", stroke_width=1)
 
 
 def _write_labels(draw: ImageDraw, labels: list[tuple[list[float], str, int]]) -> None:

@@ -14,14 +14,14 @@ from ..files import check_output, write_whole
 from ..models import load_weights
 from ..training import open_data
 from ..training.distributed import rank
-from ..training.recipe import SHAPES
+from ..training.recipe import DRAWN
 from .train import tell_images
 
-OUR_JSON = rb'\{\n "mask": \{\n  "AP": '
+OUR_JSON = rb'\{\n "(mask|box)": \{\n  "AP": '
 
 
 def evaluate_data(options: argparse.Namespace) -> None:
-    """Print box and mask AP; under torchrun the processes share the images."""
+    """Print the AP of masks, boxes and keypoints; under torchrun the processes share the images."""
     from tqdm import tqdm
 
     if options.json:  # said before the work, not after it
@@ -36,14 +36,14 @@ def evaluate_data(options: argparse.Namespace) -> None:
     )
     if rank() != 0:
         return
-    names = list(figures["mask"])
+    names, kinds = list(figures["box"]), [kind for kind in figures if kind != "images"]
     print(f"{figures['images']} images  " + "  ".join(f"{name:>5}" for name in names))
-    for kind in ("mask", "box"):
-        values = "  ".join(f"{figures[kind][name]:5.3f}" for name in names)
+    for kind in kinds:
+        values = "  ".join(f"{figures[kind].get(name, math.nan):5.3f}" for name in names)
         print(f"{kind:<{len(str(figures['images'])) + 7}}  {values}")
     if options.json:
         # JSON has no NaN; a figure without any object to measure it on becomes null.
-        for kind in ("mask", "box"):
+        for kind in kinds:
             figures[kind] = {k: None if math.isnan(v) else v for k, v in figures[kind].items()}
         write_whole(options.json, (json.dumps(figures, indent=1) + "\n").encode())
 
@@ -52,7 +52,7 @@ def _open(options: argparse.Namespace) -> Shapes | CocoDataset:
     """The data to measure on; --images means one thing of shapes and another of files."""
     count = options.images if isinstance(options.images, int) else None
     folder = options.images if isinstance(options.images, Path) else None
-    if count and options.data != SHAPES:
+    if count and options.data not in DRAWN:
         raise ValueError(f"--images {count} counts drawn shapes; of files --only 0,1,2 chooses")
     more = {"images": count} if count else {}
     dataset = open_data(options.data, True, options.only, image_folder=folder, **more)

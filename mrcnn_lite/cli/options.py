@@ -44,7 +44,8 @@ def _describe_train(sub: argparse.ArgumentParser) -> None:
     init = "start from torchvision's weights of COCO (DEFAULT) or of the backbone (imagenet), a "
     init += "state dict (.pth, .safetensors), or a run's folder; --resume does not read them again"
     sub.add_argument("--init", metavar="WEIGHTS", help=init)
-    sub.add_argument("--data", required=True, help="shapes, COCO or VIA JSON, folder of label maps")
+    data = "shapes, keypoint-shapes, COCO or VIA JSON, folder of label maps"
+    sub.add_argument("--data", required=True, help=data)
     _add_images(sub)
     sub.add_argument("--out", type=Path, required=True, help="folder for weights, log, checkpoint")
     length = sub.add_mutually_exclusive_group(required=True)
@@ -75,7 +76,9 @@ def _describe_train(sub: argparse.ArgumentParser) -> None:
 
 def _describe_evaluate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--weights", type=Path, required=True, help=WEIGHTS)
-    sub.add_argument("--data", required=True, help="shapes (held-out ones), or as for train")
+    sub.add_argument(
+        "--data", required=True, help="(keypoint-)shapes (held-out ones), or as for train"
+    )
     text = "a number: how many held-out shapes (200); a folder: where the images of --data lie"
     sub.add_argument("--images", type=_count_or_folder, metavar="N|FOLDER", help=text)
     sub.add_argument("--only", type=_indices, help="images to evaluate, counted from 0: 3,8")

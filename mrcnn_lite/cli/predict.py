@@ -39,6 +39,8 @@ def predict_images(options: argparse.Namespace) -> int:
         raise ValueError(f"there is no image: {'; '.join(failed)}")
     results = Results(options, paths)
     model, class_names = load_weights(options.weights)
+    if results.maps and not model.config.mask:
+        raise ValueError(f"--masks: the network of {options.weights} has none")
     model.to(options.device)
     try:
         with tqdm(paths, unit="image", disable=len(paths) == 1) as bar:
@@ -97,7 +99,8 @@ def detect(model: MaskRCNN, image: Tensor, score: float) -> dict[str, Any]:
     """Find the objects of an image, uint8 [3, H, W], from a score on.
 
     Returns:
-        boxes [N, 4], labels [N] and scores [N], best first, and masks, a `PastedMasks`; on the CPU.
+        boxes [N, 4], labels [N] and scores [N], best first, of the branches masks, a `PastedMasks`,
+        and keypoints [N, points, 3]; on the CPU.
     """
     pixels = image.float().div_(255)  # [3, H, W]; `image / 255` would hold two such for a moment
 
@@ -111,9 +114,11 @@ def detect(model: MaskRCNN, image: Tensor, score: float) -> dict[str, Any]:
             (found,) = model([pixels], lazy_masks=True)
     finally:
         hook.remove()
-    masks = found.pop("masks")
+    masks = found.pop("masks", None)
     count = sum(value >= score for value in found["scores"].tolist())
     found = {name: values[:count].cpu() for name, values in found.items()}
+    if masks is None:
+        return found
     probabilities = masks.probabilities[:count].cpu()
     return found | {"masks": replace(masks, probabilities=probabilities, boxes=found["boxes"])}
 
@@ -166,29 +171,35 @@ class Results:
             files.append(_write_png(self.maps[number], label_map))
         return files
 
-    def _add_rows(self, number: int, found: dict[str, Any], class_names: list[str]) -> np.ndarray:
+    def _add_rows(
+        self, number: int, found: dict[str, Any], class_names: list[str]
+    ) -> np.ndarray | None:
         """Note the objects in COCO's form; return their label map [H, W], best objects on top."""
-        masks, count = replace(found["masks"], threshold=MASK_THRESHOLD), len(found["scores"])
-        label_map = np.zeros(masks.image_size, np.uint8 if count < 256 else np.uint16)
-        rows = []
+        count, rows, label_map = len(found["scores"]), [], None
+        if "masks" in found:
+            masks = replace(found["masks"], threshold=MASK_THRESHOLD)
+            label_map = np.zeros(masks.image_size, np.uint8 if count < 256 else np.uint16)
         for row in reversed(range(count)):
-            mask = masks[row]  # bool [H, W]
-            label_map[mask.numpy()] = row + 1
-            (code,) = encode_masks(mask[None])
             x1, y1, x2, y2 = found["boxes"][row].tolist()
             label = int(found["labels"][row])
-            rows.append(
-                {
-                    "file_name": self.names[number],
-                    "image_id": number + 1,
-                    "category_id": label,
-                    "category_name": class_names[label],
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "score": float(found["scores"][row]),
-                    "segmentation": {"size": code["size"], "counts": code["counts"].decode()},
-                    "label_map_value": row + 1,
-                }
-            )
+            values = {
+                "file_name": self.names[number],
+                "image_id": number + 1,
+                "category_id": label,
+                "category_name": class_names[label],
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": float(found["scores"][row]),
+            }
+            if label_map is not None:
+                mask = masks[row]  # bool [H, W]
+                label_map[mask.numpy()] = row + 1
+                (code,) = encode_masks(mask[None])
+                code = {"size": code["size"], "counts": code["counts"].decode()}
+                values |= {"segmentation": code, "label_map_value": row + 1}
+            if "keypoints" in found:  # COCO's are pixels, of which this is the middle
+                points = found["keypoints"][row] - torch.tensor([0.5, 0.5, 0])
+                values["keypoints"] = points.flatten().tolist()
+            rows.append(values)
         self.rows += reversed(rows)
         return label_map
 

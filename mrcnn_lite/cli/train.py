@@ -19,7 +19,7 @@ from ..training.distributed import from_first, gather, rank
 from ..training.fast import FastRun, compile_parts
 from ..training.initial import Start
 from ..training.loop import progress_bar, validation_losses
-from ..training.recipe import SHAPES
+from ..training.recipe import DRAWN
 
 VALIDATION_IMAGES = 32  # of drawn shapes
 
@@ -31,7 +31,7 @@ def train_network(options: argparse.Namespace) -> None:
     start = Start(options.init, options.preset) if options.init else None
     config = _config(options, start, given)
     told = "" if options.resume or options.overwrite else refuse_other_run(options.out)
-    if options.data != SHAPES and options.out.resolve() == Path(options.data).resolve():
+    if options.data not in DRAWN and options.out.resolve() == Path(options.data).resolve():
         told = f"--out {options.out} is the folder of the data; name another one"
     told, first = from_first(told), rank() == 0
     if told:
@@ -41,6 +41,8 @@ def train_network(options: argparse.Namespace) -> None:
     if isinstance(dataset, CocoDataset):
         tell_images(dataset)
     config = fit_config(config, dataset, keep_size="min_size" in given.get("image", {}))
+    if given.get("keypoint", 0) is None:  # asked for: none, whatever the data has
+        config = config.with_(keypoint=None)
     if given.get("num_classes", config.num_classes) != config.num_classes:
         raise ValueError(
             f"--config {options.config}: num_classes is {given['num_classes']}, but the data has "
@@ -161,7 +163,7 @@ def _held_out(options: argparse.Namespace) -> Sequence | None:
             f"--validate-every {options.validate_every} is more than --steps {options.steps}: "
             "nothing would be validated"
         )
-    shapes = options.data == SHAPES
+    shapes = options.data in DRAWN
     if not shapes and not options.hold_out:
         raise ValueError("--validate-every needs --hold-out: which images to keep for it")
     indices = None if shapes else options.hold_out

@@ -82,7 +82,7 @@ def without_crowds(image: Tensor, target: dict) -> Sample:
     single = target["iscrowd"] == 0
     if single.all():  # the usual case; whole masks are large
         return image, target
-    fields = ("boxes", "labels", "masks", "iscrowd", "area")
+    fields = {"boxes", "labels", "masks", "iscrowd", "area", "keypoints"} & {*target}
     return image, {**target, **{field: target[field][single] for field in fields}}
 
 

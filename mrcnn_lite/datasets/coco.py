@@ -27,6 +27,8 @@ class CocoDataset:
     compared with, and right even where the file's ``bbox`` was rounded or drawn by hand. Category
     ids may have gaps; they become 1..K in order of id (``category_ids[k]`` is the id of class k).
     Crowd regions are kept, with ``iscrowd`` 1: training leaves them out, evaluation ignores them.
+    Keypoints, where categories name some, are pixels in the file; half a pixel is added, so that
+    they lie in the middle of that pixel. ``sigmas`` may be set for their OKS.
 
     Args:
         source: The path of a COCO file, or a data set that another reader has read.
@@ -61,6 +63,7 @@ class CocoDataset:
         self.category_ids = [-1] + [category["id"] for category in categories]
         self._labels = {category["id"]: k for k, category in enumerate(categories, start=1)}
         self.class_names = ["background"] + [category["name"] for category in categories]
+        self.keypoint_names = self._keypoint_names(categories)
         images = sorted(data["images"], key=lambda image: image["id"])
         self.images = [images[index] for index in _choose(len(images), indices, exclude)]
         self._check_files()
@@ -122,7 +125,11 @@ class CocoDataset:
                     "covers no pixel of the image; remove the annotation"
                 )
         labels = [self._labels[row["category_id"]] for row in rows]
-        return {
+        names = self.keypoint_names
+        points = [row.get("keypoints") or [0] * 3 * len(names) for row in rows]
+        points = torch.tensor(points, dtype=torch.float32).view(len(rows), len(names), 3)
+        points[..., :2] += (points[..., 2:] > 0) / 2
+        return ({"keypoints": points} if names else {}) | {
             "boxes": torch.from_numpy(mask_boxes(masks)),
             "labels": torch.tensor(labels, dtype=torch.int64),
             "masks": torch.from_numpy(masks),
@@ -130,6 +137,24 @@ class CocoDataset:
             "iscrowd": torch.tensor([row.get("iscrowd", 0) for row in rows], dtype=torch.uint8),
             "area": torch.from_numpy(masks.sum(axis=(1, 2), dtype=np.float32)),
         }
+
+    def _keypoint_names(self, categories: list[dict]) -> tuple[str, ...]:
+        lists = (category.get("keypoints") for category in categories)
+        found = {tuple(map(str, names)) for names in lists if isinstance(names, list) and names}
+        if len(found) > 1:
+            raise ValueError(
+                f"{self.path}: categories have different keypoints, {sorted(found)}; give all of "
+                "them one list, and points that a category lacks the visibility 0"
+            )
+        return next(iter(found), ())
+
+    @property
+    def flip_pairs(self) -> list[tuple[int, int]]:
+        """Keypoints that a mirror exchanges: those that only "left" and "right" tell apart."""
+        names = self.keypoint_names
+        mirrored = [name.replace("left", "right") for name in names]
+        pairs = enumerate(zip(names, mirrored, strict=True))
+        return [(i, names.index(m)) for i, (name, m) in pairs if m != name and m in names]
 
     def require_objects(self) -> None:
         """Stop where there is nothing to learn or to find.

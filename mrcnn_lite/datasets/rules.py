@@ -29,6 +29,7 @@ DROP_ALL = "left out with its namesakes"  # every entry that has this id
 FILE_SIZE = "taken from the image file"
 RENUMBER = "given an id of its own"
 REBOX = "computed from the mask"
+DROP_POINTS = "points left out"
 DROP_PART = "part left out"  # of a segmentation, when it adds no pixel
 AS_STORED = "image stored as the annotations saw it"  # without the tag that turns it
 
@@ -145,6 +146,19 @@ def has_box(row: dict, known: Known) -> Iterator[Fault]:
         yield _fault("flat box", "bbox", box, message, CORRECT, REBOX, NO_BOX)
 
 
+def has_keypoints(row: dict, known: Known) -> Iterator[Fault]:
+    """``keypoints`` is x, y and v for each name that the category has, or absent."""
+    category = known.categories.get(to_integer(row.get("category_id"))) or {}
+    names, points = category.get("keypoints"), row.get("keypoints")
+    if points is None or not isinstance(names, list):
+        return
+    good = is_numbers(points) and len(points) == 3 * len(names) and {*points[2::3]} <= {0, 1, 2}
+    if not good:
+        message = f"must be x, y and v for each of {len(names)} points, v one of 0, 1 and 2"
+        change = {"keypoints": None}
+        yield _fault("keypoints", "keypoints", points, message, CORRECT, DROP_POINTS, change)
+
+
 def has_segmentation(row: dict, known: Known) -> Iterator[Fault]:
     """``segmentation`` is RLE or a list of polygons, and fits the image."""
     image, segmentation = known.images.get(to_integer(row.get("image_id"))), row.get("segmentation")
@@ -257,7 +271,9 @@ def has_box_of_mask(row: dict, mask: np.ndarray) -> Iterator[Fault]:
 
 CATEGORY = (has_name,)  # one entry of the section each
 IMAGE = (has_file_name, has_size, fits_memory)
-ANNOTATION = (has_image_and_category, has_crowd_flag, has_area, has_box, has_segmentation)
+ANNOTATION = (
+    has_image_and_category, has_crowd_flag, has_area, has_box, has_keypoints, has_segmentation,
+)  # fmt: skip
 IMAGE_FILE = (fits_file,)  # once it is opened
 MASK = (covers_pixels, has_box_of_mask)  # once it is filled in
 

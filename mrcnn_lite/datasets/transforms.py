@@ -1,9 +1,10 @@
-"""Augmentation: an image changed together with its boxes and masks, for training on few images.
+"""Augmentation: an image changed together with its objects, for training on few images.
 
 A transform is called with an image ``[3, H, W]``, its target and a generator, and returns a new
 image and target; it never writes into its input. Masks are resampled by pixel centres: a new pixel
 belongs to an object when its centre does. Boxes are taken again from the masks wherever pixels can
-be lost.
+be lost. Each of the three reflections makes a left hand a right one: pairs of keypoints change
+places.
 """
 
 import math
@@ -17,6 +18,7 @@ from .masks import mask_boxes
 
 Sample = tuple[Tensor, dict]
 Transform = Callable[[Tensor, dict, Generator], Sample]
+Pairs = Sequence[tuple[int, int]]  # of keypoints that change places in a mirror
 
 
 class Compose:
@@ -39,41 +41,63 @@ class RandomDihedral:
         flip_x: Allow mirroring left and right.
         flip_y: Allow mirroring top and bottom.
         transpose: Allow exchanging rows and columns.
+        pairs: Left and right keypoints.
     """
 
-    def __init__(self, flip_x: bool = True, flip_y: bool = True, transpose: bool = True) -> None:
-        self.allowed = torch.tensor([flip_x, flip_y, transpose])
+    def __init__(
+        self, flip_x: bool = True, flip_y: bool = True, transpose: bool = True, pairs: Pairs = ()
+    ) -> None:
+        self.allowed, self.pairs = torch.tensor([flip_x, flip_y, transpose]), pairs
 
     def __call__(self, image: Tensor, target: dict, generator: Generator) -> Sample:
         """Apply a random one."""
         chosen = (torch.rand(3, generator=generator) < 0.5) & self.allowed
         for change, is_chosen in zip((flip_x, flip_y, transpose), chosen.tolist(), strict=True):
             if is_chosen:
-                image, target = change(image, target)
+                image, target = change(image, target, self.pairs)
         return image, target
 
 
-def flip_x(image: Tensor, target: dict) -> Sample:
+def flip_x(image: Tensor, target: dict, pairs: Pairs = ()) -> Sample:
     """Mirror left and right."""
     x1, y1, x2, y2 = target["boxes"].unbind(1)
     width = image.shape[2]
     boxes = torch.stack([width - x2, y1, width - x1, y2], dim=1)  # [G, 4]
-    return image.flip(2), {**target, "boxes": boxes, "masks": target["masks"].flip(2)}
+    new = {"boxes": boxes, "masks": target["masks"].flip(2)}
+    return image.flip(2), target | new | _points(target, lambda x, y: (width - x, y), pairs)
 
 
-def flip_y(image: Tensor, target: dict) -> Sample:
+def flip_y(image: Tensor, target: dict, pairs: Pairs = ()) -> Sample:
     """Mirror top and bottom."""
     x1, y1, x2, y2 = target["boxes"].unbind(1)
     height = image.shape[1]
     boxes = torch.stack([x1, height - y2, x2, height - y1], dim=1)  # [G, 4]
-    return image.flip(1), {**target, "boxes": boxes, "masks": target["masks"].flip(1)}
+    new = {"boxes": boxes, "masks": target["masks"].flip(1)}
+    return image.flip(1), target | new | _points(target, lambda x, y: (x, height - y), pairs)
 
 
-def transpose(image: Tensor, target: dict) -> Sample:
+def transpose(image: Tensor, target: dict, pairs: Pairs = ()) -> Sample:
     """Exchange rows and columns; the new image is ``[3, W, H]``."""
     boxes = target["boxes"][:, [1, 0, 3, 2]]  # [G, 4]
-    masks = target["masks"].transpose(1, 2).contiguous()  # [G, W, H]
-    return image.transpose(1, 2).contiguous(), {**target, "boxes": boxes, "masks": masks}
+    new = {"boxes": boxes, "masks": target["masks"].transpose(1, 2).contiguous()}  # [G, W, H]
+    new |= _points(target, lambda x, y: (y, x), pairs)
+    return image.transpose(1, 2).contiguous(), target | new
+
+
+def _points(target: dict, move: Callable, pairs: Pairs = (), size: tuple[int, ...] = ()) -> dict:
+    """The keypoints after `move` of x and y, [G, N] each, with pairs exchanged; outside of a size
+    (height, width) they are not labelled any more. Nothing where the target has none."""
+    if "keypoints" not in target:
+        return {}
+    x, y, v = target["keypoints"].unbind(dim=2)
+    x, y = move(x, y)
+    if size:
+        v = v * ((x >= 0) & (y >= 0) & (x < size[1]) & (y < size[0]))
+    points = torch.where(v[..., None] > 0, torch.stack([x, y, v], dim=2), 0)  # [G, N, 3]
+    order = [*range(points.shape[1])]
+    for left, right in pairs:
+        order[left], order[right] = right, left
+    return {"keypoints": points[:, order]}
 
 
 class RandomScaleCrop:
@@ -142,7 +166,8 @@ def crop_and_resize(
     """Cut a window out and scale it, in one step.
 
     The image is scaled with an antialiasing filter over the whole pixels of the window; masks take
-    the pixel under each new pixel's centre; boxes are those of the new masks.
+    the pixel under each new pixel's centre; boxes are those of the new masks; keypoints outside of
+    the window are not labelled any more.
 
     Args:
         image, target: A sample.
@@ -171,8 +196,10 @@ def crop_and_resize(
     keep = (area >= max(1, min_pixels)) & (area >= min_share * zoom * target["area"][near])
     masks = masks[keep]
     kept = {"boxes": torch.from_numpy(mask_boxes(masks.numpy())), "masks": masks}
-    for key in ("labels", "iscrowd"):
+    for key in {"labels", "iscrowd", "keypoints"} & {*target}:
         kept[key] = target[key][near][keep]
+    zoom_x, zoom_y = size[1] / (x2 - x1), size[0] / (y2 - y1)
+    kept |= _points(kept, lambda x, y: ((x - x1) * zoom_x, (y - y1) * zoom_y), size=size)
     return part.clamp(0, 1), {**target, **kept, "area": area[keep]}
 
 

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from ..models import MaskRCNN
 from ..models.postprocess import PastedMasks
+from .keypoints import PERSON_SIGMAS, keypoint_average_precision
 
 MASK_THRESHOLD = 0.5  # probability from which on (>=) a pixel belongs to the object
 PIXELS_AT_ONCE = 2**25  # of the masks that are encoded: bounds the memory, a byte or a float each
+SIGMA = 0.05  # tolerance of every point of which nothing better is known
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the first six of COCO's summary
 
 
@@ -44,7 +46,8 @@ def evaluate(
 
     Returns:
         `{"mask": {"AP": …, "AP50": …, …}, "box": {…}, "images": n}`; a figure without any object to
-        measure it on is NaN.
+        measure it on is NaN. "mask" is only there where the model gives masks, "keypoints" (OKS-AP)
+        where model and data have them: with the data's `sigmas`, by default COCO's or `SIGMA`.
 
     Raises:
         ValueError: there is no image.
@@ -74,7 +77,7 @@ def evaluate(
         shares: list = [None] * processes
         dist.all_gather_object(shares, images)
         images = {row: image for share in shares for row, image in share.items()}
-    return _measure([images[row] for row in sorted(images)], dataset.class_names)
+    return _measure([images[row] for row in sorted(images)], dataset)
 
 
 def _joined() -> bool:
@@ -94,7 +97,7 @@ def evaluate_detections(detections: Sequence[dict], dataset: Sequence) -> dict:
             f"detections has {len(detections)} images, dataset {len(dataset)}; give one per image"
         )
     images = [_encoded(*dataset[row], detection) for row, detection in enumerate(detections)]
-    return _measure(images, dataset.class_names)
+    return _measure(images, dataset)
 
 
 def _encoded(image: Tensor, target: dict, detection: dict) -> dict:
@@ -108,13 +111,21 @@ def _encoded(image: Tensor, target: dict, detection: dict) -> dict:
         row["score"] = score
     height, width = image.shape[1:]
     size = {"height": height, "width": width}
-    return {"size": size, "objects": objects, "detections": detections}
+    points = None
+    if "keypoints" in target and "keypoints" in detection:
+        names = ("keypoints", "boxes", "labels", "iscrowd", "area", "scores")
+        points = [
+            {name: values[name].cpu() for name in names if name in values}
+            for values in (detection, target)
+        ]
+    return {"size": size, "objects": objects, "detections": detections, "points": points}
 
 
-def _measure(images: list[dict], class_names: Sequence[str]) -> dict:
-    """Number images and objects, and compute AP for masks and for boxes."""
+def _measure(images: list[dict], dataset: Sequence) -> dict:
+    """Number images and objects, and compute AP for masks, boxes and keypoints."""
     truth: dict = {"images": [], "annotations": []}
-    truth["categories"] = [{"id": k, "name": name} for k, name in enumerate(class_names) if k > 0]
+    names = enumerate(dataset.class_names)
+    truth["categories"] = [{"id": k, "name": name} for k, name in names if k > 0]
     detections: list[dict] = []
     for number, image in enumerate(images, start=1):  # not the image's own id: that may repeat
         truth["images"].append({"id": number, **image["size"]})
@@ -123,7 +134,15 @@ def _measure(images: list[dict], class_names: Sequence[str]) -> dict:
             ids = {"id": len(truth["annotations"]) + 1, "image_id": number}
             truth["annotations"].append(ids | row)
     kinds = {"mask": "segm", "box": "bbox"}
+    if any("segmentation" not in row for row in detections):
+        del kinds["mask"]
     figures = {name: _average_precision(truth, detections, kind) for name, kind in kinds.items()}
+    if all(image["points"] for image in images):
+        count = images[0]["points"][1]["keypoints"].shape[1]
+        usual = PERSON_SIGMAS if count == len(PERSON_SIGMAS) else [SIGMA] * count
+        points = zip(*(image["points"] for image in images), strict=True)
+        sigmas = getattr(dataset, "sigmas", None) or usual
+        figures["keypoints"] = keypoint_average_precision(*points, sigmas)
     return figures | {"images": len(images)}
 
 
@@ -156,8 +175,9 @@ def _rows(values: dict) -> list[dict]:
     """What COCO's form says of objects and of detections alike."""
     names = ("category_id", "bbox", "segmentation")
     boxes = [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in values["boxes"].tolist()]
-    rows = zip(values["labels"].tolist(), boxes, encode_masks(values["masks"]), strict=True)
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    columns = [values["labels"].tolist(), boxes]
+    columns += [encode_masks(values["masks"])] if "masks" in values else []
+    return [dict(zip(names, row, strict=False)) for row in zip(*columns, strict=True)]
 
 
 def _average_precision(truth: dict, detections: list[dict], kind: str) -> dict[str, float]:

@@ -91,18 +91,6 @@ def keypoint_targets(
     return row * size + column, valid
 
 
-def keypoint_targets_loop(keypoints: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """`keypoint_targets`, one point at a time."""
-    cells = torch.zeros(keypoints.shape[:2], dtype=torch.int64)
-    valid = torch.zeros(keypoints.shape[:2], dtype=torch.bool)
-    for k, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
-        for n, (x, y, v) in enumerate(keypoints[k].tolist()):
-            if v > 0 and x1 <= x < x2 and y1 <= y < y2:
-                column, row = int((x - x1) * size / (x2 - x1)), int((y - y1) * size / (y2 - y1))
-                cells[k, n], valid[k, n] = row * size + column, True
-    return cells, valid
-
-
 def keypoint_loss(
     logits: Tensor, cells: Tensor, valid: Tensor, count: Tensor | None = None
 ) -> Tensor:
@@ -195,22 +183,3 @@ def _resize_and_look(logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         whole = boxes.new_tensor([width, height])
         points[k, :, :2] = boxes[k, :2] + pixel * (sides[k] / whole)
     return points, scores
-
-
-def decode_keypoints_loop(logits: Tensor, boxes: Tensor) -> Tensor:
-    """`decode_keypoints` with the quadratic fit, one map at a time: Tensor[K, N, 3]."""
-    size = logits.shape[-1]
-    points = torch.zeros(*logits.shape[:2], 3, dtype=logits.dtype)
-    for k, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
-        for n, logit in enumerate(logits[k]):
-            row, column = divmod(int(logit.argmax()), size)
-            x, y = column + 0.5, row + 0.5
-            if 0 < column < size - 1:
-                x += peak_offset(*logit[row, column - 1 : column + 2])
-            if 0 < row < size - 1:
-                y += peak_offset(*logit[row - 1 : row + 2, column])
-            places = logit.flatten().softmax(dim=0).view(size, size)  # [M, M]
-            nine = places[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
-            x, y = x1 + x / size * (x2 - x1), y1 + y / size * (y2 - y1)
-            points[k, n] = torch.tensor([x, y, nine.sum()])
-    return points

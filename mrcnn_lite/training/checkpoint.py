@@ -94,7 +94,8 @@ def check_settings(
     """Refuse, as a ValueError, a checkpoint of another network, training or data set than these."""
     there, here = _flat(Config.from_dict(state["config"])), _flat(config)
     there["classes"], here["classes"] = state["class_names"], class_names
-    if other := [f"{n} {there[n]} instead of {here[n]}" for n in here if there[n] != here[n]]:
+    names = [n for n in here | there if there.get(n) != here.get(n)]
+    if other := [f"{n} {there.get(n)} instead of {here.get(n)}" for n in names]:
         raise ValueError(
             f"{folder}: the checkpoint has other settings: {', '.join(other)}; resume with the "
             "same ones"

@@ -13,13 +13,14 @@ from .checkpoint import CONFIG, CURVE, LOG
 
 # Okabe and Ito's colours, which the colour-blind tell apart, and dashes for print.
 LINES = {
-    "loss": ("all five", "#000000", "-"),
-    "validation_loss": ("all five, held out", "#CC79A7", ":"),
+    "loss": ("all", "#000000", "-"),
+    "validation_loss": ("all, held out", "#CC79A7", ":"),
     "loss_objectness": ("objectness", "#0072B2", "-"),
     "loss_rpn_box_reg": ("RPN boxes", "#56B4E9", "--"),
     "loss_classifier": ("classes", "#D55E00", "-"),
     "loss_box_reg": ("boxes", "#E69F00", "--"),
     "loss_mask": ("masks", "#009E73", "-."),
+    "loss_keypoint": ("keypoints", "#CC79A7", "-"),
 }
 LAST_LINES = 5  # of the log, whose mean is what a run has reached: one step's loss is chance
 FEW = 50  # points up to which each has a mark

@@ -23,6 +23,7 @@ IMAGENET = "imagenet"
 NAMES = ("DEFAULT", "COCO_V1", IMAGENET)
 STAGES = 3  # tv: how many train of a backbone that was trained before
 BOX, MASK = "roi_heads.box_predictor", "roi_heads.mask_predictor.mask_fcn_logits"
+KEYPOINT = "roi_heads.keypoint_"
 
 
 class Start:
@@ -83,14 +84,20 @@ class Start:
         own, new = model.state_dict(), ()
         classes = len(state.get(f"{BOX}.cls_score.bias", ()))
         if classes != model.num_classes or self.class_names not in (None, class_names):
-            new = (BOX,) if model.config.mask.class_agnostic else (BOX, MASK)
-            state |= {name: value for name, value in own.items() if name.startswith(new)}
+            mask = model.config.mask
+            new = (BOX, MASK) if mask and not mask.class_agnostic else (BOX,)
+        if not any(name.startswith(KEYPOINT) for name in state):
+            new += (KEYPOINT,)
+        state |= {name: value for name, value in own.items() if name.startswith(new)}
         check_fits(f"--init {source}", model, state)
         model.load_state_dict(state, strict=False)
         told = f"starts from {source}"
-        if new:
+        if BOX in new:
             counts = f"{classes} there, {model.num_classes} here"
-            told += f"; {' and '.join(new)} new, because the classes are others ({counts})"
+            new_parts = " and ".join(part for part in new if part != KEYPOINT)
+            told += f"; {new_parts} new, because the classes are others ({counts})"
+        if model.config.keypoint and KEYPOINT in new:
+            told += "; the keypoint branch is new"
         return told
 
     def _read(self, config: Config) -> tuple[str, dict[str, Tensor]]:

@@ -8,15 +8,16 @@ from statistics import median
 
 import torch
 
-from ..config import Config
+from ..config import Config, with_keypoints
 from ..datasets import CocoDataset, Shapes, open_dataset
 from ..datasets.batches import loader
+from ..datasets.keypoint_shapes import KeypointShapes
 from ..datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
 from .distributed import rank, world_size
 from .prefetch import ToDevice, prefetch
 from .run import Batch
 
-SHAPES = "shapes"
+DRAWN = {"shapes": Shapes, "keypoint-shapes": KeypointShapes}
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no image
 HELD_OUT_IMAGES = 200
 CACHE_BYTES = 512 * 2**20  # images kept decoded: a small set is read thousands of times
@@ -34,7 +35,7 @@ def open_data(
     """Open what `--data` names.
 
     Args:
-        data: "shapes", or the path of a COCO or VIA JSON file or of a folder of label maps.
+        data: one of `DRAWN`, or the path of a COCO or VIA JSON file or of a folder of label maps.
         held_out: of shapes, the images that training never draws.
         indices, exclude: of files, the images to take or to leave, counted in order of id.
         images: how many held-out shapes.
@@ -44,18 +45,19 @@ def open_data(
         ValueError: something of files given for shapes, or a fault in the file.
     """
     stored = {"indices": indices, "exclude": exclude, "image_folder": image_folder}
-    if data != SHAPES:
+    if data not in DRAWN:
         return open_dataset(Path(data), cache_bytes=CACHE_BYTES, **stored)
     if any(value is not None for value in stored.values()):
         raise ValueError(
             "shapes are drawn, not stored: indices, exclude and image_folder (--only, --hold-out, "
             "--images FOLDER) belong to stored images"
         )
-    return Shapes(images, HELD_OUT_SEED) if held_out else Shapes(None, TRAIN_SEED)
+    return DRAWN[data](images, HELD_OUT_SEED) if held_out else DRAWN[data](None, TRAIN_SEED)
 
 
 def fit_config(config: Config, dataset: Shapes | CocoDataset, keep_size: bool = False) -> Config:
-    """Give a config the data's number of classes and, for images in files, the size to train at.
+    """Give a config the data's number of classes, a keypoint branch where the data has keypoints,
+    and, for images in files, the size to train at.
 
     The lite network's anchors end at 52 pixels. Other images are therefore shrunk until their
     median object measures `OBJECT_SIZE`: one number read from the data instead of a guess.
@@ -70,6 +72,8 @@ def fit_config(config: Config, dataset: Shapes | CocoDataset, keep_size: bool = 
     if isinstance(dataset, CocoDataset):
         dataset.require_objects()
     config = config.with_(num_classes=len(dataset.class_names))
+    if names := getattr(dataset, "keypoint_names", ()):
+        config = with_keypoints(config, len(names))
     if isinstance(dataset, Shapes) or keep_size or not config.training.crop_size:
         return config
     ratios = []  # object size / shorter side of its image
@@ -118,7 +122,8 @@ def training_batches(
     """
     training, parts = config.training, []
     if not isinstance(dataset, Shapes):
-        parts = [RandomDihedral(flip_y=False, transpose=False)]
+        pairs = getattr(dataset, "flip_pairs", ())
+        parts = [RandomDihedral(flip_y=False, transpose=False, pairs=pairs)]
         if training.crop_size:
             low, high = (config.image.min_size * scale for scale in training.scale_range)
             if max(low, training.crop_size) > high:
@@ -128,7 +133,7 @@ def training_batches(
                     f"scale_range {training.scale_range}; choose smaller crops (0: whole images)"
                 )
             crop = RandomScaleCrop(training.crop_size, (max(low, training.crop_size), high))
-            parts = [crop, RandomDihedral(), ColourJitter()]
+            parts = [crop, RandomDihedral(pairs=pairs), ColourJitter()]
     if ahead_on is not None:
         parts.insert(len(parts) if training.crop_size else 0, ToDevice(ahead_on))
     transform = Compose(parts) if parts else None

@@ -17,6 +17,7 @@ from ..config import Config
 OBJECTNESS = (0.8, 1.25)
 CLASSIFIER = (0.5, 1.6)
 MASK = (0.5, 15.0)
+KEYPOINT = (0.95, 1.5)
 
 
 def check_first_losses(report: dict[str, float], config: Config) -> list[str]:
@@ -38,6 +39,17 @@ def check_first_losses(report: dict[str, float], config: Config) -> list[str]:
         )
     elif odd := _odd(report, "loss_mask", math.log(2), "ln 2", MASK):
         warnings.append(f"{odd}: the mask predictor is not fresh, or its features explode")
+
+    if report.get("loss_keypoint") == 0:
+        warnings.append(
+            "loss_keypoint is 0 in the first step: no labelled point lies in a box of its object; "
+            "check that points are x, y and v, in pixels of their image"
+        )
+    elif config.keypoint:
+        places = (4 * config.keypoint.pooled_size) ** 2
+        formula = math.log(places), f"ln {places}"
+        if odd := _odd(report, "loss_keypoint", *formula, KEYPOINT):
+            warnings.append(f"{odd}: the keypoint predictor is not fresh, or its features explode")
     return warnings
 
 

@@ -273,7 +273,7 @@ def test_a_run_says_what_it_does_and_what_it_reached(tmp_path, tiny, capsys):
     assert "for 4 the square-root rule gives --learning-rate 0.0042" in said[0]
     assert said[1].startswith("6 classes, images at 64 pixels; 0.84 of 0.84 million weights train")
     assert said[-1].startswith("3 steps in ")
-    assert " images/s; losses at the end: all five " in said[-1]
+    assert " images/s; losses at the end: all " in said[-1]
     assert "held out" in said[-1] and "masks" in said[-1]
     assert f"{tmp_path / 'run'} has last.safetensors" in said[-1]
     log = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
