@@ -76,9 +76,7 @@ def _describe_train(sub: argparse.ArgumentParser) -> None:
 
 def _describe_evaluate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--weights", type=Path, required=True, help=WEIGHTS)
-    sub.add_argument(
-        "--data", required=True, help="(keypoint-)shapes (held-out ones), or as for train"
-    )
+    sub.add_argument("--data", required=True, help="as for train; of shapes the held-out ones")
     text = "a number: how many held-out shapes (200); a folder: where the images of --data lie"
     sub.add_argument("--images", type=_count_or_folder, metavar="N|FOLDER", help=text)
     sub.add_argument("--only", type=_indices, help="images to evaluate, counted from 0: 3,8")

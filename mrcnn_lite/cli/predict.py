@@ -171,9 +171,7 @@ class Results:
             files.append(_write_png(self.maps[number], label_map))
         return files
 
-    def _add_rows(
-        self, number: int, found: dict[str, Any], class_names: list[str]
-    ) -> np.ndarray | None:
+    def _add_rows(self, number: int, found: dict, class_names: list[str]) -> np.ndarray | None:
         """Note the objects in COCO's form; return their label map [H, W], best objects on top."""
         count, rows, label_map = len(found["scores"]), [], None
         if "masks" in found:

@@ -111,14 +111,10 @@ def _encoded(image: Tensor, target: dict, detection: dict) -> dict:
         row["score"] = score
     height, width = image.shape[1:]
     size = {"height": height, "width": width}
-    points = None
-    if "keypoints" in target and "keypoints" in detection:
-        names = ("keypoints", "boxes", "labels", "iscrowd", "area", "scores")
-        points = [
-            {name: values[name].cpu() for name in names if name in values}
-            for values in (detection, target)
-        ]
-    return {"size": size, "objects": objects, "detections": detections, "points": points}
+    names = {"keypoints", "boxes", "labels", "iscrowd", "area", "scores"}
+    points = [{n: values[n].cpu() for n in names & {*values}} for values in (detection, target)]
+    image = {"size": size, "objects": objects, "detections": detections}
+    return image | {"masks": "masks" in detection, "points": points}
 
 
 def _measure(images: list[dict], dataset: Sequence) -> dict:
@@ -134,10 +130,10 @@ def _measure(images: list[dict], dataset: Sequence) -> dict:
             ids = {"id": len(truth["annotations"]) + 1, "image_id": number}
             truth["annotations"].append(ids | row)
     kinds = {"mask": "segm", "box": "bbox"}
-    if any("segmentation" not in row for row in detections):
+    if not all(image["masks"] for image in images):
         del kinds["mask"]
     figures = {name: _average_precision(truth, detections, kind) for name, kind in kinds.items()}
-    if all(image["points"] for image in images):
+    if all("keypoints" in values for image in images for values in image["points"]):
         count = images[0]["points"][1]["keypoints"].shape[1]
         usual = PERSON_SIGMAS if count == len(PERSON_SIGMAS) else [SIGMA] * count
         points = zip(*(image["points"] for image in images), strict=True)
