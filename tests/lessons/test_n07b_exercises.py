@@ -97,8 +97,32 @@ def test_natural_losses_are_named():
         own = deltas[rows, labels[rows]]
         return F.smooth_l1_loss(own, targets[rows], beta=1 / 9)
 
+    def all_pairs(deltas, targets, labels):
+        targets = targets.expand(len(labels), -1, -1)
+        return F.smooth_l1_loss(deltas[:, labels], targets, beta=1 / 9, reduction="sum") / len(
+            labels
+        )
+
     grade = find("07b-box-loss").grade
+    words = grade(all_pairs).message
+    assert "pairs every RoI with every label" in words and "background RoIs take part" in words
     assert "divided by the number of positives" in grade(by_positives).message
     assert "ends at 1, the default" in grade(default_beta).message
     words = grade(mean_of_all).message
     assert "divided by the number of positives" in words and "mean of the four" in words
+
+
+def test_a_rule_for_the_left_out_alone_is_named():
+    """Whoever asks first whether an object has a positive makes the loop's three mistakes, too."""
+
+    def left_out(objects, anchors, high, low):
+        iou = ops.box_iou(objects, anchors)  # [G, A]
+        best, answer = iou.max(dim=0)
+        answer[best < high] = -2
+        answer[best < low] = -1
+        for g in range(len(objects)):
+            if (answer == g).sum() == 0:
+                answer[iou[g].argmax()] = g
+        return answer
+
+    assert "takes all of them" in find("07b-matcher").grade(left_out).message.replace("\n", " ")

@@ -23,6 +23,7 @@ CHAIN = torch.tensor([[0.0, 0, 8, 8], [2, 0, 10, 8], [4, 0, 12, 8]])
     tie=1,  # of the rows, where scores are equal
     rivals=lambda kept, better: kept,  # the boxes that a box has to survive
     strikes=torch.gt,
+    struck=any,  # of the list of what strikes a box
     fixed=None,  # a threshold of one's own
     plus=0,  # px added to widths and heights
     least=0,  # side of an intersection
@@ -41,7 +42,7 @@ def _nms_variant(boxes: Tensor, scores: Tensor, threshold: float, how: Any) -> T
     strikes = how.strikes(iou, how.fixed or threshold).tolist()
     kept: list[int] = []
     for position, j in enumerate(order):
-        if not any(strikes[i][j] for i in how.rivals(kept, order[:position])):
+        if not how.struck([strikes[i][j] for i in how.rivals(kept, order[:position])]):
             kept.append(j)
     return how.give(torch.tensor(kept, dtype=torch.int64), boxes, scores, torch.tensor(order))
 
@@ -57,6 +58,9 @@ NMS_MISTAKES = {
     },
     "boxes that were suppressed go on suppressing. Only kept boxes suppress.": {
         "rivals": lambda kept, better: better
+    },
+    "a box is kept as soon as one kept box leaves it alone; it must survive all of them.": {
+        "struck": lambda each: bool(each) and all(each)
     },
     "an overlap of exactly the threshold is allowed: suppress with >, not with >=.": {
         "strikes": torch.ge

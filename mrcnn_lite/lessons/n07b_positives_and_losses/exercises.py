@@ -10,7 +10,7 @@ from torch import Tensor
 from ...models.losses import SMOOTH_L1_BETA, box_loss
 from ...models.matching import match
 from ...ops import box_iou
-from ..kit.exercise import Exercise, FunctionGrader, as_numbers, combine, same, switches
+from ..kit.exercise import Exercise, FunctionGrader, Mistake, as_numbers, combine, same, switches
 
 IMAGES = 60
 MOST = 6  # objects of an image; the anchors are far more
@@ -88,6 +88,16 @@ LOOP_MISTAKES = dict(list(MATCHER_MISTAKES.items())[1:4]) | {
 }
 
 
+def _left_out_loop(objects: Tensor, anchors: Tensor, high: float, low: float) -> Tensor:
+    """As people write the rule: only for objects without a positive, and one anchor each."""
+    best, matched = box_iou(objects, anchors).max(dim=0)  # [A] both
+    answer = torch.where(best >= high, matched, torch.where(best < low, -1, -2))
+    for number, iou in enumerate(box_iou(objects, anchors)):
+        if not (answer == number).any():
+            answer[iou.argmax()] = number
+    return answer
+
+
 def _images() -> Iterator[tuple[Any, ...]]:
     """Objects on half the grid's step, so that equal overlaps and exact thresholds are common."""
     draw = functools.partial(torch.randint, generator=torch.Generator().manual_seed(708))
@@ -140,14 +150,18 @@ def _loss_variant(deltas: Tensor, targets: Tensor, labels: Tensor, how: Any) -> 
     return each[..., rows].sum() / torch.tensor(how.count(labels))
 
 
+BACKGROUND = "background RoIs take part; they have no box to reach."
 LOSS_MISTAKES = {
     "it is divided by the number of positives; L_box divides by all sampled RoIs, and so an image "
     "without a positive gives 0.": {"count": lambda labels: int((labels > 0).sum())},
-    "background RoIs take part; they have no box to reach.": {"rows": lambda labels: labels >= 0},
+    BACKGROUND: {"rows": lambda labels: labels >= 0},
     "the parabola ends at 1, the default of F.smooth_l1_loss; here it ends at 1/9.": {"beta": 1.0},
     "this is plain L1: near 0 the loss is a parabola.": {"smooth": lambda d, beta: d.abs()},
     "this is half the square everywhere: from 1/9 on the loss is a straight line.": {
         "smooth": lambda d, beta: d * d / 2
+    },
+    "this is the square everywhere: from 1/9 on the loss is a straight line.": {
+        "smooth": lambda d, beta: d * d
     },
     "the parabola is d * d / 2, and jumps where the line begins; divide it by beta.": {
         "smooth": lambda d, beta: torch.where(d.abs() < beta, d * d / 2, d.abs() - beta / 2)
@@ -168,6 +182,17 @@ LOSS_MISTAKES = {
 }
 
 
+PAIRS = (
+    "deltas[:, labels] pairs every RoI with every label; rows and labels go together, one by one: "
+    "deltas[torch.arange(N), labels]."
+)
+
+
+def _all_pairs(deltas: Tensor, targets: Tensor, labels: Tensor, from_label: int = 1) -> Tensor:
+    each = _smooth(deltas[:, labels] - targets, SMOOTH_L1_BETA).sum(-1)  # [N, N]
+    return each[labels >= from_label].sum() / len(labels)
+
+
 def _rois() -> Iterator[tuple[Any, ...]]:
     """RoIs with differences below 1/9 and above 1; in every fifth image none is positive."""
     generator = torch.Generator().manual_seed(709)
@@ -186,8 +211,9 @@ EXERCISES = (
         FunctionGrader(
             right=_right_matches,
             cases=_images,
-            mistakes=combine(_matcher_variant, MATCHER_MISTAKES.items(), most=2)
-            + combine(_matcher_variant, LOOP_MISTAKES.items(), most=3),
+            mistakes=combine(_matcher_variant, MATCHER_MISTAKES.items(), most=3)
+            + combine(_matcher_variant, LOOP_MISTAKES.items(), most=3)
+            + (Mistake("\n   and: ".join(LOOP_MISTAKES), _left_out_loop, several=True),),
             praise="{n} images agree: equal overlaps, shared anchors, objects out of reach "
             "included.",
             same=_same_codes,
@@ -208,7 +234,15 @@ EXERCISES = (
         FunctionGrader(
             right=_right_loss,
             cases=_rois,
-            mistakes=combine(_loss_variant, LOSS_MISTAKES.items(), most=2),
+            mistakes=(
+                *combine(_loss_variant, LOSS_MISTAKES.items(), most=3),
+                Mistake(PAIRS, _all_pairs),
+                Mistake(
+                    f"{PAIRS}\n   and: {BACKGROUND}",
+                    functools.partial(_all_pairs, from_label=0),
+                    several=True,
+                ),
+            ),
             praise="{n} images agree, those without a positive included.",
             same=_same_loss,
         ),

@@ -1,6 +1,6 @@
 """Exercise of notebook 11: another pooler for the box branch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -33,25 +33,49 @@ def _right(features: list[Tensor], boxes: list[Tensor], size: tuple[int, int]) -
     return ops.roi_pool(features[0], boxes, SIZE, scale)  # [K, C, P, P]
 
 
+def _on_map(features: list[Tensor], boxes: list[Tensor], size: tuple[int, int]) -> list[Tensor]:
+    return [of_image * features[0].shape[-2] / size[0] for of_image in boxes]
+
+
+def _scaled(scale: float) -> Callable[..., Tensor]:
+    return lambda f, b, s: ops.roi_pool(f[0], b, SIZE, scale)
+
+
+def _of_level(level: int) -> Callable[..., Tensor]:
+    return lambda f, b, s: ops.roi_pool(f[level], b, SIZE, f[level].shape[-2] / s[0])
+
+
+def _aligned(ratio: int, aligned: bool) -> Callable[..., Tensor]:
+    return lambda f, b, s: ops.roi_align(f[0], b, SIZE, f[0].shape[-2] / s[0], ratio, aligned)
+
+
+FIXED = (
+    "spatial_scale is a fixed number; another network's finest level has another stride. Compute "
+    "it from the sizes that you are given."
+)
+COARSE = "another level is pooled. The finest is features[0]."
+ALIGN = "this is RoIAlign, which is there already. The exercise asks for RoIPool."
 MISTAKES = (
     Mistake("the boxes are in pixels of the image, the map is smaller: give spatial_scale, the "
             "map's height divided by the image's.",
             lambda f, b, s: ops.roi_pool(f[0], b, SIZE)),
     Mistake("spatial_scale is upside down: elements of the map per pixel, such as 1 / 4.",
             lambda f, b, s: ops.roi_pool(f[0], b, SIZE, s[0] / f[0].shape[-2])),
-    Mistake("spatial_scale is a fixed 1 / 4; another network's finest level has another stride. "
-            "Compute it from the sizes that you are given.",
-            lambda f, b, s: ops.roi_pool(f[0], b, SIZE, 1 / 4)),
     Mistake("the map's height is divided by the image's width; padded_size is (H, W).",
             lambda f, b, s: ops.roi_pool(f[0], b, SIZE, f[0].shape[-2] / s[1])),
-    Mistake("the coarsest level is pooled. The finest is features[0].",
-            lambda f, b, s: ops.roi_pool(f[-1], b, SIZE, f[-1].shape[-2] / s[0])),
-    Mistake("this is RoIAlign, which is there already. The exercise asks for RoIPool.",
-            lambda f, b, s: ops.roi_align(f[0], b, SIZE, f[0].shape[-2] / s[0], 2, aligned=False)),
+    Mistake("the map's width is divided by the image's height; padded_size is (H, W).",
+            lambda f, b, s: ops.roi_pool(f[0], b, SIZE, f[0].shape[-1] / s[0])),
+    Mistake("the boxes are scaled twice: spatial_scale does it.",
+            lambda f, b, s: ops.roi_pool(f[0], _on_map(f, b, s), SIZE, f[0].shape[-2] / s[0])),
+    Mistake("every level is pooled. Only the finest is asked for, features[0].",
+            lambda f, b, s: torch.cat([ops.roi_pool(x, b, SIZE, x.shape[-2] / s[0]) for x in f])),
     Mistake("the mask branch takes 14 x 14; the box branch asks for 7 x 7.",
             lambda f, b, s: ops.roi_pool(f[0], b, 14, f[0].shape[-2] / s[0])),
     Mistake("only the first image's boxes are pooled.",
             lambda f, b, s: ops.roi_pool(f[0][:1], b[:1], SIZE, f[0].shape[-2] / s[0])),
+    *(Mistake(FIXED, _scaled(1 / stride)) for stride in (4, 8, 16, 32)),
+    *(Mistake(COARSE, _of_level(level)) for level in (1, 2)),
+    *(Mistake(ALIGN, _aligned(*how)) for how in ((2, False), (2, True), (0, False), (0, True))),
 )  # fmt: skip
 
 
