@@ -62,7 +62,7 @@ def page(rows: list[dict[str, str]], found: dict[str, list[Carrier]]) -> str:
     for row in rows:
         said = f"{row['row']} | {row['says']} | {row['verdict']}"
         for it in found.get(row["row"], []):
-            place = f"[{it.notebook[:2]}](notebooks/{it.notebook}) {it.section}"
+            place = f"[{it.notebook.split('_')[0]}](notebooks/{it.notebook}) {it.section}"
             lines.append(f"| {said} | {place} | `{it.cell}` | {'yes' if it.runs else 'NO'} |")
             said = " | | "
         if row["row"] not in found:
