@@ -182,6 +182,9 @@ def test_all_notebooks_are_copied_and_one_is_reset(tmp_path, monkeypatch, capsys
     assert hashes(read(mine)) == hashes(read(NOTEBOOKS[1]))
     assert "old1.ipynb" in capsys.readouterr().out
     assert (tmp_path / "mine" / NAME.replace(".ipynb", ".old1.ipynb")).exists()
+    my_notebooks.main(["reset", "07"])
+    renewed = {path.name[:4] for path in (tmp_path / "mine").glob("*.old1.ipynb")}
+    assert renewed == {NAME[:4], "07_a"}, "07b is another notebook"
 
 
 @pytest.mark.parametrize(

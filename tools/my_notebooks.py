@@ -119,7 +119,10 @@ def copy_all() -> None:
 def reset(names: Sequence[str]) -> None:
     """Put fresh copies in place of those whose names begin so; the old ones stay beside them."""
     for name in names:
-        found = sorted(NOTEBOOKS.glob(f"{Path(name).stem}*.ipynb"))
+        stem = Path(name).stem  # 07 is 07_..., and not 07b_... too
+        found = sorted(NOTEBOOKS.glob(f"{stem}_*.ipynb")) or sorted(
+            NOTEBOOKS.glob(f"{stem}*.ipynb")
+        )
         if not found:
             every = ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")))
             sys.exit(f"No notebook begins with {name!r}; there are {every}.")

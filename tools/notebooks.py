@@ -52,9 +52,11 @@ def chosen(names: Sequence[str]) -> list[Path]:
     """
     every = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
     starts = [Path(name).stem if name.endswith(".ipynb") else name for name in names]
-    for start in starts:
+    for place, start in enumerate(starts):
         if not any(path.name.startswith(start) for path in every):
             sys.exit(f"no notebook begins with {start!r}; there are: {[p.stem for p in every]}")
+        if any(path.name.startswith(f"{start}_") for path in every):
+            starts[place] = f"{start}_"  # 07 is 07_..., and not 07b_... too
     return [path for path in every if path.name.startswith(tuple(starts or [""]))]
 
 
