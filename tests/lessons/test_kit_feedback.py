@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mrcnn_lite.lessons.kit import check, failing
-from mrcnn_lite.lessons.kit.exercise import FaultGrader, FunctionGrader
+from mrcnn_lite.lessons.kit.exercise import FaultGrader, FunctionGrader, Mistake, find
 from mrcnn_lite.lessons.kit.feedback import in_words, is_empty, relation, value_in_words
 
 
@@ -77,24 +77,27 @@ def choice_of_many(maps, box, size):
 def test_an_error_is_told_as_an_error_with_its_likely_cause(function, cause):
     words = said(function)
     assert words.startswith("Not right yet: 0 of 3 cases are right. 3 raise an error.")
-    assert f"Likely: {cause}" in words
+    assert f"Probably: {cause}" in words
     own_line = "at your line: return" in words
     assert own_line or function is two_arguments
+
+
+def test_what_the_grader_refuses_is_not_called_an_error_of_the_function():
+    def no_graph(mask_logits, targets, labels):
+        return torch.tensor(0.5)
+
+    words = find("09-mask-loss").grade(no_graph).message
+    assert "what your function returned raised ValueError: a loss without gradient" in words
+    assert "your function raised" not in words
 
 
 def test_a_mistake_is_not_guessed_from_errors_alone():
     def raises(maps, box, size):
         raise KeyError
 
-    mistakes = combine_none(raises)
+    mistakes = (Mistake("any error", raises),)
     words = FunctionGrader(GRADER.right, cases, mistakes, "")(no_numbers).message
     assert "any error" not in words and "plain list" in words
-
-
-def combine_none(function):
-    from mrcnn_lite.lessons.kit.exercise import Mistake
-
-    return (Mistake("any error", function),)
 
 
 # --- A missing return ---------------------------------------------------------------------------

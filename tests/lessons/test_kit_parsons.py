@@ -1,10 +1,16 @@
 """Parsons: the lines are the solution's and the mistakes', and what is put together is checked."""
 
+import json
+import re
+
 import pytest
+from source_tree import NOTEBOOKS
 
 from mrcnn_lite.lessons.kit import parsons, progress
 from mrcnn_lite.lessons.kit.distractors import DISTRACTORS
 from mrcnn_lite.lessons.kit.parsons import Parsons, pieces
+
+LONG = 6  # pieces below the `def`
 
 
 def solve(puzzle, swapped=None):
@@ -98,3 +104,21 @@ def test_the_page(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("Parsons 03-bilinear: ")
     with pytest.raises(ValueError, match="did you mean '03-bilinear'"):
         parsons("03-bilnear")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_longer_exercise_has_the_step_between_its_check_and_its_solution(path):
+    cells = ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]]
+    checks = {m[1]: i for i, t in enumerate(cells) if (m := re.search(r'^check\("(.*?)"', t, re.M))}
+    steps = {
+        m[1]: i for i, t in enumerate(cells) if (m := re.search(r'^parsons\("(.*?)"', t, re.M))
+    }
+    long = set()
+    for name in checks:
+        puzzle = Parsons(name)
+        if puzzle.head[0].startswith("def ") and len(puzzle.lines) - puzzle.wrong >= LONG:
+            long.add(name)
+            fold = next(i for i, t in enumerate(cells) if i > checks[name] and "<details>" in t)
+            assert checks[name] < steps.get(name, fold) < fold, f"{name}: parsons({name!r})"
+    assert set(steps) == long
+    assert long <= set(DISTRACTORS)

@@ -4,9 +4,11 @@ import itertools
 import json
 import re
 
+import nbformat
 import pytest
 import torch
 import torch.nn.functional as F
+from source_tree import NOTEBOOKS
 
 from mrcnn_lite import ops
 from mrcnn_lite.config import lite, resnet50_fpn
@@ -241,6 +243,16 @@ def test_a_page_without_kernel_holds_the_questions_of_the_plan(monkeypatch, caps
     )
     bundle = Recall("05")._repr_mimebundle_()
     assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "text/plain"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_notebook_opens_with_what_is_due(path):
+    number = path.name.split("_")[0]
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    asking = [cell for cell in cells[:2] if f'recall("{number}")' in cell.source]
+    assert len(asking) == (number in plan())
+    for cell in asking:
+        assert cell.outputs[0].data["text/plain"] == repr(Recall(number))
 
 
 @pytest.mark.parametrize("number", ["02", "77"])

@@ -116,6 +116,8 @@ def error_in_words(error: Exception, function: Any, arguments: Mapping[str, Any]
     frame, number = _own_frame(error, function)
     line = linecache.getline(frame.f_code.co_filename, number).strip() if frame else ""
     told = f"your function raised {kind}" + (f"\nat your line: {line}" if line else "")
+    if frame is None and hasattr(function, "__code__") and "argument" not in message:
+        told = f"what your function returned raised {kind}"
     cause = _meant(error, frame)
     for pattern, words in CAUSES if not cause else ():
         if re.search(pattern, message):
@@ -123,7 +125,7 @@ def error_in_words(error: Exception, function: Any, arguments: Mapping[str, Any]
             names = ", ".join(arguments)
             cause = words.format(names=names, lists=", ".join(lists) or "print its type")
             break
-    return f"{told}\nLikely: {cause}" if cause else told
+    return f"{told}\nProbably: {cause}" if cause else told
 
 
 def raised_in(function: Any, error: Exception) -> bool:
