@@ -184,16 +184,16 @@ class RoIHeads(HeadsAttributes, nn.Module):
         inference (§3.1).
 
         Returns:
-            One dict per image: boxes [N, 4], labels [N], scores [N], and what `add_maps` adds.
+            One dict per image: boxes [N, 4], labels [N], scores [N], and what `add_masks` adds.
         """
         (proposals,) = self.drop_invalid(valid, proposals)
         predictions, counts = self.predict_boxes(features, proposals, size), [*map(len, proposals)]
         logits, deltas = (part.split(counts) for part in predictions)
         images = zip(logits, deltas, proposals, image_sizes, strict=True)
         detections = [select_detections(*image, self.config.box) for image in images]
-        return self.add_maps(features, detections, size)
+        return self.add_masks(features, detections, size)
 
-    def add_maps(
+    def add_masks(
         self, features: NamedMaps, detections: list[Detection], size: Size
     ) -> list[Detection]:
         """Give every detection the mask of its class, mask_probabilities Tensor[N, M, M], and the

@@ -124,7 +124,7 @@ class LeanRoIHeads(RoIHeads):
         logits, deltas = (x.unflatten(0, valid.shape) for x in predictions)
         images = zip(logits, deltas, proposals, image_sizes, valid, strict=True)
         detections = [select_static(*image, self.config.box) for image in images]
-        return self.add_maps(features, detections, size)
+        return self.add_masks(features, detections, size)
 
 
 def wants_static_shapes(device: torch.device) -> bool:
