@@ -33,8 +33,7 @@ def confusion_matrix(
             (or boxes [N, 4]).
         targets: per image labels [G], iscrowd [G] and masks [G, H, W] (or boxes [G, 4]).
         num_classes: C, the background counted in.
-        score_threshold: weaker detections do not count.
-        iou_threshold: smallest overlap of a match.
+        score_threshold, iou_threshold: of a detection that counts, and of a match.
         kind: "mask" or "box": what overlaps are measured on.
 
     Returns:
@@ -44,45 +43,34 @@ def confusion_matrix(
     Raises:
         ValueError: an unknown kind, or different numbers of images.
     """
-    if kind not in ("mask", "box"):
+    if kind not in (parts := {"mask": "masks", "box": "boxes"}):
         raise ValueError(f"kind is {kind!r}; choose 'mask' or 'box'")
     if len(detections) != len(targets):
         raise ValueError(f"{len(detections)} images of detections, {len(targets)} of targets")
     matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64)  # [C, C]
-    part = "masks" if kind == "mask" else "boxes"
     for found, truth in zip(detections, targets, strict=True):
         order = found["scores"].argsort(descending=True, stable=True)
         order = order[found["scores"][order] >= score_threshold]  # [N]
         crowd = truth["iscrowd"].bool().numpy()  # [G]
-        _, iou = overlap(found[part][order], truth[part], crowd)  # [N, G]
-        matrix += tally(found["labels"][order], truth["labels"], iou, crowd, num_classes,
-                        iou_threshold)  # fmt: skip
+        _, iou = overlap(found[parts[kind]][order], truth[parts[kind]], crowd)  # [N, G]
+        labels = found["labels"][order]
+        matrix += tally(labels, truth["labels"], iou, crowd, num_classes, iou_threshold)
     return matrix
 
 
 def tally(
-    labels: Tensor,
-    objects: Tensor,
-    iou: np.ndarray,
-    crowd: np.ndarray,
-    num_classes: int,
-    iou_threshold: float = 0.5,
+    labels: Tensor, objects: Tensor, iou: np.ndarray, crowd: np.ndarray, classes: int, least: float
 ) -> Tensor:
-    """Return the confusion matrix int64[C, C] of one image, from overlaps that are known.
-
-    Args:
-        labels: int64[N] of the detections, best score first. objects: int64[G], the true classes.
-        iou: [N, G]. crowd: bool [G].
-        num_classes, iou_threshold: see `confusion_matrix`.
-    """
-    matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64)  # [C, C]
-    matched = match(iou, crowd, crowd, np.array([iou_threshold]))[0]  # [N], -1 for none
-    classes = [*objects.tolist(), 0]  # the appended one is nothing
+    """Return one image's matrix int64[C, C] from the classes of its detections [N], best first, and
+    of its objects [G], their overlaps [N, G], which are crowds [G], C and the smallest overlap."""
+    matrix = torch.zeros(classes, classes, dtype=torch.int64)  # [C, C]
+    matched = match(iou, crowd, crowd, np.array([least]))[0]  # [N], -1 for none
+    truth = [*objects.tolist(), 0]  # the appended one is nothing
     for label, row in zip(labels.tolist(), matched.tolist()):
         if row < 0 or not crowd[row]:
-            matrix[classes[row], label] += 1
+            matrix[truth[row], label] += 1
     for row in set(range(len(crowd))) - set(matched.tolist()):
-        matrix[classes[row], 0] += int(not crowd[row])
+        matrix[truth[row], 0] += int(not crowd[row])
     return matrix
 
 

@@ -17,14 +17,10 @@ def tile_windows(size: tuple[int, int], tile: int, overlap: int) -> list[tuple[i
 
     Args:
         size: (height, width) of the image.
-        tile: side of a tile in pixels; a smaller image is one tile.
-        overlap: pixels that neighbours share, at least.
+        tile, overlap: side of a tile, and what neighbours share at least; pixels.
 
     Returns:
         (x1, y1, x2, y2) of each, row by row; the last ones end with the image.
-
-    Raises:
-        ValueError: the overlap is negative, or not smaller than the tile.
     """
     if not 0 <= overlap < tile:
         raise ValueError(f"overlap is {overlap}; give 0 to {tile - 1}, less than tile {tile}")
@@ -34,11 +30,8 @@ def tile_windows(size: tuple[int, int], tile: int, overlap: int) -> list[tuple[i
         return [*range(0, last, tile - overlap), last]
 
     height, width = size
-    return [
-        (x, y, min(x + tile, width), min(y + tile, height))
-        for y in starts(height)
-        for x in starts(width)
-    ]
+    corners = [(x, y) for y in starts(height) for x in starts(width)]
+    return [(x, y, min(x + tile, width), min(y + tile, height)) for x, y in corners]
 
 
 @torch.inference_mode()

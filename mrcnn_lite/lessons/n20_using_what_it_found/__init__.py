@@ -1,0 +1,1 @@
+"""Lesson 20. Using what it found: how many, how large, and how sure?"""
