@@ -103,6 +103,6 @@ def folded(output: NotebookNode) -> NotebookNode:
     """
     data = output.get("data", {})
     text = "".join(output.get("text", "") or data.get("text/plain", ""))
-    body = data.get("text/html") or f"<pre>{html.escape(text)}</pre>"
+    body = data.get("text/html") or f'<pre tabindex="0">{html.escape(text)}</pre>'
     page = f'<details class="answer"><summary>{ANSWER}</summary>{body}</details>'
     return new_output("display_data", {"text/html": page})
