@@ -91,6 +91,18 @@ def test_a_run_is_made_once_and_again_bit_by_bit(tmp_path, one_thread):
     assert len([*runs.pending(plan, [*ARMS], tmp_path)]) == 4 * len(ARMS) - 1
 
 
+def test_stored_runs_are_the_plans_and_none_is_there_twice():
+    plan, lines = runs.read_plan(), runs.read_results()
+    made = [(line["arm"], line["seed"]) for line in lines]
+    assert lines and len(set(made)) == len(made)
+    files = {path.name for path in (runs.FOLDER / "detections").iterdir()}
+    assert files == {runs.detections_file(*each).name for each in made}
+    for line in lines:
+        assert line["arm"] in ARMS and 0 <= line["seed"] < plan["seeds"]
+        assert (line["steps"], line["images"]) == (plan["steps"], plan["images"])
+        assert len(line["curve"]) == plan["steps"] // runs.CURVE_EVERY
+
+
 @pytest.mark.slow
 def test_a_stored_run_begins_as_it_did(one_thread):
     """Bit by bit on one kind of processor; elsewhere the first digits."""
