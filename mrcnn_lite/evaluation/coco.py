@@ -133,7 +133,7 @@ def _measure(images: list[dict], dataset: Sequence) -> dict:
     if not all(image["masks"] for image in images):
         del kinds["mask"]
     figures = {name: _average_precision(truth, detections, kind) for name, kind in kinds.items()}
-    if all("keypoints" in values for image in images for values in image["points"]):
+    if images and all("keypoints" in p for image in images for p in image["points"]):
         count = images[0]["points"][1]["keypoints"].shape[1]
         usual = PERSON_SIGMAS if count == len(PERSON_SIGMAS) else [SIGMA] * count
         points = zip(*(image["points"] for image in images), strict=True)
