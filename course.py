@@ -238,10 +238,10 @@ def has_browser() -> bool:
 
 def lab_command(folder: str, arguments: list) -> list:
     """JupyterLab on the first notebook: a token, this machine only, the next port when taken."""
-    first = f"/lab/tree/{folder}/00_start_here.ipynb"
-    command = ["-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--LabApp.default_url={first}"]
+    first = f"--LabApp.default_url=/lab/tree/{folder}/00_start_here.ipynb"
     words = f"--LabApp.extra_labextensions_path={ROOT / 'tools' / 'labextension'}"
-    return [*command, words, "--LabApp.extension_manager=readonly", "--log-level=WARN", *arguments]
+    options = [first, words, "--LabApp.extension_manager=readonly", "--log-level=WARN"]
+    return ["-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", *options, *arguments]
 
 
 def lab(arguments: list) -> None:
@@ -250,9 +250,8 @@ def lab(arguments: list) -> None:
     if not has_browser() and "--no-browser" not in arguments:
         arguments = ["--no-browser", *arguments]
         say(
-            "No browser can open here. Open the address that follows in a browser of this machine "
-            "(from another one, through `ssh -L 8888:127.0.0.1:8888`), or execute all notebooks "
-            "without a browser: python3 course.py run"
+            "No browser can open here. Open the address that follows in one on this machine (from "
+            "elsewhere by `ssh -L 8888:127.0.0.1:8888`), or do without: python3 course.py run"
         )
     if hasattr(os, "geteuid") and os.geteuid() == 0 and "--allow-root" not in arguments:
         arguments = ["--allow-root", *arguments]
