@@ -176,11 +176,12 @@ class FunctionGrader:
         first = [i for i in wrong if i < upto]
         errors = [i for i in wrong if isinstance(answers[i], Exception)]
         score = f"Not right yet: {len(cases) - len(wrong)} of {len(cases)} cases are right."
-        if 2 * len(errors) > len(cases):  # what would come out is not known, so nothing is guessed
+        mostly = 2 * len(errors) > len(cases)  # what would come out is not known: no guess from it
+        likely = self._named(list(zip(cases, answers))[:upto], any_error=not mostly)
+        if mostly:
             score += f" {len(errors)} raise an error."
-            first, likely = errors, ""
+            first = errors
         else:
-            likely = self._named(list(zip(cases, answers))[:upto])
             likely = likely or relation([(answers[i], truths[i]) for i in first])
         told = min(first, key=lambda i: size_of(cases[i]) or math.inf)
         example = self._example(function, cases[told], answers[told], truths[told])
@@ -197,10 +198,10 @@ class FunctionGrader:
         except Exception as error:  # the learner's code may raise anything
             return error
 
-    def _named(self, seen: Sequence[tuple[Any, Any]]) -> str:
+    def _named(self, seen: Sequence[tuple[Any, Any]], any_error: bool) -> str:
         """The known mistake that gives exactly these answers."""
         for mistake in self.mistakes:
-            if all(self._alike(mistake, case, answer) for case, answer in seen):
+            if all(self._alike(mistake, case, answer, any_error) for case, answer in seen):
                 return f"Likely: {mistake.message}"
         return ""
 
@@ -217,11 +218,12 @@ class FunctionGrader:
         stop = "" if words.endswith(("?", ".")) else "."
         return f"Smallest wrong case: {told}{note};\n{words}{stop}"
 
-    def _alike(self, mistake: Mistake, case: Sequence[Any], answer: Any) -> bool:
-        """Whether this mistake gives this answer; an error is like any other error."""
+    def _alike(self, mistake: Mistake, case: Sequence[Any], answer: Any, any_error: bool) -> bool:
+        """Whether this mistake gives this answer; an error is like any other, or like its like."""
         made = self.outcome(mistake.function, case)
         if isinstance(answer, Exception) or isinstance(made, Exception):
-            return isinstance(answer, Exception) and isinstance(made, Exception)
+            both = isinstance(answer, Exception) and isinstance(made, Exception)
+            return both and (any_error or repr(made) == repr(answer))
         return self.same(made, answer)
 
 
