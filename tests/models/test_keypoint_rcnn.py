@@ -2,6 +2,7 @@
 
 import copy
 import math
+from unittest import mock
 
 import pytest
 import torch
@@ -23,12 +24,20 @@ from torchvision.models.detection import keypoint_rcnn
 import mrcnn_lite.models
 from mrcnn_lite.config import lite, with_keypoints
 from mrcnn_lite.datasets.keypoint_shapes import KeypointShapes
-from mrcnn_lite.models import KeypointRCNNPredictor, MaskRCNN, load_weights, save_weights
+from mrcnn_lite.models import (
+    KeypointRCNNPredictor,
+    MaskRCNN,
+    load_weights,
+    save_weights,
+    variants,
+)
 from mrcnn_lite.models.detector import Detector
 from mrcnn_lite.models.keypoint_head import decode_keypoints
 from mrcnn_lite.models.postprocess import to_original_size
 from mrcnn_lite.models.target_faults import check_keypoints
 from mrcnn_lite.models.weights import _WithoutNumbers
+from mrcnn_lite.training import TrainingRun
+from mrcnn_lite.training.fast import FastRun, PaddingByOrientation
 
 POINTS = 5
 TORCHVISIONS = {"decoder": "torchvision", "closed_edge": True}
@@ -240,6 +249,20 @@ def test_points_that_would_train_nonsense_are_named(points, words):
     target = {"boxes": torch.zeros(2, 4)} | ({} if points is None else {"keypoints": points})
     with pytest.raises(ValueError, match=words):
         check_keypoints([target], 3)
+
+
+def test_the_recorded_step_and_static_shapes_have_the_same_losses():
+    """`FastRun` and heads whose rows all stay, on the CPU; after bf16 the loss is fp32."""
+    samples = shapes()
+    plain, fast = (kind(LITE, KeypointShapes.class_names) for kind in (TrainingRun, FastRun))
+    plain.model.padding = PaddingByOrientation(LITE.image)
+    want = plain.step(samples, 0.0)
+    with mock.patch.object(variants, "wants_static_shapes", return_value=True):
+        found = fast.step(samples, 0.0)
+    assert found == pytest.approx(want, rel=1e-4, abs=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = plain.model(*samples)["loss_keypoint"]
+    assert loss.dtype == torch.float32 and loss.isfinite()
 
 
 def test_a_network_of_boxes_alone():
