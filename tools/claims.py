@@ -25,7 +25,8 @@ HEAD = """# What the article says, and where it runs
 
 The course grew out of one article on Mask R-CNN. Each row is something that the article says (S),
 or something that one should know beside it (E), in our words; the verdict is what the course finds.
-A cell named here carries the row: it computes or asserts it, and the tests run it again.
+Of an E row it names the statements on which it bears. A cell named here carries the row: it
+computes or asserts it, and the tests run it again.
 `python -m tools.claims` writes this page from the tags of the cells.
 
 | row | statement | verdict | notebook, section | cell | runs |
