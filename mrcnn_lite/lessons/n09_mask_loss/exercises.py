@@ -43,7 +43,9 @@ def _loss_and_gradient(
     if loss is None:
         return None
     if not isinstance(loss, Tensor) or loss.numel() != 1:
-        raise TypeError("the loss must be a tensor with one number")
+        raise TypeError(
+            "the loss must be a tensor with one number; .item() would cut its graph off"
+        )
     if not loss.isfinite():
         raise ValueError(f"a loss of {loss.item()} for {len(labels)} RoIs")
     if not loss.requires_grad:
@@ -152,6 +154,10 @@ LOSS_MISTAKES: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "the means of the RoIs are summed up. Take their mean.",
         {"reduce": lambda cells: cells.mean((-2, -1)).sum()},
+    ),
+    (
+        "object and background are exchanged: the target is 1 on the object.",
+        {"target": lambda t, x, y: 1 - t},
     ),
     (
         "the target is rounded. Its fractions are soft targets.",

@@ -31,6 +31,7 @@ def _targets(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Tensor
 @switches(
     aligned=False,
     ratio=-1,
+    scale=1.0,
     index=lambda matched, count: matched,
     soft=lambda pooled: pooled,
     give=lambda pooled: pooled[:, 0],
@@ -40,7 +41,7 @@ def _variant(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, how: Any)
     index = how.index(matched, len(masks))
     rois = torch.cat([index[:, None].to(boxes), boxes], dim=1)  # [K, 5]
     objects = masks[:, None].to(boxes)  # [G, 1, H, W]
-    pooled = ops.roi_align(objects, rois, size, 1.0, how.ratio, aligned=how.aligned)
+    pooled = ops.roi_align(objects, rois, size, how.scale, how.ratio, aligned=how.aligned)
     return how.give(how.soft(pooled))  # [K, M, M]
 
 
@@ -86,6 +87,13 @@ TARGET_MISTAKES: tuple[tuple[str, dict[str, Any]], ...] = (
             {"ratio": ratio},
         )
         for ratio in (2, 1)
+    ),
+    *(
+        (
+            "spatial_scale is for feature maps. A mask is as large as its image: 1.",
+            {"scale": 1 / stride},
+        )
+        for stride in (4, 8, 16, 32)
     ),
     (
         "the channel axis of RoIAlign's output is still there. Drop it with [:, 0].",

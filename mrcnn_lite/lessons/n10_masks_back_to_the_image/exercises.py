@@ -36,12 +36,20 @@ BILINEAR = {"mode": "bilinear", "align_corners": False}
 
 
 @switches(
-    pad=1, grow=True, extra=1, resize=BILINEAR, whole=int, clip=True, give=lambda pasted: pasted
+    order=lambda box: box,
+    pad=1,
+    grow=True,
+    extra=1,
+    resize=BILINEAR,
+    whole=int,
+    clip=True,
+    give=lambda pasted: pasted,
 )
 def _variant(mask: Tensor, box: Tensor, image_size: tuple[int, int], how: Any) -> Tensor:
     """Torchvision's paste, step by step."""
     scale = (len(mask) + 2) / len(mask) if how.grow else 1.0
     mask = F.pad(mask, (how.pad,) * 4)  # [M, M]
+    box = how.order(box)
     centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * scale
     x1, y1, x2, y2 = map(how.whole, torch.cat([centre - half, centre + half]).tolist())
     size = (max(y2 - y1 + how.extra, 1), max(x2 - x1 + how.extra, 1))
@@ -66,6 +74,9 @@ MISTAKES = {
     "the ring of zeros around the mask is missing.": {"pad": 0},
     "the mask has its ring of zeros, but the box was not enlarged by (M + 2) / M.": {"grow": False},
     "neither the ring of zeros nor the enlarged box is there.": {"pad": 0, "grow": False},
+    "rows and columns are exchanged: a box is (x1, y1, x2, y2), an image [row, column].": {
+        "order": lambda box: box[[1, 0, 3, 2]]
+    },
     "align_corners=True stretches the mask from edge to edge. Use False.": {
         "resize": {**BILINEAR, "align_corners": True}
     },
