@@ -131,4 +131,10 @@ DISTRACTORS: dict[str, tuple[tuple[str, str], ...]] = {
         ("        if x2 > x1 and y2 > y1:",
          "        if w > 0 and h > 0:"),
     ),
+    "20-tiles": (
+        ("    boxes = boxes + windows[:, [0, 1, 0, 1]]",
+         "    boxes[:, :2] = boxes[:, :2] + windows[:, :2]"),
+        ("    boxes = boxes + windows[:, [0, 1, 0, 1]]",
+         "    boxes = boxes + windows[:, [1, 0, 1, 0]]"),
+    ),
 }  # fmt: skip
