@@ -1,0 +1,79 @@
+"""Suppression and RoIAlign in operations that an exporter can write down.
+
+Suppression is the equation of `ops.nms`, iterated until nothing changes: a loop of the graph
+(`while_loop`, ONNX's Loop), so the answer is exact, however long the chain of boxes is.
+
+RoIAlign is ONNX's own operator, which every runtime has as one fast function. For PyTorch's own
+format the tensor form of `ops.roi_align` serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..ops.boxes import pairwise_iou
+from ..ops.nms import largest_at_most
+from ..ops.rois import Grid, Rois
+
+
+def suppress_form(
+    boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float
+) -> Tensor:
+    """See `ops.nms.suppress`."""
+    conflict = pairwise_iou(boxes, boxes) > largest_at_most(iou_threshold, boxes.dtype)
+    if groups is not None:
+        conflict = conflict & (groups[:, :, None] == groups[:, None])  # [B, N, N]
+    conflict = conflict.to(boxes.dtype).triu(diagonal=1)  # [B, N, N]
+
+    def changed(keep: Tensor, before: Tensor) -> Tensor:
+        return (keep != before).any()
+
+    def once_more(keep: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        suppressed = (keep.to(conflict.dtype)[:, None] @ conflict)[:, 0]  # [B, N]
+        return valid & (suppressed == 0), keep.clone()
+
+    start = valid.clone(), ~valid
+    return torch._higher_order_ops.while_loop(changed, once_more, start)[0]
+
+
+def roi_align_onnx(
+    features: Sequence[Tensor], rois: Rois, scales: Sequence[float], grid: Grid
+) -> Tensor:
+    """See `ops.roi_align.pool_rois`. Every level pools every RoI, and each RoI takes its own: so
+    no size depends on how many boxes a level has."""
+    shape = len(rois.image), features[0].shape[1], *grid.size
+    pooled: Tensor | None = None
+    for level, (feature, scale) in enumerate(zip(features, scales, strict=True)):
+        settings = {
+            "mode": "avg",
+            "output_height": grid.size[0],
+            "output_width": grid.size[1],
+            "sampling_ratio": max(grid.samples, 0),  # 0 is adaptive; runtimes refuse less
+            "spatial_scale": float(scale),
+            # "half_pixel" is `aligned`; both are written out, since defaults differ by version.
+            "coordinate_transformation_mode": "half_pixel" if grid.aligned else "output_half_pixel",
+        }
+        inputs = feature, rois.corners, rois.image
+        kind = {"dtype": feature.dtype, "shape": shape, "version": 16}
+        here = torch.onnx.ops.symbolic("RoiAlign", inputs, settings, **kind)  # [K, C, P, P]
+        mine = (rois.level == level)[:, None, None, None]  # [K, 1, 1, 1]
+        pooled = here if pooled is None else torch.where(mine, here, pooled)
+    return pooled
+
+
+def translations() -> dict:
+    """ONNX operators for two of PyTorch's that the exporter lacks."""
+    from onnxscript import opset20 as op
+
+    def sort(self, stable=True, dim=-1, descending=False):
+        # Where values are equal TopK takes the lower index first, by its definition: it is stable.
+        length = op.Gather(op.Shape(self), op.Constant(value_ints=[dim]))
+        return op.TopK(self, length, axis=dim, largest=int(descending), sorted=1)
+
+    def fmax(a, b):
+        return op.Max(a, b)  # they differ for NaN alone, which an exported network does not see
+
+    return {torch.ops.aten.sort.stable: sort, torch.ops.aten.fmax.default: fmax}
