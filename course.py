@@ -205,7 +205,9 @@ def set_up() -> None:
         make_venv(lock)
         say("Set-up 2/3: packages (the first time several GB, most of it PyTorch)")
         install = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
-        step([*install, "--constraint", "constraints.txt", "--editable", ".[test,site]"], lock)
+        step(
+            [*install, "--constraint", "constraints.txt", "--editable", ".[test,site,export]"], lock
+        )
         say("Set-up 3/3: check")
         check_installation()
         overrides = VENV / "share/jupyter/lab/settings/overrides.json"

@@ -20,6 +20,7 @@ RANK = {
     "models": 3,
     "training": 4,
     "evaluation": 4,
+    "export": 4,
     "cli": 5,
     "__main__": 6,
     "lessons": 6,  # what is said of lessons among themselves: below

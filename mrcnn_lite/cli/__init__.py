@@ -1,4 +1,4 @@
-"""The command line: `python -m mrcnn_lite train | evaluate | predict | verify`."""
+"""The command line: `python -m mrcnn_lite train | evaluate | predict | verify | export`."""
 
 from .commands import main
 

@@ -16,6 +16,7 @@ from torch.multiprocessing import ProcessRaisedException
 
 from ..training.distributed import DeadProcess, launch
 from .evaluate import evaluate_data
+from .export import export_network
 from .options import read_options
 from .predict import predict_images
 from .train import train_network
@@ -26,6 +27,7 @@ RUN = {
     "evaluate": evaluate_data,
     "predict": predict_images,
     "verify": verify_data,
+    "export": export_network,
 }
 # What a user can put right: these end in one sentence, everything else in a traceback.
 MISTAKES = (

@@ -35,6 +35,7 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
     _describe_evaluate(commands.add_parser("evaluate", help="COCO average precision of weights"))
     _describe_predict(commands.add_parser("predict", help="draw detections on images"))
     _describe_verify(commands.add_parser("verify", help="list all faults of a data set"))
+    _describe_export(commands.add_parser("export", help="write a network as ONNX or .pt2"))
     return parser.parse_args(words)
 
 
@@ -104,6 +105,21 @@ def _describe_verify(sub: argparse.ArgumentParser) -> None:
     _add_images(sub)
     sub.add_argument("--repair", type=Path, metavar="OUT", help="new folder for a repaired copy")
     sub.add_argument("--attribute", help="of VIA: the region attribute that holds the class")
+    sub.set_defaults(workers=1)
+
+
+def _describe_export(sub: argparse.ArgumentParser) -> None:
+    weights = f"{WEIGHTS}; or a preset, {', '.join(sorted(PRESETS))}, with new weights"
+    sub.add_argument("--weights", required=True, help=weights)
+    out = "NAME.onnx, or NAME.pt2 for torch.export.load"
+    sub.add_argument("--out", type=Path, required=True, metavar="FILE", help=out)
+    size, sides = "of the images that it will be given; default: 128 128", ("H", "W")
+    side = {"type": _integer(1, 10_000), "nargs": 2, "metavar": sides, "default": [128, 128]}
+    sub.add_argument("--image-size", **side, help=size)
+    batch = "how many images at once; default: 1"
+    sub.add_argument("--batch", type=_integer(1, 10_000), default=1, help=batch)
+    most = "at most, for each image; default: the network's"
+    sub.add_argument("--detections", type=_integer(1, 10_000), help=most)
     sub.set_defaults(workers=1)
 
 

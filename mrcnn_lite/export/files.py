@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from .. import __version__
 from ..files import write_whole
 from ..models import MaskRCNN
 from ..models.transform import Size
@@ -56,6 +57,7 @@ def export_onnx(
     )
     proto = written.model_proto
     onnx.checker.check_model(proto)
+    proto.producer_name, proto.producer_version = "mrcnn_lite", __version__
     onnx.helper.set_model_props(proto, metadata(model, class_names, size, batch))
     write_whole(Path(path), proto.SerializeToString())
 
@@ -81,9 +83,7 @@ def trace(model: MaskRCNN, example: torch.Tensor, **forms: Any) -> torch.export.
         return torch.export.export(network, (example,), strict=False)
 
 
-def metadata(
-    model: MaskRCNN, class_names: Sequence[str], size: Size, batch: int
-) -> dict[str, str]:
+def metadata(model: MaskRCNN, class_names: Sequence[str], size: Size, batch: int) -> dict[str, str]:
     """What a program that runs the network must know, as JSON texts."""
     box, mask = model.config.box, model.config.mask
     said = {

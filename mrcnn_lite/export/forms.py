@@ -32,11 +32,14 @@ def suppress_form(
         return (keep != before).any()
 
     def once_more(keep: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        suppressed = (keep.to(conflict.dtype)[:, None] @ conflict)[:, 0]  # [B, N]
-        return valid & (suppressed == 0), keep.clone()
+        kept = keep.view(valid.shape).to(conflict.dtype)  # [B, N]
+        suppressed = (kept[:, None] @ conflict)[:, 0]  # [B, N]
+        return (valid & (suppressed == 0)).flatten(), keep.clone()
 
-    start = valid.clone(), ~valid
-    return torch._higher_order_ops.while_loop(changed, once_more, start)[0]
+    # One dimension: with several, the strides of a tensor without rows differ from its copy's.
+    start = valid.flatten().clone(), ~valid.flatten()  # [B * N] each
+    keep, _ = torch._higher_order_ops.while_loop(changed, once_more, start)
+    return keep.view(valid.shape)  # [B, N]
 
 
 def roi_align_onnx(

@@ -1,0 +1,49 @@
+"""`export`: the network as a file that other programs run, ONNX or PyTorch's own."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from ..config import PRESETS
+from ..files import check_output
+from ..models import MaskRCNN, load_weights
+
+# How a file of each kind begins that this command wrote.
+KINDS = {
+    ".onnx": rb"\x08.\x12\x0amrcnn_lite",
+    ".pt2": rb"PK\x03\x04.{26}archive/data/weights/",
+}
+
+
+def export_network(options: argparse.Namespace) -> None:
+    """Write the file, and say what it takes and gives."""
+    out, size = options.out, tuple(options.image_size)
+    if out.suffix not in KINDS:
+        raise ValueError(f"--out {out}: end the name with {' or '.join(KINDS)}")
+    check_output(out, "--out", KINDS[out.suffix])
+    model, class_names = read_network(str(options.weights))
+    if options.detections:
+        heads = model.roi_heads
+        heads.config = heads.config.with_(box={"detections": options.detections})
+
+    from ..export import export_onnx, export_program
+
+    export = export_onnx if out.suffix == ".onnx" else export_program
+    try:
+        export(model, class_names, out, size, options.batch)
+    except ModuleNotFoundError as error:
+        raise ValueError(error) from error
+    images = f"{options.batch} x 3 x {size[0]} x {size[1]}"
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB; image {images}, RGB in 0..1")
+
+
+def read_network(weights: str) -> tuple[MaskRCNN, list[str]]:
+    """Return the network of weights, or a new one of a preset, and its class names."""
+    if weights not in PRESETS:
+        return load_weights(weights)
+    torch.manual_seed(0)
+    config = PRESETS[weights]()
+    names = ["background", *(f"class {number}" for number in range(1, config.num_classes))]
+    return MaskRCNN(config).eval(), names
