@@ -16,7 +16,7 @@ from ..models import MaskRCNN
 from ..models.transform import Size
 from ..ops.backend import use_backend, use_kernels
 from .forms import roi_align_onnx, suppress_form, translations
-from .network import OUTPUTS, FixedNetwork
+from .network import FixedNetwork, graph_config, output_names
 
 OPSET = 20
 EXTRA = "python -m pip install 'mrcnn_lite[export]'"
@@ -52,7 +52,7 @@ def export_onnx(
         opset_version=OPSET,
         custom_translation_table=translations(),
         input_names=["image"],
-        output_names=list(OUTPUTS),
+        output_names=output_names(model.config),
         verbose=False,
     )
     proto = written.model_proto
@@ -85,15 +85,19 @@ def trace(model: MaskRCNN, example: torch.Tensor, **forms: Any) -> torch.export.
 
 def metadata(model: MaskRCNN, class_names: Sequence[str], size: Size, batch: int) -> dict[str, str]:
     """What a program that runs the network must know, as JSON texts."""
-    box, mask = model.config.box, model.config.mask
+    config = graph_config(model)
+    box, mask, keypoint = config.box, config.mask, config.keypoint
     said = {
         "class_names": list(class_names),
+        "outputs": output_names(config),
         "image_size": list(size),
         "batch": batch,
         "detections": box.detections,
         "score_threshold": box.score_threshold,
         "nms_iou": box.nms_iou,
-        "mask_threshold": 0.5,
-        "paste": mask.paste,
     }
+    if mask:
+        said |= {"mask_threshold": 0.5, "paste": mask.paste}
+    if keypoint:
+        said |= {"keypoints": keypoint.count, "decoder": keypoint.decoder}
     return {name: json.dumps(value) for name, value in said.items()}

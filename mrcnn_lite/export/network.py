@@ -10,13 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..config import BoxConfig
+from ..config import BoxConfig, Config
 from ..models import MaskRCNN
-from ..models.postprocess import Detection, score_boxes, select_static
-from ..models.transform import Size, resize_boxes
+from ..models.postprocess import Detection, score_boxes, select_static, to_original_size
+from ..models.transform import Size
 from ..ops.nms import suppress
 
-OUTPUTS = ("boxes", "labels", "scores", "masks", "count")
 # Pairs of proposals, over all classes, up to which every class is suppressed with all of them.
 MAX_PAIRS = 1 << 23
 
@@ -35,8 +34,9 @@ class FixedNetwork(nn.Module):
             images: Tensor[B, 3, H, W], RGB in 0..1.
 
         Returns:
-            boxes [B, N, 4] in pixels, best first, labels [B, N], scores [B, N], masks [B, N, M, M]
-            (probabilities inside each box, for `ops.paste_masks`), count [B]; for one image without
+            `output_names`: boxes [B, N, 4] in pixels, best first, labels [B, N], scores [B, N],
+            masks [B, N, M, M] (probabilities inside each box, for `ops.paste_masks`), keypoints
+            [B, N, points, 3] and keypoints_scores [B, N, points], count [B]; for one image without
             the first dimension.
         """
         model, heads = self.model, self.model.roi_heads
@@ -50,10 +50,13 @@ class FixedNetwork(nn.Module):
         select = select_static if rows**2 * (classes - 1) <= MAX_PAIRS else select_sparse
         inputs = zip(logits, deltas, proposals, batch.sizes, valid, strict=True)
         detections = [select(*image, settings) for image in inputs]
-        detections = heads.add_masks(features, detections, size)
+        detections = heads.add_maps(features, detections, size)
         sizes = zip(batch.resized_sizes, batch.original_sizes, strict=True)
-        found = [outputs(d, *size) for d, size in zip(detections, sizes, strict=True)]
-        return found[0] if len(found) == 1 else tuple(map(torch.stack, zip(*found, strict=True)))
+        images = zip(detections, sizes, strict=True)
+        config = graph_config(model)
+        found = [outputs(detection, *pair, config) for detection, pair in images]
+        found = zip(*found, strict=True)  # from images to outputs
+        return tuple(parts[0] if len(parts) == 1 else torch.stack(parts) for parts in found)
 
 
 def select_sparse(
@@ -83,12 +86,29 @@ def select_sparse(
     return {"boxes": boxes[index], "labels": labels[index], "scores": scores, "count": count}
 
 
-def outputs(detection: Detection, resized: Size, original: Size) -> tuple[Tensor, ...]:
-    """In the order of `OUTPUTS`: boxes in pixels of the given image, zeros beyond `count`."""
-    boxes = resize_boxes(detection["boxes"], resized, original)  # [N, 4]
-    count = detection["count"]
-    is_one = torch.arange(len(boxes), device=boxes.device) < count  # [N]
-    values = boxes, detection["labels"], detection["scores"], detection["mask_probabilities"]
+def graph_config(model: MaskRCNN) -> Config:
+    """The config of what is written down: keypoints by "quadratic", because torchvision's decoder
+    resizes each map to its box."""
+    keypoint = model.config.keypoint
+    if keypoint and keypoint.decoder == "torchvision":
+        return model.config.with_(keypoint={"decoder": "quadratic"})
+    return model.config
+
+
+def output_names(config: Config) -> list[str]:
+    """What the network gives, in this order, as far as it has the branches."""
+    regions = ["masks"] * bool(config.mask)
+    points = ["keypoints", "keypoints_scores"] * bool(config.keypoint)
+    return ["boxes", "labels", "scores", *regions, *points, "count"]
+
+
+def outputs(detection: Detection, resized: Size, original: Size, config: Config) -> list[Tensor]:
+    """The `output_names` of one image, in pixels of the given one; zeros beyond `count`."""
+    count = detection.pop("count")
+    found = to_original_size(detection, resized, original, config, lazy_masks=True)
+    if config.mask:
+        found["masks"] = found["masks"].probabilities  # [N, M, M]
+    beyond = torch.arange(len(found["boxes"]), device=count.device) >= count  # [N]
     # Scores beyond `count` are -inf, which times zero would be NaN.
-    blank = (v.masked_fill(~is_one.view(-1, *[1] * (v.ndim - 1)), 0) for v in values)
-    return *blank, count
+    blank = {k: v.masked_fill(beyond.view(-1, *[1] * (v.ndim - 1)), 0) for k, v in found.items()}
+    return [*(blank[name] for name in output_names(config)[:-1]), count]
