@@ -29,7 +29,8 @@ def suppress_form(
     conflict = conflict.to(boxes.dtype).triu(diagonal=1)  # [B, N, N]
 
     def changed(keep: Tensor, before: Tensor) -> Tensor:
-        return (keep != before).any()
+        # Not any(): ONNX takes the largest of no values, and the loop would never end.
+        return (keep != before).sum() > 0
 
     def once_more(keep: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         kept = keep.view(valid.shape).to(conflict.dtype)  # [B, N]
