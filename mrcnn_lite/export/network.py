@@ -50,7 +50,7 @@ class FixedNetwork(nn.Module):
         select = select_static if rows**2 * (classes - 1) <= MAX_PAIRS else select_sparse
         inputs = zip(logits, deltas, proposals, batch.sizes, valid, strict=True)
         detections = [select(*image, settings) for image in inputs]
-        detections = heads.add_maps(features, detections, size)
+        detections = heads.add_masks(features, detections, size)
         sizes = zip(batch.resized_sizes, batch.original_sizes, strict=True)
         images = zip(detections, sizes, strict=True)
         config = graph_config(model)
