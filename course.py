@@ -11,8 +11,7 @@
     python3 course.py refresh [NAME...]   execute notebooks in place and clean them (for authors)
 
 A NAME is the beginning of a notebook's name, such as 03. The set-up happens once; one that was
-stopped half-way goes on when the command is given again. You work in my_notebooks, which git does
-not look at: what you write there stays when an update of the course changes a notebook.
+stopped goes on when the command is given again. What you write in my_notebooks stays there.
 """
 
 import sys
@@ -205,9 +204,8 @@ def set_up() -> None:
         make_venv(lock)
         say("Set-up 2/3: packages (the first time several GB, most of it PyTorch)")
         install = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
-        step(
-            [*install, "--constraint", "constraints.txt", "--editable", ".[test,site,export]"], lock
-        )
+        install += ["--constraint", "constraints.txt", "--editable", ".[test,site,export]"]
+        step(install, lock)
         say("Set-up 3/3: check")
         check_installation()
         overrides = VENV / "share/jupyter/lab/settings/overrides.json"

@@ -166,8 +166,13 @@ class Pooling(nn.Module):
         return roi_align(features, article_rois(), *self.settings)
 
 
-@pytest.mark.parametrize("ratio", [1, 2, 0])
-@pytest.mark.parametrize("aligned", [False, True])
+SETTINGS = [(False, 1), (True, 1), (False, 2), (True, 2), (False, 0), (True, 0)]
+
+
+@pytest.mark.parametrize(
+    ("aligned", "ratio"),
+    [SETTINGS[0], *(pytest.param(*pair, marks=pytest.mark.slow) for pair in SETTINGS[1:])],
+)
 def test_the_articles_digits(aligned, ratio):
     """-0.8546, 0.3236, 0.2177, 0.0546 from ONNX's own operator; and its other two forms."""
     pooling = Pooling(aligned, ratio)
@@ -198,6 +203,7 @@ class Suppression(nn.Module):
         return suppress_form(boxes, valid, None, 0.3)
 
 
+@pytest.mark.slow
 def test_suppression_is_exact_however_long_the_chain(tmp_path):
     generator = torch.Generator().manual_seed(1)
     corner = torch.rand(150, 2, generator=generator) * 60
