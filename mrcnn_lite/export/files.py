@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .. import __version__
 from ..files import write_whole
 from ..models import MaskRCNN
 from ..models.transform import Size
-from ..ops.backend import use_backend, use_kernels
-from .forms import roi_align_onnx, suppress_form, translations
+from .forms import exportable, roi_align_onnx, suppress_form, translations
 from .network import FixedNetwork, graph_config, output_names
 
 OPSET = 20
@@ -57,7 +57,7 @@ def export_onnx(
     )
     proto = written.model_proto
     onnx.checker.check_model(proto)
-    proto.producer_name, proto.producer_version = "mrcnn_lite", __version__
+    proto.producer_name = "mrcnn_lite"
     onnx.helper.set_model_props(proto, metadata(model, class_names, size, batch))
     write_whole(Path(path), proto.SerializeToString())
 
@@ -78,8 +78,9 @@ def export_program(
 @torch.no_grad()
 def trace(model: MaskRCNN, example: torch.Tensor, **forms: Any) -> torch.export.ExportedProgram:
     """Follow a network through the images `example` and write down its operations."""
-    network = FixedNetwork(model.eval())
-    with use_backend("auto"), use_kernels("cpu", nms=suppress_form, **forms):
+    network = FixedNetwork(copy.deepcopy(model).eval())  # it will keep anchors without values
+    with exportable(nms=suppress_form, **forms), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The tensor attribute .* was assigned during export")
         return torch.export.export(network, (example,), strict=False)
 
 

@@ -9,14 +9,30 @@ format the tensor form of `ops.roi_align` serves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
+from ..ops.backend import forget_kernels, register_kernel, use_backend
 from ..ops.boxes import pairwise_iou
 from ..ops.nms import largest_at_most
 from ..ops.rois import Grid, Rois
+
+
+@contextmanager
+def exportable(**forms: Callable) -> Iterator[None]:
+    """Inside the ``with`` operations take these forms, by name, and no tensor changes its class,
+    which an exporter cannot follow."""
+    with use_backend("auto"), patch.object(Tensor, "as_subclass", lambda self, _: self):
+        for name, form in forms.items():
+            register_kernel(name, "cpu", form)
+        try:
+            yield
+        finally:
+            forget_kernels("cpu")
 
 
 def suppress_form(

@@ -68,15 +68,12 @@ class AnchorGenerator(AnchorAttributes, nn.Module):
             )
         shapes = *(f.shape[-2:] for f in features), image_size
         key = shapes, features[0].device, str(self.sizes), str(self.aspect_ratios)
-        if key in self._cache:
-            return self._cache[key]
-        levels = zip(features, self.sizes, self.aspect_ratios, strict=True)
-        anchors = torch.cat([self._level(*level, image_size) for level in levels])  # [A, 4]
-        if len(self._cache) > 16:  # images of ever new sizes must not fill the memory
-            self._cache.clear()
-        if not torch.compiler.is_exporting():  # a graph's tensors are of no use outside of it
-            self._cache[key] = anchors
-        return anchors
+        if key not in self._cache:
+            if len(self._cache) > 16:  # images of ever new sizes must not fill the memory
+                self._cache.clear()
+            levels = zip(features, self.sizes, self.aspect_ratios, strict=True)
+            self._cache[key] = torch.cat([self._level(*level, image_size) for level in levels])
+        return self._cache[key]
 
     def kept(self) -> list[Tensor]:
         """Return all anchors that are kept; a recorded graph reads them and must hold on."""

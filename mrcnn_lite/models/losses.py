@@ -10,7 +10,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops.backend import may_look
 from ..ops.boxes import at_least_float32
 
 # Where the box losses turn from a parabola into a straight line (torchvision's choice, in units of
@@ -37,8 +36,9 @@ class Normaliser(nn.Module):
 
 def predicted(x: Tensor, name: str) -> Tensor:
     """Return what layers predict as at least float32. What no sound weights predict is refused; a
-    GPU is not asked."""
-    if may_look(x) and not x.detach().sum().isfinite() and not x.isfinite().all():
+    GPU is not asked, and a graph that is exported has no values."""
+    looked_at = x.device.type == "cpu" and not torch.compiler.is_exporting()
+    if looked_at and not x.detach().sum().isfinite() and not x.isfinite().all():
         raise ValueError(
             f"{name}: Tensor{list(x.shape)} is not finite, and all before it is: the weights have "
             "exploded; go back to earlier ones and lower the learning rate, lengthen the warm-up "

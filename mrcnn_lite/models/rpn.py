@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from ..config import RPNConfig
-from ..ops.backend import may_look
 from ..ops.boxes import clip_boxes, decode_boxes, encode_boxes
 from ..ops.nms import nms_mask
 from .anchors import AnchorGenerator
@@ -96,7 +95,8 @@ class RegionProposalNetwork(RPNAttributes, nn.Module):
         logits = torch.cat([by_anchor(level, 1)[..., 0] for level in objectness], dim=1)  # [B, A]
         deltas = torch.cat([by_anchor(level, 4) for level in moves], dim=1)  # [B, A, 4]
         per_level = [level[0].numel() for level in objectness]
-        if may_look(logits) and not (logits.sum() + deltas.sum()).isfinite():
+        looked_at = logits.device.type == "cpu" and not torch.compiler.is_exporting()
+        if looked_at and not (logits.sum() + deltas.sum()).isfinite():
             for level, feature in enumerate(features):
                 predicted(feature, f"features of level {level}")
             predicted(logits, "logits of the RPN")

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
 BACKENDS = ("reference", "torch", "triton", "auto")
 KERNELS = "mrcnn_lite.kernels"
@@ -73,23 +72,6 @@ def register_kernel(operation: str, device_type: str, function: Callable) -> Non
     _kernels[operation, device_type] = function
 
 
-@contextmanager
-def use_kernels(device_type: str, **functions: Callable) -> Iterator[None]:
-    """Let other forms of operations serve a device inside a `with` block, where "auto" chooses.
-
-    Args:
-        device_type: see `register_kernel`.
-        functions: by the name of the operation.
-    """
-    before = dict(_kernels)
-    _kernels.update({(name, device_type): form for name, form in functions.items()})
-    try:
-        yield
-    finally:
-        _kernels.clear()
-        _kernels.update(before)
-
-
 def forget_kernels(device_type: str) -> None:
     """Undo every `register_kernel` for a device."""
     for key in [key for key in _kernels if key[1] == device_type]:
@@ -106,12 +88,6 @@ def load_kernels() -> None:
         except ModuleNotFoundError as error:
             if error.name != "triton":
                 raise
-
-
-def may_look(tensor: Tensor) -> bool:
-    """Say whether Python may look at a tensor's values: on a GPU the host would have to wait, and a
-    graph that is exported has none."""
-    return tensor.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 def choose(operation: str, device: torch.device, loop: Callable, tensor: Callable) -> Callable:

@@ -17,8 +17,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .backend import may_look
-
 # Adaptive sampling takes about one sample per element of the map; no map has bins this large.
 MAX_SAMPLES = 4096
 
@@ -113,7 +111,8 @@ def interpolation(
     both = inside.to(start.dtype) * share  # [K, P, S], the weight of both neighbours together
     after = both * fraction  # [K, P, S]
     index, weight = torch.cat([low, high], dim=2), torch.cat([both - after, after], dim=2)
-    if position.shape[2] > 1 and may_look(start):
+    looked_at = start.device.type == "cpu" and not torch.compiler.is_exporting()
+    if position.shape[2] > 1 and looked_at:
         # Samples of a bin stand in order, or in reversed order in a reversed box.
         return _merge(index, weight, torch.minimum(low[:, :, :1], low[:, :, -1:]), n)
     return Interpolation(index, weight)
@@ -148,7 +147,7 @@ def adaptive_counts(bin_size: Tensor) -> Tensor:
     Bins of Tensor[K, ...] elements; empty and reversed boxes have 0 or less, and take no sample.
     """
     count = torch.ceil(bin_size.detach())  # [K, ...]
-    if may_look(count) and count.numel() and count.max() > MAX_SAMPLES:
+    if count.device.type == "cpu" and count.numel() and count.max() > MAX_SAMPLES:
         row = int((count > MAX_SAMPLES).nonzero()[0, 0])
         raise ValueError(
             f"boxes: row {row} is so large that adaptive sampling would take "

@@ -19,9 +19,8 @@ from mrcnn_lite.cli import main
 from mrcnn_lite.config import lite, resnet50_fpn, resnet50_fpn_v2, with_keypoints
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.export import export_onnx, export_program
-from mrcnn_lite.export.forms import roi_align_onnx, suppress_form, translations
+from mrcnn_lite.export.forms import exportable, roi_align_onnx, suppress_form, translations
 from mrcnn_lite.models import MaskRCNN, load_weights
-from mrcnn_lite.ops.backend import use_kernels
 from mrcnn_lite.ops.nms import nms_loop
 from mrcnn_lite.ops.roi_align import roi_align
 
@@ -176,7 +175,7 @@ SETTINGS = [(False, 1), (True, 1), (False, 2), (True, 2), (False, 0), (True, 0)]
 def test_the_articles_digits(aligned, ratio):
     """-0.8546, 0.3236, 0.2177, 0.0546 from ONNX's own operator; and its other two forms."""
     pooling = Pooling(aligned, ratio)
-    with use_kernels("cpu", roi_align=roi_align_onnx):
+    with exportable(roi_align=roi_align_onnx):
         program = torch.export.export(pooling, (article_map(),), strict=False)
     written = torch.onnx.export(program, (article_map(),), dynamo=True, verbose=False)
     ready = onnxruntime.InferenceSession(written.model_proto.SerializeToString())
