@@ -113,6 +113,18 @@ DISTRACTORS: dict[str, tuple[tuple[str, str], ...]] = {
         ('    return "reversed" if low > margin or high < -margin else "undecided"',
          '    return "reversed" if low > 0 or high < 0 else "undecided"'),
     ),
+    "15-keypoint-loss": (
+        ("    cells = place[..., 1] * size + place[..., 0]",
+         "    cells = place[..., 0] * size + place[..., 1]"),
+        ("    valid = ((xy >= low) & (xy < high)).all(dim=2) & (v > 0)",
+         "    valid = ((xy >= low) & (xy < high)).all(dim=2) & (v == 2)"),
+    ),
+    "15-decode": (
+        ("        return (c - a) / (2 * (2 * b - a - c))",
+         "        return (a - c) / (2 * (2 * b - a - c))"),
+        ("            points[k, n, 1] = y1 + y / size * (y2 - y1)",
+         "            points[k, n, 1] = y1 + y / size * (x2 - x1)"),
+    ),
     "16-touched": (
         ("                read |= {min(int(at), n - 1), min(int(at) + 1, n - 1)}",
          "                read |= {min(int(at), n - 1)}"),
