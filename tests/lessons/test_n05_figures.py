@@ -17,8 +17,9 @@ def test_white_is_exactly_nothing():
     colours = tinted([[0.0, 0.5], [-1.0, 1e-3]])
     assert (colours[0, 0] == 1).all()
     assert (colours.reshape(-1, 3)[1:].min(1) < 1).all()
-    darkness = 3 - colours.sum(2)
-    assert darkness[1, 0] > darkness[0, 1] > darkness[1, 1] > 0, "size counts, not sign"
+    light = colours.sum(2)
+    assert 3 > light[1, 0] > light[0, 1] > light[1, 1], "from purple to yellow, as every map"
+    assert (tinted([[1.0, -1.0, 0.2]])[0, 0] == tinted([[1.0, -1.0, 0.2]])[0, 1]).all(), "no sign"
 
 
 def test_arrows_point_uphill_from_their_edges():

@@ -118,9 +118,9 @@ def test_whole_pictures_are_flipped_on_the_device(crop_size, flipped_there, monk
     for change in ("flip_x", "flip_y", "transpose"):
         before = getattr(transforms, change)
 
-        def noted(image, target, change=before):
+        def noted(image, target, *pairs, change=before):
             there.append(image.device.type == "meta" and target["masks"].device.type == "meta")
-            return change(image, target)
+            return change(image, target, *pairs)
 
         monkeypatch.setattr(transforms, change, noted)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
