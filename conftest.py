@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import course
 
@@ -47,6 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare each process that runs tests; one that only hands them out needs nothing."""
+    settings.register_profile("cases", max_examples=500 if config.getoption("--all") else 100)
+    settings.load_profile("cases")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", default=None):
         interpret_kernels()
         if config.getoption("--nbval", default=False) and os.name != "nt":

@@ -1,5 +1,6 @@
 """A learner's day in JupyterLab: answer, save, pull an update of the course, and go on."""
 
+import pytest
 from browser_tools import ERRORS, MARKS, open_and_run, open_notebook
 
 from tools.my_notebooks import read, write
@@ -27,6 +28,7 @@ CELL = """id => {
 RUN = "() => window.jupyterapp.commands.execute('notebook:run-cell')"
 
 
+@pytest.mark.slow
 def test_an_answer_survives_an_update_and_git_sees_nothing(page, lab):
     open_and_run(page, NAME)
     assert page.evaluate(ERRORS) == []

@@ -174,7 +174,9 @@ def check_case(folder, whole, choose):
     return "refused" if found is None else "read"
 
 
-@pytest.mark.parametrize("batch", range(BATCHES))
+@pytest.mark.parametrize(
+    "batch", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, BATCHES))]
+)
 def test_every_change_is_refused_or_read(folder, deadline, batch):
     (folder / "data.json").write_text(json.dumps(valid()))
     whole = masks_of(CocoDataset(folder / "data.json"))

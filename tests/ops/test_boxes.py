@@ -126,7 +126,7 @@ def test_padding_rows_stay_finite():
     assert encode_boxes(torch.zeros(3, 4), torch.zeros(3, 4)).isfinite().all()
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(a=box(), b=box())
 def test_iou_is_symmetric_and_a_fraction(a, b):
     forth, back = box_iou(a, b), box_iou(b, a)
@@ -135,7 +135,7 @@ def test_iou_is_symmetric_and_a_fraction(a, b):
     assert box_iou(a, a).item() == pytest.approx(1, abs=1e-6)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(a=box(), b=box(), scale=st.sampled_from([0.25, 2.0, 8.0]), shift=st.integers(-64, 64))
 def test_iou_does_not_know_units_or_origin(a, b, scale, shift):
     a, b = (a * 8).round() / 8, (b * 8).round() / 8
@@ -144,7 +144,7 @@ def test_iou_does_not_know_units_or_origin(a, b, scale, shift):
     )
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(gt=box(), proposal=box())
 def test_decoding_inverts_encoding(gt, proposal):
     weights = (10.0, 10.0, 5.0, 5.0)

@@ -134,7 +134,7 @@ def test_reference_backend():
     assert all(torch.equal(a, b) for a, b in zip(fast, slow))
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(problem=problems(), threshold=thresholds)
 def test_equals_the_greedy_loop(problem, threshold):
     boxes, scores = problem
@@ -144,7 +144,7 @@ def test_equals_the_greedy_loop(problem, threshold):
     assert torch.nonzero(keep)[:, 0].tolist() == sorted(expected.tolist())
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(problem=problems(distinct=True), threshold=thresholds, seed=st.integers(0, 99))
 def test_order_does_not_matter_and_twice_is_once(problem, threshold, seed):
     boxes, scores = problem
@@ -154,7 +154,7 @@ def test_order_does_not_matter_and_twice_is_once(problem, threshold, seed):
     assert nms(boxes[keep], scores[keep], threshold).tolist() == list(range(len(keep)))
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(problem=problems(distinct=True), threshold=st.sampled_from([0.25, 0.5, 0.75]))
 def test_kept_boxes_differ_and_dropped_ones_are_covered(problem, threshold):
     boxes, scores = problem

@@ -136,7 +136,7 @@ def test_lists_layouts_and_no_boxes():
         assert roi_pool(features, torch.zeros(0, 5), 3).shape == (0, 3, 3, 3)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 10_000),
     corner=st.tuples(st.integers(0, 5), st.integers(0, 5)),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mrcnn_lite.ops import roi_align, roi_pool
 
 H, W = 10, 12
-often = settings(max_examples=500, deadline=None, derandomize=True)
+often = settings(deadline=None, derandomize=True)
 seeds = st.integers(0, 10_000)
 ratios = st.integers(0, 4)
 sizes = st.integers(1, 5)

@@ -207,6 +207,7 @@ def eight_losses(**settings: object) -> list[float]:
     return [run.step(batch, 0.0)["loss"] for _ in range(8)]
 
 
+@pytest.mark.slow
 def test_accumulation_trains_alike():
     """Two parts of a batch give nearly the whole batch's steps."""
     assert eight_losses(accumulate=2) == pytest.approx(eight_losses(), rel=0.05)

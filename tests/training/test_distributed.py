@@ -119,6 +119,7 @@ def test_in_float64_the_weights_are_equal_to_nine_digits(tmp_path):
     assert difference(two, one) < 1e-9
 
 
+@pytest.mark.slow
 def test_two_processes_evaluate_what_one_does(runs, tmp_path):
     figures = []
     for processes in (1, 2):

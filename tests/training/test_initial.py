@@ -138,6 +138,7 @@ def test_without_a_network_one_sentence_names_file_and_place(empty, weights, mem
     assert "\n" not in said
 
 
+@pytest.mark.slow
 def test_predict_with_default_names_cocos_classes(cached, tmp_path):
     image, results = SAMPLE.parent / "images" / "000000.png", tmp_path / "found.json"
     command = ["predict", "--weights", "DEFAULT", str(image), "--score", "0.0"]
