@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from ...draw import CYCLE
@@ -32,6 +33,7 @@ def draw_objects(
         for v, face in ((2, CYCLE[n]), (1, "none")):
             x, y = keypoints[keypoints[:, n, 2] == v][:, n, :2].T
             look = {"mec": "white" if v == 2 else CYCLE[n], "mfc": face, "ms": 7, "mew": 1.2}
+            look["path_effects"] = [] if v == 2 else [withStroke(linewidth=3, foreground="white")]
             ax.plot(x, y, SIGNS[n], ls="", label=name if v == 2 else None, **look)
     for box in boxes if boxes is not None else []:
         draw_box(ax, box, "white", linewidth=1, linestyle="--")
@@ -64,6 +66,7 @@ def draw_errors(sizes: Sequence[str], errors: Mapping[str, Sequence[float]]) -> 
     for name, values in errors.items():
         sign, colour = DECODERS[name]
         ax.plot(sizes, values, sign + "-", color=colour, label=name, ms=7)
-    ax.set(ylabel="mean error (px)", xlabel="longer side of the box (px)", ylim=(0, None))
+    top = 1.1 * max(max(values) for values in errors.values())
+    ax.set(ylabel="mean error (px)", xlabel="longer side of the box (px)", ylim=(0, top))
     ax.legend(loc="lower left")
     return fig
