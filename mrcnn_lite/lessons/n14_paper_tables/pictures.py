@@ -20,6 +20,12 @@ def paper_gain(row: dict) -> float | None:
     return paper["second"] - paper["first"] if "first" in paper else None
 
 
+def contrast(row: dict) -> str:
+    """What a row subtracts, such as "lite less MLP", and of which figure if not of mask AP."""
+    figure = "" if row["metric"] == "mask AP" else f" ({row['metric']})"
+    return f"{row['second']} less {row['first']}{figure}"
+
+
 def forest(outcomes: Sequence[Outcome]) -> Figure:
     """Every row's difference: the seeds, their mean and interval, the paper's number, a verdict."""
     fig, ax = style.figure(width=8, height=0.46 * len(outcomes) + 1)
@@ -44,10 +50,10 @@ def forest(outcomes: Sequence[Outcome]) -> Figure:
         ax.plot([], [], marker, color=colour, label=label)
     ax.plot([], [], color=style.BLUE, lw=2.2, label="95 % interval")
     ax.plot([], [], "D", color=style.ORANGE, mec=style.BLACK, mew=0.5, ms=5, label="the paper")
-    names = [textwrap.fill(outcome.row["name"], 36) for outcome in outcomes]
+    names = [textwrap.fill(contrast(outcome.row), 36) for outcome in outcomes]
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(axis="y", length=0, labelcolor=style.BLACK)
-    ax.set(ylim=(len(names) - 0.5, -0.5), xlabel="second less first, in points of AP")
+    ax.set(ylim=(len(names) - 0.5, -0.5), xlabel="difference, in points of AP")
     fig.legend(loc="outside upper center", ncols=5)
     return fig
 
@@ -63,7 +69,9 @@ def curves(ax: Axes, study: Study, row: dict, chosen: int | None = None) -> None
             ax.plot(step, loss, color=colour, ls=dashes, lw=width, alpha=alpha)
         ax.plot([], [], color=colour, ls=dashes, label=side)
     ax.set(xlabel="step", title="losses without the mask's" if box else "mask loss")
-    ax.legend(loc="upper right")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.2 * (high - low))  # room for the legend
+    ax.legend(loc="upper right", ncols=2)
 
 
 def pairs(ax: Axes, first: np.ndarray, second: np.ndarray, chosen: int | None = None) -> None:
@@ -74,5 +82,5 @@ def pairs(ax: Axes, first: np.ndarray, second: np.ndarray, chosen: int | None = 
         ax.plot([0, 1], ends, color=style.GREY, lw=width, alpha=alpha, zorder=1)
         for x, (colour, _, marker) in enumerate(ARMS):
             ax.plot(x, ends[x], marker, color=colour, ms=8 if bold else 5, alpha=alpha)
-    ax.set(xlim=(-0.4, 1.4))
-    ax.set_ylim(bottom=0)  # a gain looks no larger than it is
+    top = 1.08 * np.max([*first, *second], initial=0.001)
+    ax.set(xlim=(-0.4, 1.4), ylim=(0, top))  # from 0: a gain looks no larger than it is
