@@ -22,7 +22,7 @@ from mrcnn_lite.lessons.n17_gpu_training.waits import waits_of_a_step
 from mrcnn_lite.models import transform
 from mrcnn_lite.ops import use_backend
 
-LONG = ("roi_backward_gpu", "step_gpu")  # rehearsed with --all
+LONG = ("masks_gpu", "roi_backward_gpu", "step_gpu")  # rehearsed with --all
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 
 

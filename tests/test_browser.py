@@ -12,9 +12,9 @@ from browser_tools import ERRORS, MARKS, SAVE, open_and_run
 from source_tree import NOTEBOOKS
 
 LONG_TRAINING = ("12_",)  # its cells train for minutes; nbval runs it, and its widget has a test
-# An explorer to point at and one with sliders; the other notebooks are opened here with --all.
-# nbval runs them all, always, and each explorer's controls have tests without a browser.
-ALWAYS = ("03_", "13_")
+# The other notebooks are opened here with --all. nbval runs them all, always, and each explorer's
+# controls have tests without a browser.
+ALWAYS = ("03_",)
 ANSWER = 2  # seconds for one of them, on a loaded machine
 KEYS = 8  # so many steps at most until picture and numbers have both changed
 

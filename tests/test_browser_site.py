@@ -16,7 +16,8 @@ from mrcnn_lite.lessons.kit.roi_explorer.state import STATE
 pytestmark = MARKS
 
 EXPLORER = "roi_explorer"
-PAGES = ["index", EXPLORER, "search", *(path.stem for path in NOTEBOOKS), NAME]
+REST = [pytest.param(path.stem, marks=pytest.mark.slow) for path in NOTEBOOKS]
+PAGES = ["index", EXPLORER, "search", NAME, *REST]
 LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("03_roi_align", "12_training")]
 EXAMINED = ["index", EXPLORER, *LONG, NAME]
 THEMES = ["light", "dark"]

@@ -12,8 +12,12 @@ from mrcnn_lite.lessons.kit.exercise import Exercise, Mistake, Verdict, combine,
 from tools.exercise_matrix import examine, main, spoiled
 from tools.exercise_sources import Chapter, chapter_of
 
+LONG = ("01-roi-pool", "04-border", "06-pyramid")  # --all; their lessons' tests are there always
 
-@pytest.mark.parametrize("name", every())
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in every()]
+)
 def test_the_exercise_does_what_it_promises(name):
     row = examine(find(name))
     assert not row.faults, "\n".join(row.faults)

@@ -9,6 +9,7 @@ from mrcnn_lite.ops import crop_masks, paste_masks, use_backend
 
 IMAGE = (30, 44)
 TYPES = [torch.float32, torch.float64]
+OTHERS = [pytest.param(kind, marks=pytest.mark.slow) for kind in (torch.bool, torch.float32)]
 
 
 def boxes(dtype: torch.dtype, count: int = 8, seed: int = 2) -> torch.Tensor:
@@ -26,7 +27,7 @@ def both(function):
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize("aligned", [False, True])
-@pytest.mark.parametrize("kind", [torch.uint8, torch.bool, torch.float32], ids=str)
+@pytest.mark.parametrize("kind", [torch.uint8, *OTHERS], ids=str)
 def test_mask_targets(kind, aligned, dtype):
     masks = (torch.rand(3, *IMAGE, device=DEVICE) > 0.5).to(kind)
     matched = torch.arange(8, device=DEVICE) % 3

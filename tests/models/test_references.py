@@ -198,6 +198,7 @@ def test_one_line_makes_the_reference_evaluate_masks(monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_the_fine_tuning_recipe_ends_with_masks(tmp_path, monkeypatch):
     """As on Penn-Fudan: new predictors, train until it learns, save whole, load, evaluate."""
     monkeypatch.setattr(torchvision.models.detection, "MaskRCNN", MaskRCNN)

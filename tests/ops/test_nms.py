@@ -194,6 +194,7 @@ def overlap(a, b):
     return width * height / union if union > 0 else 0.0
 
 
+@pytest.mark.slow
 def test_ten_thousand_sets_equal_the_definition():
     """Whole coordinates and few scores: ties, equal boxes, boxes without area, empty sets."""
     g = torch.Generator().manual_seed(0)

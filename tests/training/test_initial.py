@@ -164,6 +164,7 @@ def train_once(tmp_path, *words) -> int:
     )
 
 
+@pytest.mark.slow
 def test_train_from_default(cached, theirs, tmp_path, capsys):
     """New last layers for other classes, frozen stages and norms as in the paper."""
     assert train_once(tmp_path, "--preset", "resnet50_fpn", "--init", "DEFAULT") == 0
