@@ -1,6 +1,7 @@
 """What every explorer must do, checked without a browser."""
 
 import io
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -30,6 +31,18 @@ def check_controls(explore: Callable, changes: dict, only_text: tuple[str, ...] 
         moving.set(**{name: value})
     direct = explore().set(**changes)
     assert (moving.png, moving.text) == (direct.png, direct.text)
+
+
+def check_bundle(explore: Callable) -> None:
+    """Live widget, picture and words in one bundle; labelled, and the first line is read out."""
+    explorer = explore()
+    data, metadata = explorer._repr_mimebundle_()
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
+    assert explorer.text in data["text/plain"]
+    assert metadata["image/png"]["alt"] == explorer.alt
+    assert all(control.description for control in explorer.controls.values())
+    said = re.findall(r'<pre role="status"[^>]*>(.*?)</pre>', explorer.numbers.value, re.DOTALL)
+    assert said == [explorer.text.splitlines()[0]]
 
 
 def check_quick(explore: Callable, states: list[dict]) -> None:

@@ -128,15 +128,6 @@ def test_no_solution_below_the_check_is_said(tmp_path):
 # --- How far the reader is ----------------------------------------------------------------------
 
 
-@pytest.fixture
-def file(monkeypatch, tmp_path):
-    monkeypatch.setattr(progress, "_remembered", {})
-    monkeypatch.setattr(progress, "_complaints", set())
-    path = tmp_path / "progress.json"
-    monkeypatch.setenv(progress.VARIABLE, str(path))
-    return path
-
-
 def passes(name):
     check(name, chapter_of(name).solution(name))
 

@@ -25,15 +25,6 @@ from mrcnn_lite.ops.roi_pool import round_half_away
 NAMES = [f"{n}.{i}" for n, asked in QUESTIONS.items() for i in range(1, len(asked) + 1)]
 
 
-@pytest.fixture
-def file(monkeypatch, tmp_path):
-    monkeypatch.setattr(progress, "_remembered", {})
-    monkeypatch.setattr(progress, "_complaints", set())
-    path = tmp_path / "progress.json"
-    monkeypatch.setenv(progress.VARIABLE, str(path))
-    return path
-
-
 def kept(file):
     return json.loads(file.read_text())["recall"]
 

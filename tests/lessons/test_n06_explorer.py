@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 import torchvision
+from explorer_tools import check_bundle
 
 from mrcnn_lite import ops
 from mrcnn_lite.lessons.kit import style
@@ -95,13 +96,7 @@ def test_errors_of_a_level_come_back_after_its_stride():
 
 
 def test_controls_are_labelled_and_one_line_is_announced():
-    explorer = explore_pyramid()
-    assert all(control.description for control in explorer.controls.values())
-    said = re.findall(r'<pre role="status"[^>]*>(.*?)</pre>', explorer.numbers.value, re.DOTALL)
-    assert len(said) == 1 and said[0] == explorer.text.splitlines()[0]
-    data, metadata = explorer._repr_mimebundle_()
-    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
-    assert metadata["image/png"]["alt"] == explorer.alt
+    check_bundle(explore_pyramid)
 
 
 # --- The still pictures -------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 import torchvision
+from explorer_tools import check_bundle
 
 from mrcnn_lite import ops
 from mrcnn_lite.datasets import Shapes
@@ -92,14 +93,7 @@ def test_a_crowd_is_the_same_everywhere():
 
 
 def test_shown_as_one_bundle():
-    explorer = explore_nms()
-    data, metadata = explorer._repr_mimebundle_()
-    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
-    assert explorer.text in data["text/plain"]
-    assert metadata["image/png"]["alt"] == explorer.alt
-    assert all(control.description for control in explorer.controls.values())
-    said = re.findall(r'<pre role="status"[^>]*>(.*?)</pre>', explorer.numbers.value, re.DOTALL)
-    assert said == [explorer.text.splitlines()[0]]
+    check_bundle(explore_nms)
 
 
 def test_pictures():

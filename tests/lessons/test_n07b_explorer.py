@@ -1,11 +1,11 @@
 """Notebook 07b's explorer and pictures, without a browser."""
 
 import itertools
-import re
 
 import pytest
 import torch
 import torchvision
+from explorer_tools import check_bundle
 
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.lessons.kit.detections import crowd
@@ -91,14 +91,7 @@ def test_own_scenes():
 
 
 def test_shown_as_one_bundle():
-    explorer = explore_matching()
-    data, metadata = explorer._repr_mimebundle_()
-    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
-    assert explorer.text in data["text/plain"]
-    assert metadata["image/png"]["alt"] == explorer.alt
-    assert all(control.description for control in explorer.controls.values())
-    said = re.findall(r'<pre role="status"[^>]*>(.*?)</pre>', explorer.numbers.value, re.DOTALL)
-    assert said == [explorer.text.splitlines()[0]]
+    check_bundle(explore_matching)
 
 
 def test_pictures():

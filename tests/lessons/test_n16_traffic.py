@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import torch
 import torchvision
+from explorer_tools import check_bundle
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mrcnn_lite.lessons.kit import roi_scene, style
@@ -207,8 +208,4 @@ def test_what_the_notebook_asks_the_reader_to_find():
 
 
 def test_shown_as_one_bundle_with_labels():
-    explorer = explore_kernel_traffic()
-    data, metadata = explorer._repr_mimebundle_()
-    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
-    assert metadata["image/png"]["alt"] == explorer.alt
-    assert all(control.description for control in explorer.controls.values())
+    check_bundle(explore_kernel_traffic)

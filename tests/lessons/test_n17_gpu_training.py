@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from explorer_tools import check_bundle
 from torch import nn
 
 from mrcnn_lite.config import lite
@@ -189,11 +190,7 @@ def test_what_the_notebook_asks_the_reader_to_find():
 
 
 def test_shown_as_one_bundle_with_labels():
-    explorer = explore_roofline()
-    data, metadata = explorer._repr_mimebundle_()
-    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
-    assert metadata["image/png"]["alt"] == explorer.alt
-    assert all(control.description for control in explorer.controls.values())
+    check_bundle(explore_roofline)
 
 
 # --- What the notebook reads ---------------------------------------------------------------------
