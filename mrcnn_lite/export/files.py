@@ -38,27 +38,41 @@ def export_onnx(
         ModuleNotFoundError: onnx or onnxscript is not installed.
         OSError: as of `files.write_whole`.
     """
+    example = torch.zeros(batch, 3, *size)
+    program = trace(FixedNetwork(model), (example,), roi_align=roi_align_onnx)
+    said = metadata(model, class_names, size, batch)
+    write_onnx(program, ["image"], output_names(model.config), said, path)
+
+
+def write_onnx(
+    program: torch.export.ExportedProgram,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    said: dict[str, str],
+    path: str | Path,
+) -> None:
+    """Write a traced network with the names of its inputs and outputs and its metadata.
+
+    Raises: see `export_onnx`.
+    """
     try:
         import onnx
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{error.name} is not installed; {EXTRA}") from error
-    example = torch.zeros(batch, 3, *size)
-    program = trace(model, example, roi_align=roi_align_onnx)
     written = torch.onnx.export(
         program,
-        (example,),
         dynamo=True,
         opset_version=OPSET,
         custom_translation_table=translations(),
-        input_names=["image"],
-        output_names=output_names(model.config),
+        input_names=inputs,
+        output_names=outputs,
         verbose=False,
     )
     proto = written.model_proto
     onnx.checker.check_model(proto)
     proto.producer_name = "mrcnn_lite"
-    onnx.helper.set_model_props(proto, metadata(model, class_names, size, batch))
+    onnx.helper.set_model_props(proto, said)
     write_whole(Path(path), proto.SerializeToString())
 
 
@@ -69,19 +83,21 @@ def export_program(
 
     Args and errors: see `export_onnx`.
     """
-    program, file = trace(model, torch.zeros(batch, 3, *size)), io.BytesIO()
-    said = metadata(model, class_names, size, batch)
+    program = trace(FixedNetwork(model), (torch.zeros(batch, 3, *size),))
+    said, file = metadata(model, class_names, size, batch), io.BytesIO()
     torch.export.save(program, file, extra_files={"metadata.json": json.dumps(said)})
     write_whole(Path(path), file.getbuffer())
 
 
 @torch.no_grad()
-def trace(model: MaskRCNN, example: torch.Tensor, **forms: Any) -> torch.export.ExportedProgram:
-    """Follow a network through the images `example` and write down its operations."""
-    network = FixedNetwork(copy.deepcopy(model).eval())  # it will keep anchors without values
+def trace(
+    network: FixedNetwork, examples: tuple[torch.Tensor, ...], **forms: Any
+) -> torch.export.ExportedProgram:
+    """Follow a network through inputs like `examples` and write down its operations."""
+    network = copy.deepcopy(network).eval()  # it will keep anchors without values
     with exportable(nms=suppress_form, **forms), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attribute .* was assigned during export")
-        return torch.export.export(network, (example,), strict=False)
+        return torch.export.export(network, examples, strict=False)
 
 
 def metadata(model: MaskRCNN, class_names: Sequence[str], size: Size, batch: int) -> dict[str, str]:

@@ -36,10 +36,12 @@ def exportable(**forms: Callable) -> Iterator[None]:
 
 
 def suppress_form(
-    boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float
+    boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float | Tensor
 ) -> Tensor:
-    """See `ops.nms.suppress`."""
-    conflict = pairwise_iou(boxes, boxes) > largest_at_most(iou_threshold, boxes.dtype)
+    """See `ops.nms.suppress`; the threshold may be a Tensor[] too."""
+    given = isinstance(iou_threshold, Tensor)  # an input of the graph: its caller has rounded it
+    limit = iou_threshold if given else largest_at_most(iou_threshold, boxes.dtype)
+    conflict = pairwise_iou(boxes, boxes) > limit
     if groups is not None:
         conflict = conflict & (groups[:, :, None] == groups[:, None])  # [B, N, N]
     conflict = conflict.to(boxes.dtype).triu(diagonal=1)  # [B, N, N]
@@ -62,11 +64,9 @@ def suppress_form(
 def roi_align_onnx(
     features: Sequence[Tensor], rois: Rois, scales: Sequence[float], grid: Grid
 ) -> Tensor:
-    """See `ops.roi_align.pool_rois`. Every level pools every RoI, and each RoI takes its own: so
-    no size depends on how many boxes a level has."""
-    shape = len(rois.image), features[0].shape[1], *grid.size
-    pooled: Tensor | None = None
-    for level, (feature, scale) in enumerate(zip(features, scales, strict=True)):
+    """See `ops.roi_align.pool_rois`."""
+
+    def align(feature: Tensor, scale: float) -> Tensor:
         settings = {
             "mode": "avg",
             "output_height": grid.size[0],
@@ -77,9 +77,40 @@ def roi_align_onnx(
             "coordinate_transformation_mode": "half_pixel" if grid.aligned else "output_half_pixel",
         }
         inputs = feature, rois.corners, rois.image
-        kind = {"dtype": feature.dtype, "shape": shape, "version": 16}
-        here = torch.onnx.ops.symbolic("RoiAlign", inputs, settings, **kind)  # [K, C, P, P]
+        kind = {"dtype": feature.dtype, "shape": pooled_shape(feature, rois, grid), "version": 16}
+        return torch.onnx.ops.symbolic("RoiAlign", inputs, settings, **kind)  # [K, C, P, P]
+
+    return by_level(align, features, rois, scales)
+
+
+def roi_pool_onnx(
+    features: Sequence[Tensor], rois: Rois, scales: Sequence[float], grid: Grid
+) -> Tensor:
+    """`ops.roi_pool` of every RoI on its level, as ONNX's own operator."""
+    rows = torch.cat([rois.image[:, None].to(rois.corners.dtype), rois.corners], dim=1)  # [K, 5]
+
+    def pool(feature: Tensor, scale: float) -> Tensor:
+        settings = {"pooled_shape": [*grid.size], "spatial_scale": float(scale)}
+        kind = {"dtype": feature.dtype, "shape": pooled_shape(feature, rois, grid), "version": 1}
+        return torch.onnx.ops.symbolic("MaxRoiPool", (feature, rows), settings, **kind)
+
+    return by_level(pool, features, rois, scales)
+
+
+def pooled_shape(feature: Tensor, rois: Rois, grid: Grid) -> tuple[int, ...]:
+    """(K, C, P, P)."""
+    return len(rois.image), feature.shape[1], *grid.size
+
+
+def by_level(
+    pool: Callable, features: Sequence[Tensor], rois: Rois, scales: Sequence[float]
+) -> Tensor:
+    """Every level pools every RoI, and each RoI takes its own: so no size depends on how many boxes
+    a level has."""
+    pooled: Tensor | None = None
+    for level, pair in enumerate(zip(features, scales, strict=True)):
         mine = (rois.level == level)[:, None, None, None]  # [K, 1, 1, 1]
+        here = pool(*pair)  # [K, C, P, P]
         pooled = here if pooled is None else torch.where(mine, here, pooled)
     return pooled
 
