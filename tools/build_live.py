@@ -1,10 +1,19 @@
-"""Build the live page: the network that runs in the browser; `course.py site` calls this.
+"""Build the live page, one file that needs no network; `course.py site` calls this.
 
-`python -m tools.build_live` writes build/live/stages.onnx, the shipped network with its stages as
-outputs, and build/live/stages.json, what a page must know of it.
+The page (docs/live) is bundled with its runtime, which npm brings, and with the shipped network and
+its stages. Both are in the page as gzip in base64: a page that is opened from a file loads no other.
+
+`python -m tools.build_live` writes build/site/live.html, and beside it in build/live the network and
+what the page knows of it.
 """
 
+import base64
+import gzip
+import hashlib
+import html
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,23 +22,114 @@ from mrcnn_lite.files import write_whole
 from mrcnn_lite.models import load_weights
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD = ROOT / "build" / "live"
+SOURCES, BUILD = ROOT / "docs" / "live", ROOT / "build" / "live"
+PAGE = ROOT / "build" / "site" / "live.html"
+MODULES = SOURCES / "node_modules"
+RUNTIME = MODULES / "onnxruntime-web" / "dist" / "ort-wasm-simd-threaded.wasm"
 WEIGHTS = ROOT / "data" / "weights" / "shapes_lite.safetensors"
 SIZE = (128, 128)
+# Nothing is loaded and nothing is sent, whatever a script tries.
+POLICY = (
+    "default-src 'none'; script-src 'sha256-{script}' 'wasm-unsafe-eval'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+)
 
 
 def write_network(folder: Path = BUILD) -> dict:
-    """Write the network and its metadata.
+    """Write the network and its metadata, if they are older than what they follow from.
 
     Returns:
         The metadata, see `export_stages`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    meta = export_stages(*load_weights(WEIGHTS), folder / "stages.onnx", SIZE)
-    write_whole(folder / "stages.json", json.dumps(meta, indent=1).encode())
-    return meta
+    model, said = folder / "stages.onnx", folder / "stages.json"
+    sources = [WEIGHTS, *(ROOT / "mrcnn_lite").glob("*.py")]
+    for part in ("export", "models", "ops"):
+        sources += (ROOT / "mrcnn_lite" / part).glob("*.py")
+    marks = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
+    known = json.loads(said.read_text()) if said.exists() and model.exists() else {}
+    if known.get("sources") != marks:
+        folder.mkdir(parents=True, exist_ok=True)
+        known = export_stages(*load_weights(WEIGHTS), model, SIZE) | {"sources": marks}
+        write_whole(said, json.dumps(known, indent=1).encode())
+    return known
+
+
+def missing() -> str:
+    """Fetch what npm brings, if it is not there; a sentence where that fails, else nothing."""
+    if RUNTIME.exists():
+        return ""
+    npm = shutil.which("npm")
+    if npm is None:
+        return "npm is not installed"
+    command = [npm, "ci", "--ignore-scripts"]
+    done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True)
+    if done.returncode:
+        return f"npm ci failed: {done.stderr.strip().splitlines()[-1]}"
+    return ""
+
+
+def bundled(name: str) -> str:
+    """A module or a style sheet of the page with all that it imports, as one text."""
+    esbuild = shutil.which("esbuild", path=MODULES / ".bin")
+    command = [esbuild, name, "--bundle", "--minify", "--format=esm", "--charset=utf8"]
+    command += ["--log-level=warning", "--legal-comments=inline"]
+    done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True, encoding="utf-8")
+    if done.returncode:
+        raise RuntimeError(f"esbuild: {done.stderr}")
+    return done.stdout
+
+
+def data(name: str, content: bytes) -> str:
+    """Bytes as an element of the page, which no browser runs."""
+    text = base64.b64encode(gzip.compress(content, 9, mtime=0)).decode("ascii")
+    return f'<script type="application/gzip" id="{name}">{text}</script>\n'
+
+
+def assembled(page: str, meta: dict) -> str:
+    """The page as one file.
+
+    Args:
+        page: docs/live/index.html.
+        meta: of the network.
+    """
+    script, style = bundled("main.js"), bundled("live.css")
+    hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    licences = html.escape((SOURCES / "licences.txt").read_text(encoding="utf-8"), quote=False)
+    known = json.dumps(meta).replace("<", "\\u003c")
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY.format(script=hashed)}">'
+    parts = [
+        f'<script type="text/plain" id="licences">{licences}</script>\n',
+        f'<script type="application/json" id="meta">{known}</script>\n',
+        data("runtime", RUNTIME.read_bytes()),
+        data("model", (BUILD / "stages.onnx").read_bytes()),
+        f'<script type="module">{script}</script>',
+    ]
+    for place, part in {
+        '<meta charset="utf-8">': f'<meta charset="utf-8">\n{policy}',
+        '<link rel="stylesheet" href="live.css">': f"<style>{style}</style>",
+        '<script type="module" src="main.js"></script>': "".join(parts),
+    }.items():
+        if page.count(place) != 1:
+            raise RuntimeError(f"docs/live/index.html: {place} is there {page.count(place)} times")
+        page = page.replace(place, part)
+    return page
+
+
+def build(page: Path = PAGE) -> str:
+    """Write the page.
+
+    Returns:
+        Why there is none, or nothing.
+    """
+    if reason := missing():
+        return reason
+    text = assembled((SOURCES / "index.html").read_text(encoding="utf-8"), write_network())
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(page, text.encode())
+    return ""
 
 
 if __name__ == "__main__":
-    write_network()
-    sys.exit(0)
+    if reason := build():
+        sys.exit(f"the live page was not built: {reason}")
+    print(f"{PAGE}: {PAGE.stat().st_size / 1e6:.1f} MB")

@@ -58,6 +58,7 @@ def write_onnx(
     try:
         import onnx
         import onnxscript  # noqa: F401
+        from onnx_ir.passes.common import ClearMetadataAndDocStringPass
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{error.name} is not installed; {EXTRA}") from error
     written = torch.onnx.export(
@@ -69,6 +70,8 @@ def write_onnx(
         output_names=outputs,
         verbose=False,
     )
+    # Of every node the exporter notes from which lines of Python it came: paths of this machine.
+    ClearMetadataAndDocStringPass()(written.model)
     proto = written.model_proto
     onnx.checker.check_model(proto)
     proto.producer_name = "mrcnn_lite"
