@@ -14,8 +14,11 @@ from nbformat import NotebookNode, from_dict, write
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from source_tree import NOTEBOOKS, ROOT
 
+from mrcnn_lite.lessons.kit.predictions import NOTHING
+from mrcnn_lite.lessons.kit.recall import Recall
 from mrcnn_lite.lessons.kit.roi_explorer import explore_roi
 from mrcnn_lite.lessons.kit.style import figure_png
+from mrcnn_lite.lessons.kit.why import Why
 from mrcnn_lite.lessons.n06_feature_pyramids.explorer import explore_pyramid
 from tools.notebooks import METADATA
 
@@ -58,9 +61,16 @@ def picture(alt: str) -> NotebookNode:
     return new_output("display_data", data, metadata=from_dict({MIME: {"width": 300, "alt": alt}}))
 
 
+def said(text: str) -> NotebookNode:
+    """What a notebook keeps of words where widgets cannot live."""
+    return new_output("display_data", {"text/plain": text})
+
+
 def of_the_tests() -> NotebookNode:
-    """A notebook with all that the site must know: links, anchors, pictures, explorers."""
+    """A notebook with all that the site must know: links, pictures, explorers, questions."""
     call = ", ".join(f"{name}={value!r}" for name, value in STATE.items())
+    asks = Why("99-why", "Why?", "The hidden reason.")._repr_mimebundle_()
+    reason = new_output("display_data", {kind: asks[kind] for kind in ("text/html", "text/plain")})
     cells = [
         new_markdown_cell(WORDS),
         new_code_cell("two()", outputs=[picture('The "first"'), picture("The <second>")]),
@@ -70,6 +80,19 @@ def of_the_tests() -> NotebookNode:
         ),
         new_code_cell("explore_roi(size=n)", outputs=[displayed(explore_roi(size=4))]),
         new_code_cell("explore_pyramid()", outputs=[displayed(explore_pyramid())]),
+        new_code_cell(
+            "predict('99-cells', 'How many cells?', options=('4', '9'))",
+            outputs=[said("Prediction 99-cells: How many cells?\n  ( ) 4\n  ( ) 9")],
+        ),
+        new_code_cell("reveal('99-cells', 9)", outputs=[said(f"{NOTHING}\nThe result: 9\n")]),
+        new_code_cell("recall('03')", outputs=[said(repr(Recall("03")))]),
+        new_code_cell("why('99-why', 'Why?', 'The hidden reason.')", outputs=[reason]),
+        new_code_cell(
+            "def my_sample(values, x, stride, aligned):\n    return None\n\n\n"
+            "check('02-sample', my_sample)",
+            outputs=[said("Not yet: the function is still empty.")],
+        ),
+        new_code_cell("parsons('02-sample')"),
         new_code_cell("long = 1  # " + "very " * 60 + "long"),
     ]
     for place, cell in enumerate(cells):

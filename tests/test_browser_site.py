@@ -1,5 +1,6 @@
 """The site in a real browser: pages, search, the explorer by every hand, and axe's rules."""
 
+import json
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -182,3 +183,78 @@ def test_accessibility(name, theme, open_page):
         if rule["impact"] in ("serious", "critical")
     ]
     assert not severe
+
+
+FILES = pytest.mark.parametrize("kind", ["http", "file"])
+
+
+@FILES
+def test_questions_answer_and_are_remembered(kind, open_page, site):
+    """By keyboard alone: predicted, compared, kept over a reload, forgotten."""
+    page = open_page(NAME, address=site if kind == "http" else built_site().as_uri())
+    asks, below = page.locator('[data-name="99-cells"]'), page.locator("#answer-99-cells")
+    told = asks.locator("[role=status]")
+    assert not asks.locator("details p").is_visible() and not below.is_visible()
+    asks.get_by_label("4", exact=True).focus()
+    page.keyboard.press("Space")
+    asks.get_by_label("guess").check()
+    assert told.inner_text() == "You predicted: 4 (guess)."
+    asks.locator("summary").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("node => node.textContent.includes('differ')", arg=told.element_handle())
+    assert "The result: 9" in asks.locator("details p").inner_text()
+    assert below.text_content().endswith("guess)\nThe result: 9\nThey differ.")
+    asks = page.locator('[data-name="99-why"]')
+    assert not asks.locator("details p").is_visible()
+    asks.get_by_label("Your reason").fill("<b>because</b>")
+    asks.get_by_label("Your reason").blur()
+    page.reload()
+    assert page.locator('[data-name="99-cells"]').get_by_label("4", exact=True).is_checked()
+    assert page.get_by_label("Your reason").input_value() == "<b>because</b>"
+    line = page.locator(".reader-record")
+    assert "keeps 2 answers" in line.inner_text() and "guess: 0 of 1" in line.inner_text()
+    page.on("dialog", lambda dialog: dialog.accept())
+    with page.expect_navigation():
+        line.get_by_role("button").click()
+    assert page.locator(".reader-record button").is_disabled()
+    assert not page.get_by_label("Your reason").input_value()
+
+
+def test_a_wrong_number_gets_the_named_message(open_page):
+    """On a phone, by touch: the middle that is missed by half an element; then right numbers."""
+    page = open_page(NAME, viewport=PHONE, has_touch=True, is_mobile=True)
+    form = page.locator('form[data-name="02-sample"].by-hand')
+    right, wrong = checks_of(form)
+    numbers = form.get_by_role("textbox")
+    numbers.nth(0).fill(f"{wrong['numbers'][0][0]:g}")
+    form.get_by_role("button", name="Check").tap()
+    said = form.get_by_role("status").inner_text()
+    assert wrong["message"] in said and "0 of 4 numbers are right, 3 to go" in said
+    assert numbers.nth(0).get_attribute("aria-invalid") == "true"
+    for number, field in zip(right, numbers.all()):
+        field.fill(f"{number[0]:g}")
+    form.get_by_role("button", name="Check").tap()
+    assert form.get_by_role("status").inner_text().startswith("Right: all 4 numbers")
+    assert page.evaluate(SIDEWAYS) == 0
+
+
+def checks_of(form) -> tuple[list, dict]:
+    """The right numbers of a form's cases, and a mistake that shows in the first of them."""
+    checks = json.loads(form.get_attribute("data-checks"))
+    return checks["right"], checks["mistakes"][0]
+
+
+def test_lines_are_put_in_order(open_page):
+    page = open_page(NAME)
+    page.get_by_text("in disorder").click()
+    form = page.locator("form.lines")
+    checks = json.loads(form.get_attribute("data-checks"))
+    for line in [checks["right"][1], checks["right"][0], *checks["right"][2:]]:
+        form.locator(".pool button").nth(checks["lines"].index(line)).click()
+    check, told = form.get_by_role("button", name="Check"), form.get_by_role("status")
+    check.click()
+    assert "0 of" in told.inner_text() and "can be right too" in told.inner_text()
+    form.get_by_role("button", name="Move up").nth(1).press("Enter")
+    assert page.evaluate("() => document.activeElement.textContent") == "↑"
+    check.click()
+    assert told.inner_text() == "These are the solution's lines, in its order."

@@ -141,7 +141,7 @@ def test_a_picture_without_words_is_an_error(tmp_path):
 def test_what_answers_a_prediction_waits_behind_a_line(tmp_path):
     from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-    printed = new_output("stream", text="1 < 2\nThe result: 3\n")
+    printed = new_output("stream", text="1 < 2\nYou predicted: nothing yet.\nThe result: 3\n")
     cells = [new_code_cell(code, outputs=[printed]) for code in ("x = 1\nreveal('a', 3)", "x")]
     path, source = tmp_path / "01_a.ipynb", tmp_path / "source"
     nbformat.write(new_notebook(cells=cells), path)
@@ -149,13 +149,24 @@ def test_what_answers_a_prediction_waits_behind_a_line(tmp_path):
     prepare_notebook(path, source)
     hidden, open_ = (cell.outputs[0] for cell in nbformat.read(source / path.name, 4).cells)
     page = hidden.data["text/html"]
-    assert page.startswith("<details") and ANSWER in page and "1 &lt; 2\nThe result: 3" in page
+    assert page.startswith("<details") and ANSWER in page and "1 &lt; 2\n" in page
+    assert 'id="answer-a">You predicted: nothing yet.\nThe result: 3</span>' in page
     assert open_.text == printed.text
 
 
-def test_the_explorers_script_is_no_module():
-    lines = script().splitlines()
-    assert not [line for line in lines if line.startswith(("import ", "export "))]
+def test_the_scripts_are_no_modules():
+    for name in ("roi_explorer.js", "course.js"):
+        lines = (built_site() / "_static" / name).read_text(encoding="utf-8").splitlines()
+        assert not [line for line in lines if line.startswith(("import ", "export "))]
+    with pytest.raises(ValueError, match="names"):
+        script("both", "const a = 1;\nconst a = 2;", "a")
+
+
+def test_a_questions_code_gives_nothing_away():
+    """The source of a `why` holds its answer; a notebook's own code stays."""
+    text = parsed()[f"{NAME}.html"].path.read_text(encoding="utf-8")
+    assert "The hidden reason" in text and "why(" not in text and "recall(" not in text
+    assert "def my_sample" in text and "Your own code runs in JupyterLab" in text
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

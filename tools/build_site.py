@@ -1,8 +1,8 @@
 """Build the course as a site that needs no kernel and no network; `course.py site` calls this.
 
 The committed notebooks are read, never changed and never executed. Copies are prepared for Sphinx:
-pictures get their words, links to notebooks lead to pages, and the RoI explorer, whose numbers are
-computed in the browser, comes alive.
+pictures get their words, links to notebooks lead to pages, questions become forms, and the RoI
+explorer, whose numbers are computed in the browser, comes alive.
 """
 
 import ast
@@ -16,26 +16,36 @@ import nbformat
 from sphinx.cmd.build import main as sphinx
 
 from mrcnn_lite.lessons.kit.roi_explorer.explorer import JS, RoIExplorer, bundle
+from tools.site_exercises import EXERCISES, exercised
 from tools.site_outputs import explorer_place, folded, shown
+from tools.site_questions import asked, calls, is_all_question, results
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 BUILD = ROOT / "build"
 PLACE = "<!-- the explorer -->"  # in docs/roi_explorer.md
 TO_NOTEBOOK = re.compile(r"\]\(([\w-]+)\.ipynb")
-ANSWERS = re.compile(r"^\s*reveal\(", re.MULTILINE)  # cells whose outputs answer a prediction
+MODULES = ("progress.js", "questions.js", "exercises.js", "lines.js", "page.js")  # docs/js
 TO_FILE = re.compile(r"\]\(\.\./([^)#\s]+)")
 
 
-def script() -> str:
-    """The explorer's modules as one classic script: a module does not load from a file:// page.
+def script(name: str, modules: str, exports: str) -> str:
+    """Modules as one classic script: a module does not load from a file:// page.
 
-    Returns:
-        JavaScript that defines `roiExplorer.mount` and `roiExplorer.localStore`.
+    Args:
+        name: what the script defines.
+        modules: their source, one after the other.
+        exports: what of them can be called as `name.export`.
+
+    Raises:
+        ValueError: if two modules use one name at their top.
     """
-    lines = [line for line in bundle().splitlines() if not line.startswith("export default")]
+    names = re.findall(r"^(?:export )?(?:const|let|function) (\w+)", modules, re.MULTILINE)
+    if twice := {it for it in names if names.count(it) > 1}:
+        raise ValueError(f"names that two modules define: {sorted(twice)}")
+    lines = [it for it in modules.splitlines() if not it.startswith(("import ", "export default"))]
     body = "\n".join(line.removeprefix("export ") for line in lines)
-    return f"const roiExplorer = (() => {{\n{body}\nreturn {{ mount, localStore }};\n}})();\n"
+    return f"const {name} = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();\n"
 
 
 def prepare_words(text: str, source: Path) -> str:
@@ -80,6 +90,15 @@ def literal_keywords(code: str) -> dict | None:
         return None
 
 
+def show_outputs(cell: nbformat.NotebookNode, pictures: Path, stem: str) -> None:
+    """Pictures with their words and live explorers in place of a code cell's outputs."""
+    state = literal_keywords(cell.source)
+    cell.outputs = [
+        shown(output, state, pictures / f"{stem}-{cell.id}-{place}.png")
+        for place, output in enumerate(cell.outputs)
+    ]
+
+
 def prepare_notebook(path: Path, source: Path) -> None:
     """Write a notebook's copy for Sphinx, and its pictures.
 
@@ -88,18 +107,23 @@ def prepare_notebook(path: Path, source: Path) -> None:
         source: the folder of Sphinx's sources.
     """
     notebook = nbformat.read(path, as_version=4)
+    codes = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    truths = results(codes)
+    with_hints = {name for cell in codes for _, name in calls(cell.source, "hint")}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = prepare_words(cell.source, source)
-        elif cell.cell_type == "code":
-            state = literal_keywords(cell.source)
-            name = f"{path.stem}-{cell.id}"
-            cell.outputs = [
-                shown(output, state, source / "_static" / "pictures" / f"{name}-{place}.png")
-                for place, output in enumerate(cell.outputs)
-            ]
-            if ANSWERS.search(cell.source):
-                cell.outputs = [folded(output) for output in cell.outputs]
+    for cell in codes:
+        show_outputs(cell, source / "_static" / "pictures", path.stem)
+        if any(calls(cell.source, *EXERCISES)):
+            cell.outputs = exercised(cell, with_hints)
+        else:
+            cell.outputs = asked(cell, truths)
+        if is_all_question(cell):
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "remove-input"]
+        if revealed := [name for _, name in calls(cell.source, "reveal")]:
+            waiting = iter(revealed)
+            cell.outputs = [folded(output, waiting) for output in cell.outputs]
     nbformat.write(notebook, source / path.name)
 
 
@@ -113,7 +137,11 @@ def prepare(notebooks: Path, source: Path) -> None:
     shutil.copytree(DOCS, source, ignore=shutil.ignore_patterns("__pycache__"))
     static = source / "_static"
     (static / "pictures").mkdir()
-    (static / "roi_explorer.js").write_text(script(), encoding="utf-8")
+    explorer_js = script("roiExplorer", bundle(), "mount, localStore")
+    (static / "roi_explorer.js").write_text(explorer_js, encoding="utf-8")
+    modules = "\n".join((DOCS / "js" / part).read_text(encoding="utf-8") for part in MODULES)
+    course_js = script("course", modules, "mountPage")
+    (static / "course.js").write_text(course_js, encoding="utf-8")
     shutil.copyfile(JS / "roi_explorer.css", static / "roi_explorer.css")
     for page in source.glob("*.md"):
         text = prepare_words(page.read_text(encoding="utf-8"), source)

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -11,6 +12,7 @@ from nbformat.v4 import new_output
 
 from mrcnn_lite.lessons.kit.roi_explorer.explorer import ALT, RoIExplorer
 from mrcnn_lite.lessons.kit.roi_explorer.state import STATE
+from tools.site_questions import said, text_of
 
 READABLE = 480  # px; no picture is shown smaller
 ANSWER = "Touch or click to see the result; predict first."
@@ -92,17 +94,17 @@ def shown(output: NotebookNode, state: dict | None, path: Path) -> NotebookNode:
     return new_output("display_data", {"text/html": page})
 
 
-def folded(output: NotebookNode) -> NotebookNode:
+def folded(output: NotebookNode, waiting: Iterator[str]) -> NotebookNode:
     """An output of a cell that answers a prediction: behind a line to touch.
 
     Args:
         output: for the site, as `shown` gives it.
+        waiting: the names of the predictions that its cell still has to reveal.
 
     Returns:
         HTML.
     """
-    data = output.get("data", {})
-    text = "".join(output.get("text", "") or data.get("text/plain", ""))
-    body = data.get("text/html") or f'<pre tabindex="0">{html.escape(text)}</pre>'
+    page = output.get("data", {}).get("text/html")
+    body = page or f'<pre tabindex="0">{said(text_of(output), waiting)}</pre>'
     page = f'<details class="answer"><summary>{ANSWER}</summary>{body}</details>'
     return new_output("display_data", {"text/html": page})

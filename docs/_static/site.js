@@ -1,12 +1,14 @@
-// Explorers come to life, whatever scrolls sideways can be reached with the keyboard, and the two
-// bars beside the text get names for screen readers.
+// Questions and explorers come to life, whatever scrolls sideways can be reached with the keyboard,
+// and the two bars beside the text get names for screen readers.
 
+course.mountPage();
 for (const place of document.querySelectorAll(".explorer-place")) {
   const state = JSON.parse(place.querySelector("script").textContent);
   place.explorer = roiExplorer.mount(place, roiExplorer.localStore(state));
 }
 
-const wide = [...document.querySelectorAll("article pre, article .picture, article .table-wrapper")];
+const sideways = ["pre", ".picture", ".table-wrapper", ".wide"].map((kind) => `article ${kind}`);
+const wide = [...document.querySelectorAll(sideways.join())];
 const reachable = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
