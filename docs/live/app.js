@@ -6,6 +6,11 @@ import { bitmap, colourOf, paintGrey, paintImage } from "./picture.js";
 import { Tracker } from "./tracking.js";
 
 const SWITCHES = ["pooling", "score_threshold", "nms_iou", "rpn_nms_iou"];
+/** The state that the page begins with: the switches, and what is looked at (station 9, the answer). */
+export const UNTOUCHED = {
+  pooling: 0, score_threshold: 0.5, nms_iou: 0.5, rpn_nms_iou: 0.7, maskThreshold: 0.5,
+  channel: -1, bin: 24, stepLevel: null, step: 0, station: 9,
+};
 const EFFECTS = {
   pooling: (was, meta) => `Instead of ${meta.poolings[was.pooling]}`,
   "rpn-iou": (was) => `Instead of ${f2(was.rpn_nms_iou)}`,
@@ -25,11 +30,7 @@ export class App {
     this.cell = null; // the box of a map's cell that the reader points at
     this.colours = bitmap(128);
     this.grey = bitmap(128);
-    this.state = {
-      channel: -1, bin: 24, stepLevel: null, step: 0, station: 9,
-      pooling: 0, score_threshold: 0.5, nms_iou: 0.5, rpn_nms_iou: 0.7, maskThreshold: 0.5,
-      show: { masks: true, boxes: true, proposals: false },
-    };
+    this.state = { ...UNTOUCHED, show: { masks: true, boxes: true, proposals: false } };
     this.runs = []; // when the last runs ended, ms
     document.addEventListener("resized", () => this.redraw(), true);
   }

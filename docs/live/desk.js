@@ -1,4 +1,5 @@
 // The buttons beside the image: shapes to add, edits, scenes, a photograph, what to show, the theme.
+import { UNTOUCHED } from "./app.js";
 import { byId, make, say } from "./elements.js";
 import { KINDS, describe } from "./scene.js";
 import { FIRST } from "./scenes.js";
@@ -55,7 +56,10 @@ export function connectDesk(app) {
     load();
   };
   byId("random").addEventListener("click", fresh(() => scene.loadRandom()));
-  byId("reset").addEventListener("click", fresh(() => scene.load(FIRST)));
+  byId("reset").addEventListener("click", fresh(() => {
+    app.change(UNTOUCHED);
+    scene.load(FIRST);
+  }));
   for (const name of ["masks", "boxes", "proposals"]) {
     const box = byId(`show-${name}`);
     box.addEventListener("change", () => app.change({ show: { ...app.state.show, [name]: box.checked } }));

@@ -74,8 +74,9 @@ function truthOf(pixels, area, { owner, shapes }) {
 }
 
 /**
- * Where a detection came from: { proposal, proposalBox, proposalScore, candidate, level, stride,
- * anchor, cell, scores [classes], view }. `view` is a square of the image around all its boxes.
+ * Where a detection came from: { proposal, proposalBox, proposalScore, candidate, rank, level, stride,
+ * anchor, cell, scores [classes], view }. `rank` is the candidate's place on its level, from 0; `view`
+ * is a square of the image around all its boxes.
  */
 export function pathOf({ out, meta }, detection) {
   const proposal = detection.source;
@@ -90,6 +91,7 @@ export function pathOf({ out, meta }, detection) {
     proposalBox,
     proposalScore: out.proposal_scores.data[proposal],
     candidate,
+    rank: candidate - out.candidate_level.data.indexOf(out.candidate_level.data[candidate]),
     level,
     stride,
     anchor,

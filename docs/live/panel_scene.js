@@ -6,6 +6,7 @@ import { bitmap, colourOf, fillPixels, rgbOf } from "./picture.js";
 import { describe } from "./scene.js";
 
 const SIZE = 128;
+const IDLE = "Drag a shape, or draw one on empty ground.";
 const FILL = 55; // opacity of a mask, of 255
 const QUIET = 900; // ms without a change after which a screen reader is told
 
@@ -23,7 +24,7 @@ export function scenePanel(app, picture) {
     draw(given) {
       const { frame, chosen, colours, state } = given;
       chips(given);
-      say(byId("scene-now"), app.scene.chosen ? describe(app.scene.chosen) : "No shape is chosen.");
+      say(byId("scene-now"), app.scene.chosen ? describe(app.scene.chosen) : IDLE);
       if (!picture.begin()) return;
       picture.bitmap(colours);
       if (state.show.masks) picture.bitmap(paintMasks(tiny, frame.detections));
@@ -95,7 +96,7 @@ function chipsPanel(app) {
       chip.dataset.slot = slot;
       chip.firstChild.style.background = colourOf(slot);
       chip.setAttribute("aria-pressed", detections[k] === chosen);
-      const wrong = truth && truth.kind !== name ? ` (you drew: ${truth.kind})` : "";
+      const wrong = truth && truth.kind !== name ? ` (drawn: ${truth.kind})` : "";
       say(chip.lastChild, `${name} ${f2(score)}${wrong}`);
     });
     const words = foundWords(detections);

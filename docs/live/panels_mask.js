@@ -87,5 +87,6 @@ function pasteWords({ name, area, truth, probabilities }, threshold) {
   const reached = probabilities.reduce((n, p) => n + (p > 0), 0);
   const words = `${area} of the ${reached} pixels that the mask reaches have a probability of at least ${f2(threshold)}: they are the ${name}.`;
   if (!truth) return words;
-  return `${words} You drew ${truth.area} visible pixels of a ${truth.kind}; the mask's IoU with them is ${f2(truth.iou)}.`;
+  const a = truth.kind === "ellipse" ? "an" : "a";
+  return `${words} Drawn are ${truth.area} visible pixels of ${a} ${truth.kind}; the mask's IoU with them is ${f2(truth.iou)}.`;
 }

@@ -24,8 +24,7 @@ export function proposalsPanel(app) {
   byId("step-on").addEventListener("click", () => go(1));
   byId("step-chosen").addEventListener("click", () => {
     if (!app.path) return;
-    const first = rowsOf(app.frame.out, app.path.level)[0];
-    app.change({ stepLevel: app.path.level, step: app.path.candidate - first });
+    app.change({ stepLevel: app.path.level, step: app.path.rank });
   });
   const iou = slider("rpn-iou", (value) => app.change({ rpn_nms_iou: value }, "rpn-iou"));
 

@@ -36,8 +36,10 @@ export function roiPanel(app) {
         : { align: roiAlign(finest, box, P, scale, ratio, aligned) };
       const limits = range(finest.values);
       const stride = frame.meta.strides[0];
-      drawMap(map, paintMap(mapTiny, finest.values, ...limits), { ...shown, box, stride, bin: state.bin }, chosen);
-      drawPooled(pooled, paintMap(pooledTiny, seven, ...limits), seven, limits, state.bin);
+      drawMap(map, paintMap(mapTiny, finest.values, ...limits), { ...shown, box, stride, ...state }, chosen);
+      // Means lie between the map's numbers, and get its colours; the largest ones get their own.
+      const own = state.pooling ? range(seven) : limits;
+      drawPooled(pooled, paintMap(pooledTiny, seven, ...own), seven, own, state.bin);
       const what = state.channel < 0 ? "mean of 48 channels" : `channel ${state.channel}`;
       say(byId("roi-map-now"), `P2 around the proposal, ${what}`);
       say(byId("roi-pooled-now"), `what goes on: ${P} × ${P}`);
@@ -47,7 +49,7 @@ export function roiPanel(app) {
 }
 
 /** The map around the RoI; an element of the map is drawn as a square of one stride. */
-function drawMap(picture, tiny, { align, pool, box, stride, bin }, chosen) {
+function drawMap(picture, tiny, { align, pool, box, stride, bin, channel }, chosen) {
   if (!picture.begin(around([box], 3 * stride))) return;
   const { view } = picture;
   picture.bitmap(tiny);
@@ -69,7 +71,7 @@ function drawMap(picture, tiny, { align, pool, box, stride, bin }, chosen) {
     const whole = pool.window.map((edge) => edge * stride);
     picture.boxes([whole], "#ff9a55", { width: 2, dashed: true, rim: "#000a" });
     picture.boxes([window(pool.rows[line], pool.columns[column])], "#fff", { width: 2, rim: "#000" });
-    const best = pool.argmax[bin];
+    const best = channel < 0 ? -1 : pool.argmax[bin]; // every channel has its own
     const [y, x] = [Math.floor(best / 32), best % 32];
     if (best >= 0) picture.points([[(x + 0.5) * stride, (y + 0.5) * stride]], "#ff9a55", 5, "#000");
   }

@@ -1,5 +1,5 @@
 // The path of the chosen detection, from the pixels to the answer: ten stations, and a sentence on each.
-import { boxWords, byId, f2, make, say, signed } from "./elements.js";
+import { boxWords, byId, f1, f2, make, say, signed } from "./elements.js";
 import { channelOf, row } from "./frame.js";
 import { Picture, bitmap, colourOf, paintMap, paintMask, range } from "./picture.js";
 
@@ -42,7 +42,7 @@ const STATIONS = [
       const middle = ([a, b, c, d]) => [(a + c) / 2, (b + d) / 2];
       const [p, q] = [middle(path.anchor), middle(path.proposalBox)];
       return `The RPN moves the anchor by (${signed(q[0] - p[0])}, ${signed(q[1] - p[1])}) px and makes it `
-        + `${f2(path.proposalBox[2] - path.proposalBox[0])} × ${f2(path.proposalBox[3] - path.proposalBox[1])} px: candidate ${path.candidate + 1}, `
+        + `${f1(path.proposalBox[2] - path.proposalBox[0])} × ${f1(path.proposalBox[3] - path.proposalBox[1])} px: candidate ${path.rank + 1} of its level, `
         + `which survives suppression and becomes proposal ${path.proposal + 1}.`;
     },
     draw: (pen, { path }) => pen.crop().box(path.anchor, null, true, 1).box(path.proposalBox),
@@ -147,7 +147,7 @@ export function pathPanel(app) {
   const stations = STATIONS.map((station, k) => {
     const canvas = make("canvas", { ariaHidden: "true" });
     const caption = make("small");
-    const button = make("button", { className: "station" }, canvas, make("span", { textContent: station.name }), caption);
+    const button = make("button", { className: station.stage.match(/roi|mask|paste/) ? "station changed" : "station" }, canvas, make("span", { textContent: station.name }), caption);
     button.addEventListener("click", () => app.walk(k));
     place.append(make("li", {}, button));
     return { ...station, button, caption, pen: new Pen(canvas) };

@@ -1,8 +1,7 @@
 // The guided tour: seven steps in the words of notebook 00. Each sets a scene and points at a stage.
+import { UNTOUCHED } from "./app.js";
 import { byId, say } from "./elements.js";
 import { FIRST, PAIR, SIZES, SMALL } from "./scenes.js";
-
-const PLAIN = { pooling: 0, score_threshold: 0.5, nms_iou: 0.5, rpn_nms_iou: 0.7, maskThreshold: 0.5, channel: -1 };
 
 const STEPS = [
   {
@@ -44,7 +43,7 @@ const STEPS = [
   {
     title: "Which pixels?",
     words: "One more small network looks at the box, beside the other, and says of 28 × 28 cells whether they are inside. One new branch and one repaired operator: that is Mask R-CNN.",
-    task: "Press “Back to the pixels” at the top and walk the whole path, answer by answer.",
+    task: "Press “← Back” above, again and again, and walk the path of the star to its pixels.",
     scene: FIRST, stage: "stage-mask", station: 8,
   },
 ];
@@ -67,7 +66,7 @@ export function connectTour(app) {
     document.body.classList.add("touring");
     app.forget("star");
     app.scene.load(scene);
-    app.change({ ...PLAIN, station });
+    app.change({ ...UNTOUCHED, station });
     app.pointAt(stage);
     title.focus({ preventScroll: true });
   }
