@@ -1,4 +1,8 @@
-"""For all tests: no network, seeds, no GPU where there is none, an order, a summary by kind."""
+"""For all tests: no network, seeds, no GPU where there is none, an order, a summary by kind.
+
+Where the package runs without the course, as on a GPU machine without JupyterLab, a test file that
+needs an absent package is skipped by that package's name.
+"""
 
 import importlib.util
 import itertools
@@ -9,11 +13,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 import course
 
-NO_NETWORK = str(Path(__file__).parent / "tests" / "no_network")
+ROOT = Path(__file__).parent
+NO_NETWORK = str(ROOT / "tests" / "no_network")
 
 # For this process, and through the environment for all that it starts, notebook kernels included.
 sys.path.insert(0, NO_NETWORK)
@@ -48,8 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare each process that runs tests; one that only hands them out needs nothing."""
-    settings.register_profile("cases", max_examples=500 if config.getoption("--all") else 100)
-    settings.load_profile("cases")
+    if importlib.util.find_spec("hypothesis"):
+        from hypothesis import settings
+
+        settings.register_profile("cases", max_examples=500 if config.getoption("--all") else 100)
+        settings.load_profile("cases")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", default=None):
         interpret_kernels()
         if config.getoption("--nbval", default=False) and os.name != "nt":
@@ -67,6 +74,33 @@ def interpret_kernels() -> None:
             import triton  # noqa: F401
 
             del os.environ["TRITON_INTERPRET"]  # not for the processes that tests start
+
+
+class EngineModule(pytest.Module):
+    """A test file where there is no JupyterLab: what it needs may be absent, by name."""
+
+    def _getobj(self) -> object:
+        try:
+            return super()._getobj()
+        except self.CollectError as error:
+            name = getattr(error.__cause__, "name", None)
+            if not isinstance(error.__cause__, ModuleNotFoundError) or is_ours(name):
+                raise
+            pytest.skip(f"{name}: it is not installed", allow_module_level=True)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a module belongs to the repository, where its absence is a mistake."""
+    top = name.partition(".")[0]
+    return any(
+        (ROOT / folder / name).exists() for folder in ("", "tests") for name in (top, f"{top}.py")
+    )
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> object:
+    """In the course's own environment nothing may be absent: an error, as usual."""
+    if not importlib.util.find_spec("jupyterlab"):
+        return EngineModule.from_parent(parent, path=module_path)
 
 
 def start_kernels_on_socket_files(config: pytest.Config) -> None:

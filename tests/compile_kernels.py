@@ -2,170 +2,147 @@
 
     python tests/compile_kernels.py > facts.json
 
-Runs in a process of its own, without Triton's interpreter. Each entry of KERNELS is a kernel with
-the types of its arguments; one that ends in `_ptr` or begins with `map` is a pointer.
+Runs in a process of its own, without Triton's interpreter. The operations are called on fake
+tensors, so that each kernel is compiled through Triton's own launch, with the types, alignments
+and constants that its wrapper really passes; only the launch itself is left out.
 """
 
-import importlib
 import json
 import re
 import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import torch
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas
+from triton.runtime.driver import driver
+from triton.runtime.jit import JITFunction, MockTensor
 
-from mrcnn_lite.lessons.n16_gpu_roi_align.compiled import to_ptx
+from mrcnn_lite import ops
+from mrcnn_lite.lessons.n17_gpu_training.fake_gpu import backward, watched
 
 TARGETS = (80, 90)  # A100; H100 and H200
-WHOLE = {"table_ptr": "fp32", "map_index_ptr": "i32", "corner_ptr": "fp32", "channels": "i32"}
-POOL = {"ROWS": 7, "COLUMNS": 7, "SAMPLES": 2, "ALIGNED": False}
+IMAGE, COUNT = (800, 1344), 1000
 
-# name of the case: module, kernel, types of arguments (maps: `map`), compile-time constants
-KERNELS: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
-    f"roi_align {dtype}": (
-        "roi_align",
-        "_roi_align_kernel",
-        {**WHOLE, "map": dtype, "out_ptr": dtype},
-        {**POOL, "BLOCK_P": 8, "BLOCK_C": 128},
-    )
-    for dtype in ("fp32", "bf16", "fp16")
+
+class Address(MockTensor):
+    """Stands for a tensor whose memory begins at a multiple of 16, as PyTorch's does."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__(tensor.dtype, list(tensor.shape))
+        self.offset = tensor.storage_offset() * tensor.element_size()
+
+    def data_ptr(self) -> int:
+        return self.offset
+
+
+class Driver:
+    """Stands for the driver of a GPU of some compute capability."""
+
+    def __init__(self, capability: int) -> None:
+        self.get_current_device = self.get_current_stream = lambda *_: 0
+        self.get_current_target = lambda: GPUTarget("cuda", capability, 32)
+
+
+@contextmanager
+def compiling(capability: int) -> Iterator[dict[str, str]]:
+    """Inside, each launch of a kernel compiles it and notes its PTX under its name."""
+    found: dict[str, str] = {}
+    run = JITFunction.run
+
+    def compile_only(kernel: JITFunction, *values: Any, grid: Any, warmup: bool, **options: Any):
+        values = [Address(v) if isinstance(v, Tensor) else v for v in values]
+        kernel.device_caches.clear()  # of another capability
+        made = run(kernel, *values, grid=grid, warmup=True, **options)
+        found[kernel.fn.__name__] = made.asm["ptx"]
+
+    driver.set_active(Driver(capability))
+    with watched(), mock.patch.object(JITFunction, "run", compile_only):
+        yield found
+
+
+def boxes(dtype: torch.dtype = torch.float32, *shape: int) -> Tensor:
+    """Boxes of a GPU, without values."""
+    return torch.empty(*(shape or (COUNT,)), 4, dtype=dtype, device="cuda")
+
+
+def pool(
+    dtype: torch.dtype, samples: int = 2, deterministic: bool | None = None, size: int = 7
+) -> None:
+    """RoIAlign of a pyramid; with `deterministic` given, backward too, in either mode."""
+    maps = [torch.empty(2, 256, IMAGE[0] // s, IMAGE[1] // s, dtype=dtype, device="cuda") for s in
+            (4, 8, 16, 32)]  # fmt: skip
+    maps = [m.contiguous(memory_format=torch.channels_last) for m in maps]
+    rois = [boxes(), boxes()]
+    if deterministic is not None:
+        for leaf in (*maps, *rois):
+            leaf.requires_grad_()
+    torch.use_deterministic_algorithms(bool(deterministic))
+    out = ops.multiscale_roi_align(maps, rois, IMAGE, size, samples, aligned=samples <= 0)
+    if deterministic is not None:
+        backward(out.sum())
+    torch.use_deterministic_algorithms(False)
+
+
+def match(dtype: torch.dtype) -> None:
+    """Anchors and objects."""
+    valid = torch.ones(2, 20, dtype=torch.bool, device="cuda")
+    ops.best_objects(boxes(dtype, 2, 20), valid, boxes(dtype, 268569), low_quality=True)
+
+
+def suppress(grouped: bool) -> None:
+    """Two images of five levels, or one image of several classes."""
+    scores = torch.empty(2, 5, 2000, device="cuda")
+    if grouped:
+        ops.batched_nms(boxes(), scores[0, 0, :COUNT], scores[0, 0, :COUNT].long(), 0.5)
+    else:
+        ops.nms_mask(boxes(torch.float32, *scores.shape), scores, scores > 0, 0.7)
+
+
+def paste(rule: str, threshold: float | None) -> None:
+    """A hundred masks."""
+    ops.paste_masks(torch.empty(100, 28, 28, device="cuda"), boxes()[:100], (800, 1333), rule,
+                    threshold)  # fmt: skip
+
+
+def crop() -> None:
+    """Targets of the mask branch."""
+    masks = torch.empty(14, *IMAGE, dtype=torch.uint8, device="cuda")
+    ops.crop_masks(masks, boxes()[:256], torch.zeros(256, dtype=torch.int64, device="cuda"), 28)
+
+
+def pool_maxima() -> None:
+    """RoIPool."""
+    feature = torch.empty(2, 256, 50, 84, dtype=torch.bfloat16, device="cuda")
+    ops.roi_pool(feature, [boxes(), boxes()], 7, 1 / 16)
+
+
+HALF, WHOLE = torch.bfloat16, torch.float32
+CALLS: dict[str, Callable[[], None]] = {
+    "fp32": lambda: pool(WHOLE),
+    "bf16": lambda: pool(HALF),
+    "fp16": lambda: pool(torch.float16),
+    "adaptive": lambda: pool(WHOLE, 0),
+    "atomic": lambda: pool(HALF, 2, False),
+    "deterministic": lambda: pool(HALF, 2, True),
+    "mask branch": lambda: pool(HALF, 2, False, 14),
+    "matching": lambda: match(WHOLE),
+    "matching fp64": lambda: match(torch.float64),
+    "suppression": lambda: suppress(False),
+    "suppression in groups": lambda: suppress(True),
+    "pasting": lambda: paste("torchvision", 0.5),
+    "pasting, centres": lambda: paste("pixel_centres", None),
+    "targets": crop,
+    "maxima": pool_maxima,
 }
-KERNELS["roi_align adaptive"] = (
-    "roi_align",
-    "_roi_align_kernel",
-    {**WHOLE, "map": "fp32", "out_ptr": "fp32"},
-    {**POOL, "SAMPLES": 0, "ALIGNED": True, "BLOCK_P": 8, "BLOCK_C": 128},
-)
-KERNELS["roi_align backward, atomic"] = (
-    "roi_align_backward",
-    "_atomic_kernel",
-    {**WHOLE, "map": "fp32", "grad_ptr": "bf16"},
-    {**POOL, "BLOCK_P": 8, "BLOCK_C": 64},
-)
-KERNELS["roi_align backward, deterministic"] = (
-    "roi_align_backward",
-    "_tile_kernel",
-    {
-        "map_ptr": "fp32",
-        "table_ptr": "fp32",
-        "order_ptr": "i64",
-        "begin_ptr": "i64",
-        "corner_ptr": "fp32",
-        "grad_ptr": "bf16",
-        "tiles_x": "i32",
-        "tiles_y": "i32",
-        "channels": "i32",
-    },
-    {**POOL, "BLOCK_P": 8, "BLOCK_C": 64},
-)
-KERNELS["roi_align boxes"] = (
-    "roi_align_boxes",
-    "_boxes_kernel",
-    {**WHOLE, "map": "bf16", "grad_ptr": "bf16", "out_ptr": "fp32"},
-    {**POOL, "BLOCK": (8, 128)},
-)
-KERNELS["roi_pool"] = (
-    "roi_pool",
-    "_roi_pool_kernel",
-    {
-        "map_ptr": "bf16",
-        "image_ptr": "i64",
-        "corner_ptr": "fp32",
-        "scale_ptr": "fp32",
-        "out_ptr": "bf16",
-        "argmax_ptr": "i32",
-        "h": "i32",
-        "w": "i32",
-        "channels": "i32",
-    },
-    {"ROWS": 7, "COLUMNS": 7, "BLOCK_P": 8, "BLOCK_C": 128},
-)
-KERNELS["crop_masks"] = (
-    "masks",
-    "_crop_kernel",
-    {
-        "mask_ptr": "u8",
-        "box_ptr": "fp32",
-        "matched_ptr": "i64",
-        "out_ptr": "fp32",
-        "h": "i32",
-        "w": "i32",
-        "full": "fp32",
-    },
-    {"M": 28, "ALIGNED": False, "BLOCK_M": 32},
-)
-for _rule, _binary in (("torchvision", True), ("pixel_centres", False)):
-    KERNELS[f"paste_masks {_rule}"] = (
-        "masks",
-        "_paste_kernel",
-        {
-            "mask_ptr": "fp32",
-            "box_ptr": "fp32",
-            "out_ptr": "u8" if _binary else "fp32",
-            "threshold_ptr": "fp32",
-            "h": "i32",
-            "w": "i32",
-        },
-        {
-            "M": 28,
-            "ROUNDED": _rule == "torchvision",
-            "BINARY": _binary,
-            "BLOCK_Y": 8,
-            "BLOCK_X": 128,
-        },
-    )
-for _dtype in ("fp32", "fp64"):
-    _boxes = {"box_ptr": _dtype, "object_ptr": _dtype, "boxes": "i32"}
-    _images = {**_boxes, "top_ptr": _dtype, "objects": "i32", "box_stride": "i32"}
-    KERNELS[f"best objects {_dtype}"] = (
-        "matching",
-        "_best_kernel",
-        {**_images, "valid_ptr": "u8", "iou_ptr": _dtype, "index_ptr": "i64"},
-        {"BLOCK_A": 256},
-    )
-    KERNELS[f"low quality {_dtype}"] = (
-        "matching",
-        "_low_quality_kernel",
-        {**_images, "low_quality_ptr": "u8"},
-        {"BLOCK_A": 256},
-    )
-for _grouped in (False, True):
-    KERNELS[f"conflicts{' in groups' if _grouped else ''}"] = (
-        "nms",
-        "_conflict_kernel",
-        {
-            "box_ptr": "fp32",
-            "group_ptr": "i64",
-            "limit_ptr": "fp32",
-            "word_ptr": "i64",
-            "boxes": "i32",
-            "blocks": "i32",
-        },
-        {"GROUPED": _grouped},
-    )
-KERNELS["suppression"] = (
-    "nms",
-    "_solve_kernel",
-    {"word_ptr": "i64", "valid_ptr": "u8", "keep_ptr": "u8", "boxes": "i32", "blocks": "i32"},
-    {"CHUNK": 256},
-)
-# Launch options of some modules; the others are launched with Triton's defaults.
-OPTIONS = {
-    "matching": {"enable_fp_fusion": False},
-    "nms": {"num_warps": 8, "enable_fp_fusion": False},
-}
-
-
-def compiled(target: int, module: str, kernel: str, types: dict, constants: dict) -> str:
-    """A kernel's PTX; a type is a pointer's where the argument is a map or ends in `_ptr`."""
-    function = getattr(importlib.import_module(f"mrcnn_lite.kernels.{module}"), kernel)
-    full = {name: f"*{kind}" if name.endswith("_ptr") else kind for name, kind in types.items()}
-    full |= {n: f"*{types['map']}" for n in function.arg_names if re.fullmatch(r"map\d", n)}
-    return to_ptx(function, full, constants, target, **{"num_warps": 4, **OPTIONS.get(module, {})})
 
 
 def facts(ptx: str, target: int) -> dict[str, Any]:
@@ -181,18 +158,23 @@ def facts(ptx: str, target: int) -> dict[str, Any]:
         "loads": sorted(set(re.findall(r"ld\.global[.\w:]*?((?:v\d\.)?b\d+)", ptx))),
         "atomics": sorted(set(re.findall(r"(?:red|atom)\.global[.\w]*", ptx))),
         "fused": len(re.findall(r"\bfma\.", ptx)),
+        "inexact": len(re.findall(r"\b(?:div\.full|div\.approx|rcp\.approx)", ptx)),
+        "local": len(re.findall(r"\b(?:ld|st)\.local|\.local ", ptx)),
         "registers": int(re.search(r"Used (\d+) registers", words)[1]),
-        "spilled": sum(int(n) for n in re.findall(r"(\d+) bytes spill", words)),
+        "spilled": sum(int(n) for n in re.findall(r"(\d+) bytes (?:spill|stack)", words)),
     }
 
 
 def main() -> None:
-    """Compile all and print the facts as JSON."""
+    """Compile all and print the facts as JSON, by call, kernel and target."""
     warnings.simplefilter("ignore")
     found: dict[str, Any] = {}
     for target in TARGETS:
-        for name, case in KERNELS.items():
-            found[f"{name}, sm_{target}"] = facts(compiled(target, *case), target)
+        for name, call in CALLS.items():
+            with compiling(target) as made:
+                call()
+            for kernel, ptx in made.items():
+                found[f"{name}: {kernel}, sm_{target}"] = facts(ptx, target)
     json.dump(found, sys.stdout, indent=1)
 
 

@@ -8,6 +8,18 @@ import triton.language as tl
 
 
 @triton.jit
+def divide(a: tl.tensor, b: tl.tensor) -> tl.tensor:
+    """a / b, rounded as on a CPU: `/` of float32 multiplies by a reciprocal, and 21 / 7 is more
+    than 3, so that a bin of RoIAlign would get a fourth sample."""
+    b = tl.cast(b, a.dtype)
+    if a.dtype == tl.float32:
+        ratio = tl.div_rn(a, b)
+    else:
+        ratio = a / b
+    return ratio
+
+
+@triton.jit
 def roi_axis(
     corner_ptr: tl.tensor, scale: tl.tensor, axis: tl.constexpr, ALIGNED: tl.constexpr
 ) -> tuple:
@@ -21,12 +33,17 @@ def roi_axis(
 
 
 @triton.jit
-def sample_count(bin_size: tl.tensor, SAMPLES: tl.constexpr) -> tl.tensor:
-    """Samples per bin: a constant, or (SAMPLES <= 0, adaptive) one per element of the bin."""
-    count = SAMPLES
-    if SAMPLES <= 0:
-        count = tl.maximum(tl.ceil(bin_size), 0.0).to(tl.int32)
-    return count
+def bins(extent: tl.tensor, COUNT: tl.constexpr, SAMPLES: tl.constexpr) -> tuple:
+    """The size of a bin, its samples, and the share of each in their mean; the samples are a
+    constant, or (SAMPLES <= 0, adaptive) one per element of the bin."""
+    bin_size = divide(extent, COUNT)
+    if SAMPLES > 0:
+        samples: tl.constexpr = SAMPLES
+        share: tl.constexpr = 1 / SAMPLES
+    else:
+        samples = tl.maximum(tl.ceil(bin_size), 0.0).to(tl.int32)
+        share = divide(tl.full((), 1.0, extent.dtype), tl.maximum(samples, 1))
+    return bin_size, samples, share
 
 
 @triton.jit
@@ -51,23 +68,24 @@ def moves(position: tl.tensor, n: tl.tensor) -> tl.tensor:
 
 @triton.jit
 def interpolation(
-    element: tl.tensor, start: tl.tensor, bin_size: tl.tensor, samples: tl.tensor, n: tl.tensor,
-    BLOCK_P: tl.constexpr,
+    element: tl.tensor, start: tl.tensor, extent: tl.tensor, n: tl.tensor,
+    COUNT: tl.constexpr, SAMPLES: tl.constexpr, BLOCK_P: tl.constexpr,
 ) -> tl.tensor:  # fmt: skip
-    """The weight of elements [N] of an axis in every bin: a block of the matrix A of one axis.
+    """The weight of elements [N] of an axis in each of COUNT bins: a block of the axis's matrix A.
 
     Spare bins, up to BLOCK_P, get weights too, which the caller masks.
     """
     bin_index = tl.arange(0, BLOCK_P)
+    bin_size, samples, share = bins(extent, COUNT, SAMPLES)
     weight = tl.zeros((element.shape[0], BLOCK_P), dtype=start.dtype)
     for s in range(samples):
-        position = start + bin_index * bin_size + (s + 0.5) * bin_size / samples  # [BLOCK_P]
+        position = start + bin_index * bin_size + (s + 0.5) * bin_size * share  # [BLOCK_P]
         low, high, fraction, counts = corners(position, n)
         weight += tl.where(
             element[:, None] == low[None, :], (counts * (1 - fraction))[None, :], 0.0
         )
         weight += tl.where(element[:, None] == high[None, :], (counts * fraction)[None, :], 0.0)
-    return weight / tl.maximum(samples, 1)  # [N, BLOCK_P]
+    return weight * share  # [N, BLOCK_P]
 
 
 @triton.jit

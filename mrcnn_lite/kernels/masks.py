@@ -6,7 +6,8 @@ import triton.language as tl
 from torch import Tensor
 
 from ..ops.masks import FULL
-from .axis import corners, roi_axis, sample_count
+from .axis import bins, corners, divide, roi_axis
+from .memory import unfilled
 
 BLOCK_Y, BLOCK_X = 8, 128  # pixels of the image that one program writes
 
@@ -30,13 +31,14 @@ def _crop_kernel(
     mask_ptr += tl.load(matched_ptr + k) * h * w
     start_x, width = roi_axis(box_ptr + 4 * k, 1.0, 0, ALIGNED)
     start_y, height = roi_axis(box_ptr + 4 * k, 1.0, 1, ALIGNED)
-    bin_w, bin_h = width / M, height / M
-    across, down = sample_count(bin_w, 0), sample_count(bin_h, 0)
+    bin_w, across, share_x = bins(width, M, 0)
+    bin_h, down, share_y = bins(height, M, 0)
     total = tl.zeros((BLOCK_M,), dtype=box_ptr.dtype.element_ty)
     for a in range(down):
-        top, bottom, v, counts_y = corners(start_y + row * bin_h + (a + 0.5) * bin_h / down, h)
+        y = start_y + row * bin_h + (a + 0.5) * bin_h * share_y
+        top, bottom, v, counts_y = corners(y, h)
         for b in range(across):
-            x = start_x + column * bin_w + (b + 0.5) * bin_w / across  # [BLOCK_M]
+            x = start_x + column * bin_w + (b + 0.5) * bin_w * share_x  # [BLOCK_M]
             left, right, u, counts_x = corners(x, w)
             f1 = tl.load(mask_ptr + top * w + left, mask=used, other=0).to(total.dtype)
             f2 = tl.load(mask_ptr + top * w + right, mask=used, other=0).to(total.dtype)
@@ -44,7 +46,7 @@ def _crop_kernel(
             f4 = tl.load(mask_ptr + bottom * w + right, mask=used, other=0).to(total.dtype)
             value = (1 - v) * ((1 - u) * f1 + u * f2) + v * ((1 - u) * f3 + u * f4)
             total += counts_x * counts_y * value
-    total /= tl.maximum(across * down, 1)
+    total *= share_x * share_y
     total = tl.where(total > full, 1.0, total)
     tl.store(out_ptr + tl.program_id(0) * M + column, total, mask=used)
 
@@ -94,7 +96,7 @@ def _pixel_axis(box_ptr, axis: tl.constexpr, pixel, n, M: tl.constexpr, ROUNDED:
         centre = (high + low) * 0.5
         low = _trunc(centre - half)
         high = tl.maximum(_trunc(centre + half) + 1, low + 1)
-        scale = ((M + 2) / (high - low)).to(tl.float64)
+        scale = divide(tl.full((), M + 2, low.dtype), high - low).to(tl.float64)
         # Rounded once, like the fused multiply-add of the C++ code: hence the detour by float64.
         middle = pixel + 0.5 - low
         position = (scale * middle.to(tl.float64) - 0.5).to(low.dtype)
@@ -102,10 +104,11 @@ def _pixel_axis(box_ptr, axis: tl.constexpr, pixel, n, M: tl.constexpr, ROUNDED:
         first, last = low, high
     else:
         size = high - low
-        position = (pixel + 0.5 - low) / size * M + 0.5
+        position = divide(pixel + 0.5 - low, size) * M + 0.5
         # Half an element of the mask beyond the box its border still fades out. No size, no mask.
-        first = tl.floor(low - size / (2 * M))
-        last = tl.where(size > 0, tl.ceil(high + size / (2 * M)), first)
+        reach = divide(size, 2 * M)
+        first = tl.floor(low - reach)
+        last = tl.where(size > 0, tl.ceil(high + reach), first)
     return position, (pixel >= first) & (pixel < last) & (pixel < n)
 
 
@@ -161,6 +164,7 @@ def _paste_kernel(
 
 
 @torch.library.custom_op("mrcnn_lite::paste_masks", mutates_args=())
+@unfilled()
 def paste_masks_op(
     masks: Tensor, boxes: Tensor, height: int, width: int, rounded: bool, threshold: float | None
 ) -> Tensor:
@@ -176,7 +180,7 @@ def paste_masks_op(
         _paste_kernel[grid](
             masks.to(boxes.dtype).contiguous(), boxes.contiguous(), out, limit, height, width,
             M=masks.shape[-1], ROUNDED=rounded, BINARY=threshold is not None,
-            BLOCK_Y=BLOCK_Y, BLOCK_X=BLOCK_X,
+            BLOCK_Y=BLOCK_Y, BLOCK_X=BLOCK_X, enable_fp_fusion=False,  # edges are rounded to pixels
         )  # fmt: skip
     return out
 

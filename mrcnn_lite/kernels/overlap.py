@@ -9,6 +9,8 @@ with the sum that follows, which leaves out a rounding.
 import triton
 import triton.language as tl
 
+from .axis import divide
+
 # The smallest normal numbers, for a union of nothing: then 0 / tiny = 0.
 TINY32, TINY64 = tl.constexpr(2.0**-126), tl.constexpr(2.0**-1022)
 
@@ -36,8 +38,4 @@ def overlap(
     # Minimum and maximum lose a NaN, but `areas` still has it.
     tiny: tl.constexpr = TINY64 if both.dtype == tl.float64 else TINY32
     union = tl.maximum(areas - both, tiny, propagate_nan=tl.PropagateNan.ALL)
-    if both.dtype == tl.float64:
-        iou = both / union
-    else:
-        iou = tl.div_rn(both, union)  # `/` of float32 may be off by one bit
-    return iou
+    return divide(both, union)

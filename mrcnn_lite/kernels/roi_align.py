@@ -11,7 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .axis import corners, roi_axis, sample_count
+from .axis import bins, corners, roi_axis
+from .memory import unfilled
 from .pyramid import level_of, load_neighbours, pack
 
 BLOCK_C = 128  # channels per program: 256 bytes of bf16, two full memory transactions
@@ -39,14 +40,15 @@ def _roi_align_kernel(
     pointer += image.to(tl.int64) * h * w * channels
     start_x, width = roi_axis(corner_ptr + 4 * k, scale, 0, ALIGNED)
     start_y, height = roi_axis(corner_ptr + 4 * k, scale, 1, ALIGNED)
-    bin_w, bin_h = width / COLUMNS, height / ROWS
-    across, down = sample_count(bin_w, SAMPLES), sample_count(bin_h, SAMPLES)
+    bin_w, across, share_x = bins(width, COLUMNS, SAMPLES)
+    bin_h, down, share_y = bins(height, ROWS, SAMPLES)
 
     total = tl.zeros((BLOCK_P, BLOCK_C), dtype=corner_ptr.dtype.element_ty)
     for a in range(down):
-        top, bottom, v, counts_y = corners(start_y + row * bin_h + (a + 0.5) * bin_h / down, h)
+        y = start_y + row * bin_h + (a + 0.5) * bin_h * share_y
+        top, bottom, v, counts_y = corners(y, h)
         for b in range(across):
-            x = start_x + column * bin_w + (b + 0.5) * bin_w / across  # [BLOCK_P]
+            x = start_x + column * bin_w + (b + 0.5) * bin_w * share_x  # [BLOCK_P]
             left, right, u, counts_x = corners(x, w)
             u, counts = u[:, None], (counts_x * counts_y)[:, None]
             f1, f2, f3, f4 = load_neighbours(
@@ -54,13 +56,14 @@ def _roi_align_kernel(
             )
             value = (1 - v) * ((1 - u) * f1 + u * f2) + v * ((1 - u) * f3 + u * f4)
             total += counts * value
-    total /= tl.maximum(across * down, 1)
+    total *= share_x * share_y
 
     offset = (tl.program_id(0).to(tl.int64) * COLUMNS + column)[:, None] * channels
     tl.store(out_ptr + offset + channel[None, :], total.to(out_ptr.dtype.element_ty), mask=used)
 
 
 @torch.library.custom_op("mrcnn_lite::roi_align", mutates_args=())
+@unfilled()
 def roi_align_op(
     features: list[Tensor], map_index: Tensor, corners: Tensor, scales: list[float],
     size: list[int], samples: int, aligned: bool,

@@ -20,7 +20,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .axis import footprint, interpolation, roi_axis, sample_count
+from .axis import footprint, interpolation, roi_axis
+from .memory import unfilled
 from .pyramid import coordinate_type, level_of, pack
 
 BLOCK_C = 64  # channels per program
@@ -36,9 +37,8 @@ def _tile_product(
     """One RoI's share of the elements y × x: A_yᵀ · G · A_x there, [TILE, TILE, BLOCK_C]."""
     start_x, width = roi_axis(corner_ptr, scale, 0, ALIGNED)
     start_y, height = roi_axis(corner_ptr, scale, 1, ALIGNED)
-    bin_w, bin_h = width / COLUMNS, height / ROWS
-    a_x = interpolation(x, start_x, bin_w, sample_count(bin_w, SAMPLES), w, BLOCK_P)
-    a_y = interpolation(y, start_y, bin_h, sample_count(bin_h, SAMPLES), h, BLOCK_P)
+    a_x = interpolation(x, start_x, width, w, COLUMNS, SAMPLES, BLOCK_P)
+    a_y = interpolation(y, start_y, height, h, ROWS, SAMPLES, BLOCK_P)
     bins = tl.arange(0, BLOCK_P)
     used = (bins < COLUMNS)[:, None] & (channel < channels)[None, :]  # [BLOCK_P, BLOCK_C]
     offset = bins[:, None] * channels + channel[None, :]
@@ -133,6 +133,7 @@ def _tile_kernel(
 
 
 @torch.library.custom_op("mrcnn_lite::roi_align_backward", mutates_args=())
+@unfilled()
 def roi_align_backward(
     grad: Tensor, features: list[Tensor], map_index: Tensor, corners: Tensor,
     scales: list[float], samples: int, aligned: bool, deterministic: bool,

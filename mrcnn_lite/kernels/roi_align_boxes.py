@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .axis import corners, moves, roi_axis, sample_count
+from .axis import bins, corners, moves, roi_axis
 from .pyramid import level_of, load_neighbours, pack
 
 BLOCK_C = 128  # channels at a time
@@ -27,34 +27,35 @@ def _boxes_kernel(
     channels,
     # compile-time constants
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, SAMPLES: tl.constexpr, ALIGNED: tl.constexpr,
-    BLOCK: tl.constexpr,  # (BLOCK_P, BLOCK_C)
+    BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     k, row = tl.program_id(0) // ROWS, tl.program_id(0) % ROWS
-    column = tl.arange(0, BLOCK[0])
+    BLOCK_P: tl.constexpr = triton.next_power_of_2(COLUMNS)
+    column = tl.arange(0, BLOCK_P)
     image, level = tl.load(map_index_ptr + 2 * k), tl.load(map_index_ptr + 2 * k + 1)
     pointer, h, w, scale = level_of(level, map0, map1, map2, map3, map4, table_ptr)
     pointer += image.to(tl.int64) * h * w * channels
     grad_ptr += tl.program_id(0).to(tl.int64) * COLUMNS * channels
     start_x, width = roi_axis(corner_ptr + 4 * k, scale, 0, ALIGNED)
     start_y, height = roi_axis(corner_ptr + 4 * k, scale, 1, ALIGNED)
-    bin_w, bin_h = width / COLUMNS, height / ROWS
-    across, down = sample_count(bin_w, SAMPLES), sample_count(bin_h, SAMPLES)
+    bin_w, across, share_x = bins(width, COLUMNS, SAMPLES)
+    bin_h, down, share_y = bins(height, ROWS, SAMPLES)
 
     dtype: tl.constexpr = corner_ptr.dtype.element_ty
-    near_x = tl.zeros((BLOCK[0],), dtype=dtype)
+    near_x = tl.zeros((BLOCK_P,), dtype=dtype)
     far_x, near_y, far_y = near_x, near_x, near_x
-    for first in range(0, channels, BLOCK[1]):
-        channel = first + tl.arange(0, BLOCK[1])
+    for first in range(0, channels, BLOCK_C):
+        channel = first + tl.arange(0, BLOCK_C)
         used = (column < COLUMNS)[:, None] & (channel < channels)[None, :]
         offset = column[:, None] * channels + channel[None, :]
         grad = tl.load(grad_ptr + offset, mask=used, other=0.0).to(dtype)
         for a in range(down):
-            part_y = (row * down + a + 0.5).to(dtype) / (ROWS * down)  # of the way down
-            y = start_y + row * bin_h + (a + 0.5) * bin_h / down
+            part_y = (row + tl.cast(a + 0.5, dtype) * share_y) * (1 / ROWS)  # of the way down
+            y = start_y + row * bin_h + (a + 0.5) * bin_h * share_y
             top, bottom, v, counts_y = corners(y, h)
             for b in range(across):
-                part_x = (column * across + b + 0.5).to(dtype) / (COLUMNS * across)  # [BLOCK_P]
-                x = start_x + column * bin_w + (b + 0.5) * bin_w / across  # [BLOCK_P]
+                part_x = (column + tl.cast(b + 0.5, dtype) * share_x) * (1 / COLUMNS)  # [BLOCK_P]
+                x = start_x + column * bin_w + (b + 0.5) * bin_w * share_x  # [BLOCK_P]
                 left, right, u, counts_x = corners(x, w)
                 f1, f2, f3, f4 = load_neighbours(
                     pointer, top, bottom, left, right, channel, w, channels, used, dtype
@@ -68,7 +69,7 @@ def _boxes_kernel(
                 far_x += part_x * by_x
                 near_y += (1 - part_y) * by_y
                 far_y += part_y * by_y
-    share = scale / tl.maximum(across * down, 1)
+    share = scale * share_x * share_y
     out_ptr += tl.program_id(0) * 4
     tl.store(out_ptr, tl.sum(near_x) * share)
     tl.store(out_ptr + 1, tl.sum(near_y) * share)
@@ -93,7 +94,7 @@ def roi_align_boxes_backward(
         _boxes_kernel[(len(map_index) * rows,)](
             *pyramid.maps, pyramid.table, map_index, corners, grad, by_row, grad.shape[-1],
             ROWS=rows, COLUMNS=columns, SAMPLES=max(samples, 0), ALIGNED=aligned,
-            BLOCK=(triton.next_power_of_2(columns), block_c),
+            BLOCK_C=block_c,
         )  # fmt: skip
     sides = by_row.sum(1)  # [K, 4]
     if aligned:

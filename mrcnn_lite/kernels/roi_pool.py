@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .axis import divide
 from .pyramid import channels_last, coordinate_type
 
 BLOCK_C = 128  # channels per program
@@ -32,10 +33,7 @@ def _window(first, last, i, n, BINS: tl.constexpr, dtype: tl.constexpr):
     """Where bin i begins and ends on an axis of n elements; both are rounded outwards, in the type
     of the corners."""
     extent = tl.maximum(last - first + 1, 1).to(dtype)
-    if dtype == tl.float32:
-        step = tl.div_rn(extent, tl.full((), BINS, dtype))  # `/` may be off by one bit
-    else:
-        step = extent / BINS
+    step = divide(extent, BINS)
     start = tl.floor(i * step).to(tl.int32) + first
     end = tl.ceil((i + 1) * step).to(tl.int32) + first
     return tl.minimum(tl.maximum(start, 0), n), tl.minimum(tl.maximum(end, 0), n)

@@ -8,6 +8,7 @@ import torch
 from cases import article_map, article_rois, random_rois
 from kernel_tools import DEVICE, assert_close, kernels_run
 
+from mrcnn_lite.kernels import roi_align_backward
 from mrcnn_lite.ops import multiscale_roi_align, roi_align, use_backend
 
 IMAGE = (64, 96)
@@ -92,6 +93,26 @@ def test_backward(samples, aligned, deterministic):
         assert_close(a, b)
 
 
+def test_deterministic_mode_fills_no_memory_that_a_kernel_writes(monkeypatch):
+    """Its NaN would be written over; outside of the operator the mode stays as it was."""
+    seen, launch = [], roi_align_backward._launch_tiles
+    mode = torch.utils.deterministic
+
+    def watched(*arguments):
+        seen.append(mode.fill_uninitialized_memory)
+        launch(*arguments)
+
+    monkeypatch.setattr(roi_align_backward, "_launch_tiles", watched)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with kernels_run():
+            pool(pyramid(), boxes(count=2), 1, True).sum().backward()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert seen == [False]
+    assert mode.fill_uninitialized_memory
+
+
 def test_one_level_and_other_layouts():
     """A map that is stored channels last is read as it is, another one is copied."""
     feature, rois = pyramid(levels=1)[0].detach(), random_rois(6, 2, IMAGE, seed=5).to(DEVICE)
@@ -158,3 +179,13 @@ def test_the_deterministic_backward_repeats_itself():
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(torch.equal(a, b) for a, b in zip(first, second))
+
+
+@pytest.mark.gpu
+def test_adaptive_counts_are_exact():
+    """21 elements in 7 bins are 3 samples a bin, and 3.0000002 would be 4."""
+    sides = torch.arange(1.0, 60, device=DEVICE)  # of the map: scale 1
+    rois = torch.stack([sides * 0, sides * 0, sides * 0, sides, sides], dim=1)
+    feature = torch.randn(1, 1, 64, 64, device=DEVICE)
+    out, expected = both(lambda: roi_align(feature, rois, 7, 1.0, 0, aligned=True))
+    assert_close(out, expected)
