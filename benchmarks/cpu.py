@@ -85,14 +85,15 @@ def command(doc: str, measure: Callable[..., Report], **options: Any) -> int:
     return int(not report.get("all_hold", True))
 
 
-def measured(name: str, quick: bool, keep: bool) -> list[Row]:
-    """Run a benchmark's command in a process of its own and read its report; `keep` stores it."""
+def measured(name: str, quick: bool, keep: Path | None) -> list[Row]:
+    """Run a benchmark's command in a process of its own and read its report; `keep` is a folder in
+    which to store it."""
     settings = COMMANDS[name]
     arguments = settings.quick if quick else settings.full
     if arguments is None:
         return [Row(name, "", why="not measured: it has no short form")]
     with tempfile.TemporaryDirectory() as folder:
-        path = RESULTS / settings.file if keep else Path(folder) / "report.json"
+        path = keep / settings.file if keep else Path(folder) / "report.json"
         call = [sys.executable, "-m", f"benchmarks.{name}", *arguments, "--json", str(path)]
         done = subprocess.run(call, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         if done.returncode or not path.exists():

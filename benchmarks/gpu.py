@@ -90,15 +90,16 @@ class Runner:
         }
 
 
-def measure(module: ModuleType, runner: Runner) -> list[Row]:
-    """All rows of one benchmark; its gates come first, and one that fails raises `Different`."""
-    rows = [gate(module.NAME, *entry) for entry in module.gate(runner)]
+def measure(module: ModuleType, runner: Runner) -> Iterator[Row]:
+    """The rows of one benchmark, as they are measured; its gates come first, and one that fails
+    raises `Different`."""
+    for entry in module.gate(runner):
+        yield gate(module.NAME, *entry)
     for what, found, *rest in module.run(runner):
         unit, details = rest or ("x", {})
         if isinstance(found, Comparison):
             found, details = found.ratio, found.as_dict() | details
-        rows.append(Row(module.NAME, what, found, unit, module.GOALS[what], details=details))
-    return rows
+        yield Row(module.NAME, what, found, unit, module.GOALS[what], details=details)
 
 
 @contextmanager
@@ -112,10 +113,7 @@ def runner(dry: bool, budget_s: float = 3.0) -> Iterator[Runner]:
     if dry:
         os.environ["TRITON_INTERPRET"] = "1"
     from mrcnn_lite import kernels
-    from mrcnn_lite.kernels.roi_align import _roi_align_kernel
 
-    if dry and type(_roi_align_kernel).__name__ != "InterpretedFunction":
-        raise RuntimeError("the kernels were loaded before; set TRITON_INTERPRET=1 from the start")
     kernels.register(device)
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if dry else threads)  # more would wait for each other

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,17 +85,23 @@ def number(value: float, unit: str) -> str:
     return f"{value:.3g}{'' if unit == 'x' else ' '}{unit}".strip()
 
 
-def show(rows: Iterable[Row], heading: bool = True) -> str:
-    """The table, as text; a benchmark's name is printed where it changes."""
-    lines, before = [_line("benchmark", "what", "value", "goal", "")] if heading else [], ""
+def show(rows: Iterable[Row]) -> str:
+    """The table, as text."""
+    return "\n".join(lines(rows))
+
+
+def lines(rows: Iterable[Row], heading: bool = True) -> Iterator[str]:
+    """Its lines, as the rows come; a benchmark's name stands where it changes."""
+    if heading:
+        yield _line("benchmark", "what", "value", "goal", "")
+    before = ""
     for row in rows:
         value = "-" if row.value is None else number(row.value, row.unit)
         goal = "" if row.goal is None else str(row.goal)
         last = "  ".join(filter(None, [row.verdict, row.why]))
         name = row.benchmark if row.benchmark != before else ""
-        lines.append(_line(name, row.what, value, goal, last))
+        yield _line(name, row.what, value, goal, last)
         before = row.benchmark
-    return "\n".join(lines)
 
 
 def _line(*cells: str) -> str:

@@ -1,13 +1,15 @@
 """What the tests of the kernels share: where they run, and how results are compared.
 
 With a GPU they run on it. Without one they run in Triton's interpreter, which must be chosen before
-the kernels are imported: import this module first.
+the kernels are imported: import this module first. Where the interpreter does not work, whoever
+imports it is skipped, with the reason.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 import torch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -15,7 +17,14 @@ if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"
 
 from mrcnn_lite import kernels  # noqa: E402
+from mrcnn_lite.kernels.interpreter import check_interpreter  # noqa: E402
 from mrcnn_lite.ops.backend import forget_kernels, use_backend  # noqa: E402
+
+if DEVICE == "cpu":
+    try:
+        check_interpreter()
+    except RuntimeError as why:
+        pytest.skip(str(why), allow_module_level=True)
 
 
 @contextmanager

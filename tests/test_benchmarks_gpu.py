@@ -5,6 +5,7 @@ must be chosen before they are loaded: import `kernel_tools` first.
 """
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import cpu, roi_input, sweeps_gpu, syncs
+from benchmarks import cpu, nms_gpu, roi_input, sweeps_gpu, syncs
 from benchmarks.gpu import count_waits
 from benchmarks.table import NO_GPU, RESULTS, Goal, Row, show, store, stored_rows
 from benchmarks.timing import compare
@@ -22,7 +23,7 @@ from mrcnn_lite.lessons.n17_gpu_training.waits import waits_of_a_step
 from mrcnn_lite.models import transform
 from mrcnn_lite.ops import use_backend
 
-LONG = ("masks_gpu", "roi_backward_gpu", "step_gpu")  # rehearsed with --all
+LONG = ("inference_gpu", "masks_gpu", "roi_backward_gpu", "step_gpu")  # rehearsed with --all
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 
 
@@ -66,6 +67,54 @@ def test_wrong_numbers_are_not_timed(name, monkeypatch, capsys):
     assert "NOT timed" in printed
     assert "exceeds 1e-05" in printed
     assert command.REHEARSED not in printed
+
+
+@without_gpu
+def test_what_goes_wrong_is_a_row_and_the_rows_before_it_are_stored(monkeypatch, capsys, tmp_path):
+    def run(runner):
+        raise ZeroDivisionError("no time at all")
+        yield
+
+    monkeypatch.setattr(nms_gpu, "run", run)
+    assert command.main(["nms_gpu", "--dry", "--store", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert "failed: ZeroDivisionError: no time at all" in printed.out
+    assert "Traceback" in printed.err
+    rows = stored_rows(tmp_path / "nms_gpu.json")
+    assert len(rows) == 3 and all(row.what.startswith("gate: ") for row in rows)
+
+
+ALONE = """
+import os, signal, sys, time
+name = sys.argv[1]
+print("row of", name, *sys.argv[2:], flush=True)
+if name == "crashes":
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(600 * (name == "hangs"))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="process groups of POSIX")
+def test_all_go_on_when_one_crashes_or_hangs(monkeypatch, capfd, tmp_path):
+    """Each in a process of its own, stopped after a limit of its own."""
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").touch()
+    (tmp_path / "benchmarks" / "__main__.py").write_text(ALONE)
+    monkeypatch.setattr(cpu, "ROOT", tmp_path)
+    monkeypatch.setattr(command, "NAMES", ("first", "crashes", "hangs", "last"))
+    monkeypatch.setattr(command, "QUICK_LIMIT_S", 4)
+    assert command.main(["all", "--quick"]) == 1
+    lines = [line for line in capfd.readouterr().out.splitlines() if line]
+    assert lines[0].startswith("benchmark")
+    assert lines[1:3] == [f"row of {n} --no-heading --quick" for n in ("first", "crashes")]
+    assert "failed: exit status -9" in lines[3]
+    assert "failed: stopped after 4 s" in lines[5]
+    assert lines[6] == "row of last --no-heading --quick"
+
+
+def test_of_all_those_for_a_gpu_come_first():
+    assert command.NAMES[: len(command.ON_GPU)] == command.ON_GPU
+    assert {*command.NAMES} == {*command.ON_GPU, command.SYNCS, *cpu.COMMANDS}
 
 
 @without_gpu

@@ -15,6 +15,7 @@ how they are tested everywhere: set TRITON_INTERPRET=1 before this package is im
 """
 
 from ..ops.backend import register_kernel
+from .interpreter import check_interpreter
 from .library import roi_align
 from .masks import crop_masks, paste_masks
 from .matching import best_objects
@@ -32,7 +33,10 @@ KERNELS = {
 
 
 def register(device_type: str) -> None:
-    """Let the kernels serve tensors of a device: "cuda", or "cpu" for Triton's interpreter."""
+    """Let the kernels serve tensors of a device: "cuda", or "cpu" for Triton's interpreter; where
+    that does not work, a RuntimeError says why."""
+    if device_type == "cpu":
+        check_interpreter()
     for operation, function in KERNELS.items():
         register_kernel(operation, device_type, function)
 

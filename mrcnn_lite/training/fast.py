@@ -84,12 +84,12 @@ class FastRun(TrainingRun):
             )
         self._steps: dict[tuple[int, ...], tuple[StaticPriorities, GraphedCallable]] = {}
         self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
-        self._padding = PaddingByOrientation(self.config.image)
+        self.padding = PaddingByOrientation(self.config.image)
 
     def gradients(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """See `TrainingRun.gradients`; batches of one size share their step."""
         images, targets = to_device(batch, self.device)
-        ready, targets = self.model.transform(images, targets, self._padding)
+        ready, targets = self.model.transform(images, targets, self.padding)
         most = max(len(target["boxes"]) for target in targets)
         count = max(FEWEST_OBJECTS, 1 << (most - 1).bit_length()) if most else FEWEST_OBJECTS
         points = self.config.keypoint.count if self.config.keypoint else 0

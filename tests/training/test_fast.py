@@ -55,9 +55,10 @@ BATCHES = [
 ]
 
 
-def runs(config):
+def runs(config, device="cpu"):
     """A plain and a fast run that pad alike."""
-    plain, fast = (kind(config, SHAPES.class_names) for kind in (TrainingRun, FastRun))
+    names = SHAPES.class_names
+    plain, fast = (kind(config, names, device=device) for kind in (TrainingRun, FastRun))
     plain.model.padding = PaddingByOrientation(config.image)
     return plain, fast
 
@@ -76,10 +77,11 @@ def test_losses_and_weights_are_the_defaults(optimizer, precision):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_with_all_sizes_static_they_are_equal_in_float64():
-    """As on a GPU, which computes `mask.rois` masks per image. In float64, where no rounding
-    decides which proposals survive."""
-    plain, fast = runs(SMALL.with_(training={"optimizer": "sgd"}))
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_with_all_sizes_static_they_are_equal_in_float64(device):
+    """As on a GPU, which computes `mask.rois` masks per image and replays what it has recorded. In
+    float64, where no rounding decides which proposals survive."""
+    plain, fast = runs(SMALL.with_(training={"optimizer": "sgd"}), device)
     for run in (plain, fast):
         run.model.double()
         run.average = {name: value.double() for name, value in run.average.items()}
@@ -90,6 +92,7 @@ def test_with_all_sizes_static_they_are_equal_in_float64():
         with mock.patch.object(variants, "wants_static_shapes", return_value=True):
             found = fast.step(one, step / 5)
         assert found == pytest.approx(want, rel=1e-9) and want["loss_mask"] > 0
+    assert all((step.graph is None) == (device == "cpu") for _, step in fast._steps.values())
     for a, b in zip(plain.model.parameters(), fast.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-12)
 
@@ -214,6 +217,18 @@ def test_a_detector_gives_what_the_network_gives(model):
         wanted = [model([image])[0] for image in images]
     same(found, wanted)  # also those that the next image has overwritten
     assert len(detector._graphs) == 2
+
+
+@pytest.mark.gpu
+def test_a_recorded_detector_gives_what_the_network_gives(model):
+    there = MaskRCNN(SMALL).eval().double().cuda()
+    there.load_state_dict(model.state_dict())
+    detector = Detector(there)
+    images = [image.double().cuda() for image in (*BATCHES[0][0], BATCHES[1][0][0])]
+    found = [detector(image) for image in (*images, *images)]  # recorded, then replayed
+    with torch.inference_mode():
+        same(found, [there([image])[0] for image in images] * 2)
+    assert all(graph.graph is not None for graph in detector._graphs.values())
 
 
 def test_a_detector_finds_nothing_where_nothing_is_sure(model):

@@ -15,6 +15,7 @@ from mrcnn_lite.datasets.batches import loader
 from mrcnn_lite.datasets.transforms import Compose, RandomDihedral
 from mrcnn_lite.training import TrainingRun, train, training_batches
 from mrcnn_lite.training.prefetch import ToDevice, prefetch
+from mrcnn_lite.training.run import to_device
 
 SHAPES = Shapes(8, seed=1)
 CPU = torch.device("cpu")
@@ -48,13 +49,17 @@ def equal(a, b):
     return all(same)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("start", [0, 3])
-def test_the_same_batches_in_the_same_order(start):
-    flips = Compose([ToDevice(CPU), RandomDihedral()])
+def test_the_same_batches_in_the_same_order(start, device):
+    device = torch.device(device)
+    flips = Compose([ToDevice(device), RandomDihedral()])
     plain = loader(SHAPES, 3, seed=5, transform=RandomDihedral(), start=start)
-    ahead = prefetch(loader(SHAPES, 3, seed=5, transform=flips, start=start))
+    ahead = prefetch(loader(SHAPES, 3, seed=5, transform=flips, start=start), device)
     for _ in range(5):
-        assert equal(next(plain), next(ahead))
+        batch = next(ahead)
+        assert batch[0][0].device.type == device.type
+        assert equal(next(plain), to_device(batch, CPU))
     assert len(threads()) == 1
     ahead.close()
     assert not threads()
