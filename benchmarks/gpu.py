@@ -1,5 +1,7 @@
 """What the GPU benchmarks share: where they run, how they time, what 100 % is.
 
+    python -m benchmarks.gpu        prints what is here: device, versions, ceilings
+
 With a GPU everything runs on it. Without one there is the rehearsal (`--dry`): the same code, the
 same kernels in Triton's interpreter on the CPU, at sizes small enough for that. Its comparisons
 with the reference are real, its times mean nothing.
@@ -11,6 +13,7 @@ or (what, comparison).
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -210,3 +213,8 @@ def of_largest(found: Tensor, expected: Tensor) -> float:
     expected = expected.detach().double().cpu()
     error = found.detach().double().cpu() - expected
     return float(error.abs().max() / expected.abs().max().clamp(min=1e-300))
+
+
+if __name__ == "__main__":
+    here = Runner("cuda", dry=False) if torch.cuda.is_available() else Runner("cpu", dry=True)
+    print(json.dumps(facts(here), indent=1))
