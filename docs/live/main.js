@@ -18,11 +18,11 @@ import { connectTour } from "./tour.js";
 
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** Scroll to a stage and let it stand out for a moment. */
-function pointAt(id) {
+/** Scroll to a stage and mark it, and a figure in it. */
+function pointAt(id, figure = id) {
   const stage = byId(id);
   for (const other of document.querySelectorAll(".pointed")) other.classList.remove("pointed");
-  stage.classList.add("pointed");
+  for (const it of [id, figure]) byId(it).classList.add("pointed");
   stage.scrollIntoView({ behavior: CALM.matches ? "auto" : "smooth", block: "start" });
 }
 
@@ -42,7 +42,8 @@ const path = pathPanel(app);
 app.walk = (to) => {
   const station = Math.min(Math.max(to, 0), path.last);
   app.change({ station });
-  pointAt(path.stageOf(station));
+  document.body.classList.add("walking");
+  pointAt(...path.whereIs(station));
   requestAnimationFrame(() => app.tell(byId("path-words").textContent));
 };
 app.pointAt = pointAt;

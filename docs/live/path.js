@@ -5,16 +5,16 @@ import { Picture, bitmap, colourOf, paintMap, paintMask, range } from "./picture
 
 const WHOLE = [0, 0, 1, 1];
 
-/** id, name, the stage that explains it, a short number, a sentence, what is drawn. */
+/** name, the stage that explains it and the figure there, a short number, a sentence, what is drawn. */
 const STATIONS = [
   {
-    name: "pixels", stage: "pixels",
+    name: "pixels", stage: "pixels", figure: "scene",
     note: () => "128 × 128",
     words: ({ chosen }) => `Here the ${chosen.name} is nothing but pixels, three numbers each: all that the network gets.`,
     draw: (pen) => pen.crop(),
   },
   {
-    name: "level", stage: "stage-pyramid",
+    name: "level", stage: "stage-pyramid", figure: "pyramid",
     note: ({ path }) => `P${path.level + 2}, stride ${path.stride}`,
     words: ({ path, chosen, frame }) => {
       const n = frame.out[`features_${path.level}`].dims[1];
@@ -29,14 +29,14 @@ const STATIONS = [
     },
   },
   {
-    name: "anchor", stage: "stage-objectness",
+    name: "anchor", stage: "stage-objectness", figure: "objectness",
     note: ({ path }) => `p ${f2(path.proposalScore)}`,
     words: ({ path }) => `At row ${path.cell[1]}, column ${path.cell[0]} stands an anchor of ${path.anchor[2] - path.anchor[0]} px. `
       + `The RPN says: an object, with probability ${f2(path.proposalScore)}.`,
     draw: (pen, { path }) => pen.crop().box(path.anchor, null, true),
   },
   {
-    name: "proposal", stage: "stage-proposals",
+    name: "proposal", stage: "stage-proposals", figure: "after",
     note: ({ path }) => `number ${path.proposal + 1}`,
     words: ({ path }) => {
       const middle = ([a, b, c, d]) => [(a + c) / 2, (b + d) / 2];
@@ -48,7 +48,7 @@ const STATIONS = [
     draw: (pen, { path }) => pen.crop().box(path.anchor, null, true, 1).box(path.proposalBox),
   },
   {
-    name: "RoI", stage: "stage-roi",
+    name: "RoI", stage: "stage-roi", figure: "roi-pooled",
     note: () => "7 × 7",
     words: ({ state }) => `${state.pooling ? "RoIPool" : "RoIAlign"} cuts the proposal out of P2: 7 × 7 cells of 48 numbers.`,
     draw: (pen, { frame, path, state }) => {
@@ -57,7 +57,7 @@ const STATIONS = [
     },
   },
   {
-    name: "class", stage: "stage-box",
+    name: "class", stage: "stage-box", figure: "scores",
     note: ({ chosen }) => `${chosen.name} ${f2(chosen.score)}`,
     words: ({ chosen, path, frame }) => {
       const second = [...path.scores.keys()].filter((c) => c !== chosen.label).reduce((a, b) => (path.scores[a] > path.scores[b] ? a : b));
@@ -66,7 +66,7 @@ const STATIONS = [
     draw: (pen, { path, chosen }) => pen.bars(path.scores, chosen.label),
   },
   {
-    name: "box", stage: "stage-box",
+    name: "box", stage: "stage-box", figure: "regression",
     note: ({ chosen: { box } }) => `${Math.round(box[2] - box[0])} × ${Math.round(box[3] - box[1])} px`,
     words: ({ chosen, path }) => {
       const shift = chosen.box.map((edge, k) => signed(edge - path.proposalBox[k]));
@@ -75,7 +75,7 @@ const STATIONS = [
     draw: (pen, { path, chosen }) => pen.crop().box(path.proposalBox, null, true, 1).box(chosen.box),
   },
   {
-    name: "RoI", stage: "stage-mask",
+    name: "RoI", stage: "stage-mask", figure: "mask-pooled",
     note: () => "14 × 14",
     words: ({ state }) => `${state.pooling ? "RoIPool" : "RoIAlign"} once more, now of the better box and finer: 14 × 14.`,
     draw: (pen, { frame, chosen, state }) => {
@@ -84,13 +84,13 @@ const STATIONS = [
     },
   },
   {
-    name: "mask", stage: "stage-mask",
+    name: "mask", stage: "stage-mask", figure: "mask",
     note: () => "28 × 28",
     words: ({ chosen }) => `The mask branch answers for “${chosen.name}”: 28 × 28 probabilities, from purple, outside, to yellow, inside.`,
     draw: (pen, { chosen }) => pen.map(chosen.mask, 28, [0, 1]),
   },
   {
-    name: "detection", stage: "stage-paste",
+    name: "detection", stage: "stage-paste", figure: "outline",
     note: ({ chosen }) => `${chosen.area} pixels`,
     words: ({ chosen }) => `The answer: ${chosen.name}, score ${f2(chosen.score)}, box ${boxWords(chosen.box)}, ${chosen.area} pixels. Walk back to see where it came from.`,
     draw: (pen, { chosen }) => pen.crop().mask(chosen).box(chosen.box),
@@ -155,6 +155,8 @@ export function pathPanel(app) {
   const last = stations.length - 1;
   byId("path-back").addEventListener("click", () => app.walk(app.state.station - 1));
   byId("path-on").addEventListener("click", () => app.walk(app.state.station + 1));
+  byId("path-done").addEventListener("click", () => document.body.classList.remove("walking"));
+  let shown = -1; // the station that was scrolled to
   place.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!by) return;
@@ -165,13 +167,18 @@ export function pathPanel(app) {
   return {
     id: "stages",
     last,
-    stageOf: (k) => stations[k].stage,
+    whereIs: (k) => [stations[k].stage, stations[k].figure],
     draw(given) {
       const { chosen, state } = given;
       say(byId("path-name"), chosen ? `the ${chosen.name}` : "an object");
       byId("path-back").disabled = !chosen || state.station === 0;
       byId("path-on").disabled = !chosen || state.station === last;
       place.classList.toggle("lost", !chosen);
+      if (shown !== state.station) {
+        shown = state.station;
+        const { offsetLeft, offsetWidth } = stations[shown].button.parentElement;
+        place.scrollLeft = offsetLeft - (place.clientWidth - offsetWidth) / 2;
+      }
       stations.forEach(({ button, caption, pen, ...station }, k) => {
         button.setAttribute("aria-pressed", k === state.station);
         button.disabled = !chosen;

@@ -43,7 +43,7 @@ const STEPS = [
   {
     title: "Which pixels?",
     words: "One more small network looks at the box, beside the other, and says of 28 × 28 cells whether they are inside. One new branch and one repaired operator: that is Mask R-CNN.",
-    task: "Press “← Back” above, again and again, and walk the path of the star to its pixels.",
+    task: "Press “← Back” below the path, again and again, and walk the path of the star to its pixels.",
     scene: FIRST, stage: "stage-mask", station: 8,
   },
 ];
@@ -64,6 +64,7 @@ export function connectTour(app) {
     say(byId("tour-next"), at === STEPS.length - 1 ? "Finish" : "Next");
     panel.hidden = false;
     document.body.classList.add("touring");
+    document.body.classList.remove("walking");
     app.forget("star");
     app.scene.load(scene);
     app.change({ ...UNTOUCHED, station });
