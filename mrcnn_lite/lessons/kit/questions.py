@@ -1,4 +1,4 @@
-"""What later notebooks ask about each notebook, two or three questions each: see `recall.py`.
+"""What later notebooks ask about each notebook, every question once: see `recall.py`.
 
 A whole number is asked for exactly, another one to about 1 %. That the numbers are what the package
 computes is tested.
@@ -173,18 +173,12 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
         _Q("What competes in the softmax of the keypoint loss?", "the places of one map",
            "A point is somewhere once; other points have maps of their own.",
            ("the places of one map", "the points", "the classes")),
-        _Q("What does a keypoint's visibility of 1 mean in COCO?", "marked, but hidden",
-           "2 is visible, 0 not marked at all.",
-           ("visible", "marked, but hidden", "not marked")),
     ),
     "16": (
         _Q("How many numbers of the map go into one output number at ratio 2?", 16,
            "Four samples of four corners each."),
         _Q("Of a sector of 32 bytes one float32 is used. Which part is that?", 1 / 8,
            "4 of 32 bytes."),
-        _Q("The features are bfloat16. What stays float32?", "coordinates and sums",
-           "1000.5 is not a bfloat16.",
-           ("nothing", "coordinates and sums", "the output")),
     ),
     "17": (
         _Q("Why can one seed give two networks on a GPU?", "sums are added in another order",
@@ -193,25 +187,14 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
         _Q("Which line makes the host wait for the GPU?", "loss.item()",
            "A number can only be read when it is computed.",
            ("loss.detach()", "loss.item()", "loss * 2")),
-        _Q("Is (a + b) + c = a + (b + c) for floats?", "not always", "Every sum is rounded.",
-           ("always", "not always")),
     ),
     "18": (
         _Q("NaN in one of the first steps, whatever the images. What do you suspect?",
            "the learning rate", "With the same images again and again it would be the data.",
            ("the data", "the learning rate", "the GPU")),
-        _Q("What are the four numbers of a COCO bbox?", "x, y, width, height",
-           "The package's boxes are corners; a converter sits between.",
-           ("x1, y1, x2, y2", "x, y, width, height", "centre and size")),
-        _Q("What does the first run of a COCO mask count?", "zeros",
-           "If the first pixel is inside, that run has length 0.",
-           ("ones", "zeros", "whatever comes first")),
     ),
     "19": (
         _Q("The paper's four points per bin: which sampling_ratio is that?", 2, "2 x 2 points."),
-        _Q("RoIWarp rounds the box and then interpolates. Whose AP is it close to?", "RoIPool's",
-           "Not rounding is what helps, not interpolating.",
-           ("RoIPool's", "RoIAlign's")),
     ),
     "20": (),
 }  # fmt: skip

@@ -60,8 +60,10 @@ class Journey:
         self.values.set_data(values)
         self.values.set_extent((left, right, bottom, top))
         self.values.autoscale()
-        if self.stage in (1, 3, 6):  # the image: magnified around the box
-            centre, reach = (box[0, :2] + box[0, 2:]) / 2, 0.8 * (box[0, 2:] - box[0, :2]).max()
+        if self.stage in (1, 3, 6):  # the image: magnified around the box, as far as it goes
+            end = torch.tensor([right, bottom])  # px
+            reach = (0.8 * (box[0, 2:] - box[0, :2]).max()).clamp(max=end.min() / 2)
+            centre = ((box[0, :2] + box[0, 2:]) / 2).clamp(reach, end - reach)
             (left, top), (right, bottom) = (centre - reach).tolist(), (centre + reach).tolist()
         self.zoom.set(xlim=(left, right), ylim=(bottom, top))
         near = self._nearest(box) if self.stage == 3 else box[:0]
