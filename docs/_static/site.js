@@ -1,5 +1,5 @@
 // Questions and explorers come to life, whatever scrolls sideways can be reached with the keyboard,
-// and the two bars beside the text get names for screen readers.
+// and for screen readers the bars beside the text get names, the parts of the course a level.
 
 course.mountPage();
 for (const place of document.querySelectorAll(".explorer-place")) {
@@ -20,3 +20,4 @@ wide.forEach((node) => reachable.observe(node));
 for (const [bar, name] of [[".sidebar-drawer", "The course"], [".toc-drawer", "On this page"]]) {
   document.querySelector(bar)?.setAttribute("aria-label", name);
 }
+for (const part of document.querySelectorAll("p.caption[role=heading]")) part.ariaLevel = "3";
