@@ -77,16 +77,34 @@ def interpret_kernels() -> None:
 
 
 class EngineModule(pytest.Module):
-    """A test file where there is no JupyterLab: what it needs may be absent, by name."""
+    """A test file; without JupyterLab, what it needs may be absent."""
 
     def _getobj(self) -> object:
         try:
             return super()._getobj()
         except self.CollectError as error:
-            name = getattr(error.__cause__, "name", None)
-            if not isinstance(error.__cause__, ModuleNotFoundError) or is_ours(name):
-                raise
-            pytest.skip(f"{name}: it is not installed", allow_module_level=True)
+            skip_if_absent(error.__cause__, allow_module_level=True)
+            raise
+
+
+def skip_if_absent(error: BaseException | None, **options: bool) -> None:
+    """Skip a test that needs a package which only the course's own environment must have."""
+    absent = isinstance(error, ModuleNotFoundError) and not is_ours(error.name)
+    if absent and not importlib.util.find_spec("jupyterlab"):
+        pytest.skip(f"{error.name}: it is not installed", **options)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> object:
+    """A fixture may be what needs the package."""
+    try:
+        return (yield)
+    except ModuleNotFoundError as error:
+        skip_if_absent(error)
+        raise
+
+
+pytest_runtest_call = pytest_runtest_setup  # or the test itself
 
 
 def is_ours(name: str) -> bool:
@@ -98,9 +116,8 @@ def is_ours(name: str) -> bool:
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> object:
-    """In the course's own environment nothing may be absent: an error, as usual."""
-    if not importlib.util.find_spec("jupyterlab"):
-        return EngineModule.from_parent(parent, path=module_path)
+    """Every file is one whose packages may be absent."""
+    return EngineModule.from_parent(parent, path=module_path)
 
 
 def start_kernels_on_socket_files(config: pytest.Config) -> None:

@@ -38,8 +38,8 @@ ON_GPU = (
     "inference_gpu",
     "sweeps_gpu",
 )
-SYNCS = "syncs"  # needs no GPU, and tells more with one
-NAMES = (*ON_GPU, SYNCS, *cpu.COMMANDS)
+COUNTED = ("syncs", "launches")  # need no GPU; the first tells more with one
+NAMES = (*ON_GPU, *COUNTED, *cpu.COMMANDS)
 QUICK_S, FULL_S = 0.5, 3.0  # for each comparison
 LIMIT_S, QUICK_LIMIT_S = 900, 200  # for each benchmark of all
 REHEARSED, STOPPED = "rehearsed", f"{cpu.FAILED}: stopped after"
@@ -57,17 +57,17 @@ def rehearsed(row: Row) -> Row:
 
 
 def kept(name: str, options: argparse.Namespace) -> Iterator[Row]:
-    """Run or read a benchmark whose rows are stored as they are: on a GPU, or `syncs`."""
+    """Run or read a benchmark whose rows are stored as they are: on a GPU, or counted."""
     import torch
 
     from benchmarks.gpu import facts, measure, runner
     from benchmarks.timing import provenance
 
     module, path = importlib.import_module(f"benchmarks.{name}"), RESULTS / f"{name}.json"
-    why = "not stored" if name == SYNCS else NO_GPU
+    why = "not stored" if name in COUNTED else NO_GPU
     if options.stored:
         yield from stored_rows(path) if path.exists() else without_numbers(module, why)
-    elif name == SYNCS:
+    elif name in COUNTED:
         rows = module.run(small=options.dry)
         if options.store:
             store(options.store / path.name, provenance("triton"), rows)

@@ -14,14 +14,16 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import cpu, nms_gpu, roi_input, sweeps_gpu, syncs
+from benchmarks import cpu, launches, nms_gpu, roi_input, sweeps_gpu, syncs
 from benchmarks.gpu import count_waits
 from benchmarks.table import NO_GPU, RESULTS, Goal, Row, show, store, stored_rows
 from benchmarks.timing import compare
 from mrcnn_lite.config import lite
+from mrcnn_lite.lessons.n17_gpu_training import fake_gpu
 from mrcnn_lite.lessons.n17_gpu_training.waits import waits_of_a_step
 from mrcnn_lite.models import transform
 from mrcnn_lite.ops import use_backend
+from mrcnn_lite.ops.nms import suppress
 
 LONG = ("inference_gpu", "masks_gpu", "roi_backward_gpu", "step_gpu")  # rehearsed with --all
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
@@ -114,7 +116,7 @@ def test_all_go_on_when_one_crashes_or_hangs(monkeypatch, capfd, tmp_path):
 
 def test_of_all_those_for_a_gpu_come_first():
     assert command.NAMES[: len(command.ON_GPU)] == command.ON_GPU
-    assert {*command.NAMES} == {*command.ON_GPU, command.SYNCS, *cpu.COMMANDS}
+    assert {*command.NAMES} == {*command.ON_GPU, *command.COUNTED, *cpu.COMMANDS}
 
 
 @without_gpu
@@ -249,6 +251,16 @@ def test_sweeps_are_drawn(tmp_path):
     path = tmp_path / "sweeps.png"
     sweeps_gpu.draw(rows, path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_operations_are_counted_without_views():
+    with fake_gpu.watched():
+        x = torch.ones(4, 8, device="cuda")
+        assert launches.count(lambda: x[1:].mT.add(1).relu_()) == (2, 4 * (24 + 24 + 24 + 24))
+        assert launches.count(lambda: torch.empty(9, device="cuda")) == (0, 0)
+        boxes = torch.empty(1, 64, 4, device="cuda")
+        operations, _ = launches.count(lambda: suppress(boxes, boxes[..., 0] > 0, None, 0.5))
+    assert operations == 4  # the comparison, the limit, two kernels
 
 
 # --- Waits ----------------------------------------------------------------------------------------

@@ -81,3 +81,30 @@ def test_the_longest_files_exist():
     names = re.findall(r'"(.+?)"', listed)
     known = {path.name for path in [*(ROOT / "tests").rglob("test_*.py"), *NOTEBOOKS]}
     assert set(names) <= known
+
+
+ABSENT = """
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "jupyterlab" else find(name, *more)
+"""
+
+
+def test_an_absent_package_is_skipped_by_name_only_without_jupyterlab(tmp_path):
+    (tmp_path / "tests").mkdir()
+    for name in ("conftest.py", "course.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "tests" / "no_network", tmp_path / "tests" / "no_network")
+    for name, package in (("early", "no_such_package"), ("ours", "course.nothing")):
+        (tmp_path / "tests" / f"test_{name}.py").write_text(f"import {package}\n")
+    late = "def test_late():\n    import no_such_package\n"
+    (tmp_path / "tests" / "test_late.py").write_text(late)
+    conftest = tmp_path / "conftest.py"
+    for added, outcome in (("", "1 failed, 2 errors"), (ABSENT, "2 skipped, 1 error")):
+        conftest.write_text(conftest.read_text() + added)
+        options = ["-q", "-rs", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", *options, "tests"]
+        printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+        assert outcome in printed, printed
+        assert ("no_such_package: it is not installed" in printed) == bool(added)
+    assert "No module named 'course.nothing'" in printed

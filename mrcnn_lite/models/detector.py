@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .cuda_graph import GraphedCallable
+from .folded_norm import fold_norms
 from .mask_rcnn import MaskRCNN
 from .postprocess import drop_padding, to_original_size
 
@@ -23,7 +24,8 @@ class Detector:
     """A network that is given one image after the other.
 
     Args:
-        model: put into evaluation mode; weights may change, but must stay where they are.
+        model: put into evaluation mode, its frozen norms folded; weights may change by
+            `load_state_dict`, but must stay where they are.
         precision: of convolutions and linear layers, such as `torch.bfloat16`; None as stored.
         sizes: for how many padded sizes a graph is kept; the one that waited longest goes first.
     """
@@ -32,6 +34,7 @@ class Detector:
         self, model: MaskRCNN, precision: torch.dtype | None = None, sizes: int = 16
     ) -> None:
         self.model, self.precision, self.sizes = model.eval(), precision, sizes
+        fold_norms(model)
         self.device = next(model.parameters()).device
         self._graphs: OrderedDict[tuple[int, ...], GraphedCallable] = OrderedDict()
         self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def draw_curve(folder: Path) -> None:
-    """Draw the losses of a run's log over its steps, as `loss.png` beside it."""
+    """Draw the losses of a run's log over its steps, as `loss.png` beside it, where there is
+    Matplotlib: a run on a machine without it has its log."""
+    if not find_spec("matplotlib"):
+        return
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -63,5 +67,5 @@ def reached(folder: Path) -> str:
     ]
     held_out = [line["validation_loss"] for line in log if "validation_loss" in line][-1:]
     parts += [f"held out {value:.3f}" for value in held_out]
-    files = ", ".join((WEIGHTS, LOG, CURVE, CONFIG))
+    files = ", ".join(name for name in (WEIGHTS, LOG, CURVE, CONFIG) if (folder / name).exists())
     return f"losses at the end: {', '.join(parts)}; {folder} has {files}"

@@ -22,6 +22,7 @@ from torch import Tensor
 from ..config import ImageConfig
 from ..models import MaskRCNN
 from ..models.cuda_graph import GraphedCallable
+from ..models.folded_norm import fold_norms
 from ..models.matching import Priorities
 from ..models.transform import Size, Targets, pad_targets
 from .distributed import image_priorities, world_size
@@ -82,6 +83,7 @@ class FastRun(TrainingRun):
                 "the fast step takes the whole batch in one process; train without --fast, or "
                 "with --workers 1 and without --accumulate"
             )
+        fold_norms(self.model)
         self._steps: dict[tuple[int, ...], tuple[StaticPriorities, GraphedCallable]] = {}
         self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
         self.padding = PaddingByOrientation(self.config.image)
