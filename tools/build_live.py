@@ -1,10 +1,10 @@
 """Build the live page, one file that needs no network; `course.py site` calls this.
 
 The page (docs/live) is bundled with its runtime, which npm brings, and with the shipped network and
-its stages. Both are in the page as gzip in base64: a page that is opened from a file loads no other.
+its stages. Both are in the page as gzip in base64: a page that is opened from a file loads nothing.
 
-`python -m tools.build_live` writes build/site/live.html, and beside it in build/live the network and
-what the page knows of it.
+`python -m tools.build_live` writes build/site/live.html, and in build/live the network and what the
+page knows of it.
 """
 
 import base64
