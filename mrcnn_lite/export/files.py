@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,7 @@ def write_onnx(
         from onnx_ir.passes.common import ClearMetadataAndDocStringPass
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{error.name} is not installed; {EXTRA}") from error
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns that an output is a constant
     written = torch.onnx.export(
         program,
         dynamo=True,

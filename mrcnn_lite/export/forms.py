@@ -99,7 +99,7 @@ def roi_pool_onnx(
 
 def pooled_shape(feature: Tensor, rois: Rois, grid: Grid) -> tuple[int, ...]:
     """(K, C, P, P)."""
-    return len(rois.image), feature.shape[1], *grid.size
+    return rois.image.shape[0], feature.shape[1], *grid.size
 
 
 def by_level(
@@ -127,4 +127,15 @@ def translations() -> dict:
     def fmax(a, b):
         return op.Max(a, b)  # they differ for NaN alone, which an exported network does not see
 
-    return {torch.ops.aten.sort.stable: sort, torch.ops.aten.fmax.default: fmax}
+    def select_scatter(self, src, dim, index):
+        if self.shape[dim] == 1:  # all is written: a batch of one image
+            return op.Unsqueeze(src, op.Constant(value_ints=[dim]))
+        source = op.Unsqueeze(src, op.Constant(value_ints=[dim]))
+        rows = op.Expand(op.Constant(value_ints=[index]), op.Shape(source))
+        return op.ScatterElements(self, rows, source, axis=dim)
+
+    return {
+        torch.ops.aten.sort.stable: sort,
+        torch.ops.aten.fmax.default: fmax,
+        torch.ops.aten.select_scatter.default: select_scatter,
+    }

@@ -18,13 +18,15 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ..models import MaskRCNN, postprocess, rpn
 from ..models.transform import Size
 from ..ops.backend import register_kernel
 from ..ops.multiscale import pyramid_scales
 from ..ops.nms import nms_mask
+from ..ops.rois import Grid, Rois
 from .files import metadata, trace, write_onnx
 from .forms import roi_align_onnx, roi_pool_onnx
 from .network import MAX_PAIRS, FixedNetwork
@@ -77,9 +79,24 @@ class StagedNetwork(FixedNetwork):
             rpn_nms_iou: Tensor[]; so do candidates of a level.
             pooling: Tensor[] int64, an index of `POOLINGS`.
         """
-        register_kernel("roi_align", "cpu", partial(self.pool, pooling))
+        rows = self.model.roi_heads.config.box.detections
+
+        def pool(features: Sequence[Tensor], rois: Rois, *settings: Any) -> Tensor:
+            if "postprocess.nms_mask" in seen:  # the mask branch, for what is found alone
+                count = class_kept(seen, score_threshold).sum().clamp(1, rows).item()
+                torch._check(count >= 1)
+                torch._check(count <= rows)
+                rois = Rois(*(x[:count] for x in rois))
+            return self.pool(pooling, features, rois, *settings)
+
+        def fill(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+            return filled(output, rows)
+
+        register_kernel("roi_align", "cpu", pool)
+        handle = self.model.roi_heads.mask_predictor.register_forward_hook(fill)
         with recorded(self.model, nms_iou, rpn_nms_iou) as seen:
             boxes, labels, scores, masks, _ = super().forward(image)
+        handle.remove()
         (((features, *_), (proposals, valid, _)),) = seen["rpn"]
         ((_, (objectness, _)),) = seen["rpn.head"]
         stages = {f"features_{level}": x[0] for level, x in enumerate(features)}
@@ -134,20 +151,32 @@ def detecting(seen: Seen, found: Tensor, score_threshold: Tensor) -> dict[str, T
         mask_all [N, classes, M, M], the probabilities of every class.
     """
     (((logits, *_), (class_boxes, scores, _)),) = seen["postprocess.score_boxes"]
-    ((_, kept),) = seen["postprocess.nms_mask"]
-    kept = kept.T  # [R, classes - 1]
+    kept = class_kept(seen, score_threshold)
     order = scores.masked_fill(~kept, -torch.inf).flatten().sort(descending=True, stable=True)
     source = order.indices[: len(found)] // scores.shape[1]  # [N]
     ((_, mask_logits),) = seen["roi_heads.mask_predictor"]
+    ((_, pooled),) = seen["roi_heads.mask_roi_pool"]
     return {
         "box_pooled": seen["roi_heads.box_roi_pool"][0][1],
         "class_probabilities": logits.softmax(dim=-1),
         "class_boxes": class_boxes,
-        "class_kept": kept & (scores > score_threshold),
+        "class_kept": kept,
         "detection_source": source * found,
-        "mask_pooled": seen["roi_heads.mask_roi_pool"][0][1],
-        "mask_all": mask_logits.sigmoid(),
+        "mask_pooled": filled(pooled, len(found)) * found[:, None, None, None],
+        "mask_all": mask_logits.sigmoid() * found[:, None, None, None],
     }
+
+
+def class_kept(seen: Seen, score_threshold: Tensor) -> Tensor:
+    """Which class's box of which proposal is a detection, bool [R, classes - 1]."""
+    ((_, (_, scores, _)),) = seen["postprocess.score_boxes"]
+    ((_, kept),) = seen["postprocess.nms_mask"]
+    return kept.T & (scores > score_threshold)
+
+
+def filled(values: Tensor, rows: int) -> Tensor:
+    """Values [n, C, P, P] with zeros up to `rows` of them."""
+    return F.pad(values, (0, 0, 0, 0, 0, 0, 0, rows - values.shape[0]))  # [N, C, P, P]
 
 
 @contextmanager
@@ -189,9 +218,21 @@ def recorded(model: MaskRCNN, nms_iou: Tensor, rpn_nms_iou: Tensor) -> Iterator[
         yield seen
 
 
-def pool_onnx(pooling: Tensor, *arguments: Any) -> Tensor:
-    """RoIAlign or RoIPool, whichever the input says, as ONNX's operators."""
-    return torch.where(pooling == 1, roi_pool_onnx(*arguments), roi_align_onnx(*arguments))
+def pool_onnx(
+    pooling: Tensor, features: Sequence[Tensor], rois: Rois, scales: Sequence[float], grid: Grid
+) -> Tensor:
+    """RoIAlign or RoIPool as ONNX's operators; the one that is not wanted gets no RoI."""
+    aligned = (torch.ones_like(rois.image).sum() * (pooling == 0)).item()
+    torch._check(aligned >= 0)
+    torch._check(aligned <= rois.image.shape[0])
+    first, rest = (
+        Rois(*(x[rows] for x in rois)) for rows in (slice(aligned), slice(aligned, None))
+    )
+    pooled = (
+        roi_align_onnx(features, first, scales, grid),
+        roi_pool_onnx(features, rest, scales, grid),
+    )
+    return torch.cat(pooled)  # [K, C, P, P]
 
 
 def export_stages(

@@ -10,20 +10,20 @@ import json
 import onnxruntime
 import pytest
 import torch
-from source_tree import ROOT
+from live_page import network
 
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.export.forms import exportable
-from mrcnn_lite.export.stages import StagedNetwork, export_stages
+from mrcnn_lite.export.stages import StagedNetwork
 from mrcnn_lite.models import load_weights
 from mrcnn_lite.models.intermediate import intermediate_outputs
 from mrcnn_lite.ops import nms_mask, roi_align, roi_pool
 from mrcnn_lite.ops.nms import largest_at_most, nms_loop
 from mrcnn_lite.ops.roi_align import roi_align_tensor
+from tools import build_live
 
-WEIGHTS = ROOT / "data" / "weights" / "shapes_lite.safetensors"
 # Of the fifth image one overlap is within rounding of 0.45, and one side keeps that candidate.
-SIZE, DETECTIONS, COUNT = (128, 128), 20, 4
+DETECTIONS, COUNT = 20, 4
 USUAL = {"score_threshold": 0.05, "nms_iou": 0.5, "rpn_nms_iou": 0.7, "pooling": 0}
 # Boxes in pixels; and pooled features, whose limit is a box's times the slope of a map.
 WIDE = ("candidates", "proposals", "class_boxes", "boxes", "box_pooled", "mask_pooled")
@@ -52,14 +52,13 @@ def inputs(image, switches):
 
 @pytest.fixture(scope="module")
 def model():
-    return load_weights(WEIGHTS)
+    return load_weights(build_live.WEIGHTS)
 
 
 @pytest.fixture(scope="module")
-def written(model, tmp_path_factory):
-    """The file and what is said of it."""
-    path = tmp_path_factory.mktemp("stages") / "stages.onnx"
-    return path, export_stages(*model, path, SIZE, DETECTIONS)
+def written():
+    """The live page's file and what is said of it: exported once for all tests."""
+    return build_live.BUILD / "stages.onnx", network()
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +79,12 @@ def ours(written):
 @pytest.fixture(scope="module")
 def pytorch(model):
     """The same in PyTorch."""
-    network = StagedNetwork(model[0], DETECTIONS, pool)
+    staged = StagedNetwork(model[0], DETECTIONS, pool)
 
     @torch.no_grad()
     def run(image, **switches):
         with exportable(nms=suppress):
-            return network(**inputs(image, switches))
+            return staged(**inputs(image, switches))
 
     return run
 
@@ -183,7 +182,8 @@ def test_what_is_said_of_the_network(written, ours):
     path, meta = written
     session = onnxruntime.InferenceSession(str(path))
     in_file = session.get_modelmeta().custom_metadata_map
-    assert {name: json.loads(text) for name, text in in_file.items()} == meta
+    said = {name: json.loads(text) for name, text in in_file.items()}
+    assert said | {"sources": meta["sources"]} == meta
     assert meta["outputs"] == {name: [*x.shape] for name, x in ours(images()[0]).items()}
     assert meta["outputs"]["candidates"] == [480, 4]
     assert meta["class_names"] == Shapes.class_names
