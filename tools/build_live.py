@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
 from mrcnn_lite.export import export_stages
 from mrcnn_lite.files import write_whole
 from mrcnn_lite.models import load_weights
@@ -34,13 +36,25 @@ POLICY = (
     "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 
+ABSENT = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Mask R-CNN, live</title>
+<p>The live page was not built: {reason}. Install Node.js with npm, and run
+<code>python3 course.py site</code> again. <a href="index.html">The course</a></p></html>
+"""
+
 
 def write_network(folder: Path = BUILD) -> dict:
-    """Write the network and its metadata, if they are older than what they follow from.
+    """Write the network and its metadata, if they are not those of the sources.
 
     Returns:
         The metadata, see `export_stages`.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "stages.lock"):
+        return _write_network(folder)
+
+
+def _write_network(folder: Path) -> dict:
     model, said = folder / "stages.onnx", folder / "stages.json"
     sources = [WEIGHTS, *(ROOT / "mrcnn_lite").glob("*.py")]
     for part in ("export", "models", "ops"):
@@ -48,7 +62,6 @@ def write_network(folder: Path = BUILD) -> dict:
     marks = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
     known = json.loads(said.read_text()) if said.exists() and model.exists() else {}
     if known.get("sources") != marks:
-        folder.mkdir(parents=True, exist_ok=True)
         known = export_stages(*load_weights(WEIGHTS), model, SIZE) | {"sources": marks}
         write_whole(said, json.dumps(known, indent=1).encode())
     return known
@@ -116,17 +129,19 @@ def assembled(page: str, meta: dict) -> str:
 
 
 def build(page: Path = PAGE) -> str:
-    """Write the page.
+    """Write the page; where it cannot be built, one that says so, since others lead to it.
 
     Returns:
-        Why there is none, or nothing.
+        Why it could not be built, or nothing.
     """
-    if reason := missing():
-        return reason
-    text = assembled((SOURCES / "index.html").read_text(encoding="utf-8"), write_network())
+    reason = missing()
+    if reason:
+        text = ABSENT.format(reason=html.escape(reason))
+    else:
+        text = assembled((SOURCES / "index.html").read_text(encoding="utf-8"), write_network())
     page.parent.mkdir(parents=True, exist_ok=True)
     write_whole(page, text.encode())
-    return ""
+    return reason
 
 
 if __name__ == "__main__":
