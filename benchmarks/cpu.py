@@ -44,6 +44,7 @@ COMMANDS = {
     "parity": Command("parity.json", ("--quick",)),
     "widgets": Command("widgets.json", ("--moves", "20")),
     "explorer": Command("explorer_frames.json", ("--frames", "40")),
+    "live": Command("live_frames.json", ("--frames", "40")),
     "memory": Command("memory.json", ("--quick",)),
     "training": Command("training_shapes_300s.json", None, ("--seconds", "300")),
 }

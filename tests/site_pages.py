@@ -103,7 +103,8 @@ def of_the_tests() -> NotebookNode:
 def build(notebooks: Path, pages: Path) -> tuple[Path, str]:
     """Build the site in a process of its own, without a network; `pages`, and what went wrong."""
     command = [sys.executable, "-m", "tools.build_site", str(notebooks), str(pages)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    offline = {**os.environ, "npm_config_offline": "true"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=offline)
     wrong = done.stderr or (done.stdout if done.returncode else "")
     return pages, wrong
 
@@ -165,5 +166,6 @@ class Page(HTMLParser):
 
 @cache
 def parsed() -> dict[str, Page]:
-    """All pages of the site, by file name."""
-    return {path.name: Page(path) for path in sorted(built_site().glob("*.html"))}
+    """All pages of the site but the live one, which is made of one file, by file name."""
+    pages = sorted({*built_site().glob("*.html")} - {built_site() / "live.html"})
+    return {path.name: Page(path) for path in pages}

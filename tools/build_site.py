@@ -2,7 +2,7 @@
 
 The committed notebooks are read, never changed and never executed. Copies are prepared for Sphinx:
 pictures get their words, links to notebooks lead to pages, questions become forms, and the RoI
-explorer, whose numbers are computed in the browser, comes alive.
+explorer, whose numbers are computed in the browser, comes alive. `build_live` adds the live page.
 """
 
 import ast
@@ -16,6 +16,7 @@ import nbformat
 from sphinx.cmd.build import main as sphinx
 
 from mrcnn_lite.lessons.kit.roi_explorer.explorer import JS, RoIExplorer, bundle
+from tools import build_live
 from tools.site_exercises import EXERCISES, exercised
 from tools.site_outputs import explorer_place, folded, shown
 from tools.site_questions import asked, calls, is_all_question, results
@@ -134,7 +135,7 @@ def prepare(notebooks: Path, source: Path) -> None:
         notebooks: the folder of the committed notebooks.
         source: a folder that does not exist yet.
     """
-    shutil.copytree(DOCS, source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(DOCS, source, ignore=shutil.ignore_patterns("__pycache__", "live"))
     static = source / "_static"
     (static / "pictures").mkdir()
     explorer_js = script("roiExplorer", bundle(), "mount, localStore")
@@ -171,6 +172,8 @@ def main(notebooks: Path = ROOT / "notebooks", pages: Path = BUILD / "site") -> 
     options = ["-b", "html", "-W", "--keep-going", "-q", "-d", str(work / "doctrees")]
     code = sphinx([*options, str(source), str(built)])
     if code == 0:
+        if reason := build_live.build(built / "live.html"):
+            print(f"live.html is a page that says why the live page was not built: {reason}")
         shutil.rmtree(pages, ignore_errors=True)
         built.rename(pages)
         shutil.rmtree(work)
