@@ -180,6 +180,18 @@ def test_a_drag_on_empty_ground_draws(live):
     assert len(live.evaluate(FOUND)) >= count
 
 
+def test_an_added_shape_is_chosen_and_a_lost_one_is_let_go(live):
+    live.get_by_label("Add: ellipse").click()
+    live.evaluate(SETTLED)
+    shape = live.evaluate("() => (({ x, y }) => [x, y])(document.body.app.scene.chosen)")
+    x1, y1, x2, y2 = live.evaluate(CHOSEN)["box"]
+    assert x1 < shape[0] < x2 and y1 < shape[1] < y2
+    live.get_by_label("Delete", exact=True).click()
+    live.evaluate(SETTLED)
+    assert "not found at the moment" in live.inner_text("#path-words")
+    live.locator("#path-name:has-text('the ')").wait_for()
+
+
 def test_by_keyboard(live):
     live.locator("#scene").focus()
     while "star" not in live.inner_text("#scene-now"):

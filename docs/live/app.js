@@ -11,6 +11,8 @@ export const UNTOUCHED = {
   pooling: 0, score_threshold: 0.5, nms_iou: 0.5, rpn_nms_iou: 0.7, maskThreshold: 0.5,
   channel: -1, bin: 24, stepLevel: null, step: 0, station: 9,
 };
+const PATIENCE = 1500; // ms after which another object is chosen for one that is not found any more
+const SLOW = 0.12; // seconds of a run from which the image does not wait for it
 const EFFECTS = {
   pooling: (was, meta) => `Instead of ${meta.poolings[was.pooling]}`,
   "rpn-iou": (was) => `Instead of ${f2(was.rpn_nms_iou)}`,
@@ -27,11 +29,13 @@ export class App {
     this.version = 0; // of the image
     this.slot = null; // of the chosen detection
     this.preferred = ""; // the class to choose where nothing is chosen
+    this.wanted = null; // a point of the image whose detection is to be chosen
     this.cell = null; // the box of a map's cell that the reader points at
     this.colours = bitmap(128);
     this.grey = bitmap(128);
     this.state = { ...UNTOUCHED, show: { masks: true, boxes: true, proposals: false } };
     this.runs = []; // when the last runs ended, ms
+    this.seconds = 0; // that the last one took
     document.addEventListener("resized", () => this.redraw(), true);
   }
 
@@ -91,6 +95,12 @@ export class App {
     if (mine) this.choose(mine.slot);
   }
 
+  /** Choose what will be found where a shape is. */
+  follow(shape) {
+    this.wanted = shape && [shape.x, shape.y];
+    this.redraw();
+  }
+
   /** Tell a screen reader. */
   tell(words) {
     say(byId("live-region"), words);
@@ -134,8 +144,16 @@ export class App {
   async #run() {
     const [version, painted] = [this.version, this.scene.paint()];
     const { image } = painted;
+    if (this.seconds > SLOW && this.frame) {
+      // The image follows the hand at once; what is found in it, when it is known.
+      paintImage(this.colours, image);
+      this.draw();
+      await new Promise((done) => setTimeout(done));
+    }
+    const start = performance.now();
     const switches = Object.fromEntries(SWITCHES.map((name) => [name, this.state[name]]));
     const out = await this.network.run(image, switches);
+    this.seconds = (performance.now() - start) / 1000;
     const { meta } = this.network;
     const shapes = [...this.scene.shapes];
     this.frame = understand(out, painted, shapes, meta, this.tracker, this.state.maskThreshold);
@@ -150,7 +168,16 @@ export class App {
   /** Keep the choice where its object is known; else choose the surest. */
   #settle() {
     const { detections } = this.frame;
-    if (this.slot !== null && this.tracker.knows(this.slot)) return;
+    clearTimeout(this.lost);
+    if (detections.some(({ slot }) => slot === this.slot)) return;
+    if (this.slot !== null && this.tracker.knows(this.slot)) {
+      this.lost = setTimeout(() => {
+        this.tracker.forget(this.slot);
+        this.#settle();
+        this.redraw();
+      }, PATIENCE);
+      return;
+    }
     const rank = ({ name, score }) => score + (name === this.preferred);
     const best = detections.reduce((a, b) => (a && rank(a) > rank(b) ? a : b), null);
     this.slot = best && best.slot;
@@ -181,6 +208,10 @@ export class App {
   draw() {
     const { frame, state, colours, grey } = this;
     if (!frame) return;
+    if (this.wanted && frame.version === this.version) {
+      this.chooseAt(this.wanted);
+      this.wanted = null;
+    }
     this.chosen = frame.detections.find((it) => it.slot === this.slot) ?? null;
     this.path = this.chosen && pathOf(frame, this.chosen);
     const colour = this.chosen ? colourOf(this.slot) : "";

@@ -36,7 +36,9 @@ export function connectDesk(app) {
     button.innerHTML = `<svg viewBox="0 0 24 24" aria-hidden="true">${DRAWINGS[kind]}</svg>`;
     button.addEventListener("click", () => {
       desk.kind = kind;
-      app.tell(`Added: ${describe(scene.add(kind))}`);
+      const shape = scene.add(kind);
+      app.tell(`Added: ${describe(shape)}`);
+      app.follow(shape);
     });
     byId("kinds").append(button);
   }

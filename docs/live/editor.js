@@ -1,4 +1,5 @@
 // The reader's hands on the scene: pointers (mouse, pen, fingers) and keys.
+import { describe } from "./scene.js";
 
 const HANDLE = 16; // CSS pixels around a handle that still take hold of it
 const DRAWN = 8; // image pixels from which a drag on empty ground draws a shape
@@ -13,8 +14,11 @@ export function handlesOf(shape, unit) {
   return { corners, size: corners[2], knob: at(a + 22 * unit, 0), arm: at(a, 0) };
 }
 
-/** Let pointers and keys on the canvas edit the scene. `draws()` is the kind that a drag draws. */
-export function connect(picture, scene, { draws, pointed }) {
+/**
+ * Let pointers and keys on the canvas edit the scene. `draws()` is the kind that a drag draws,
+ * `pointed(point)` is called for a press on the image, `told(words)` after a key.
+ */
+export function connect(picture, scene, { draws, pointed, told }) {
   const { canvas } = picture;
   const fingers = new Map();
   let grip = null; // what the pointer holds: a function of its position
@@ -61,6 +65,7 @@ export function connect(picture, scene, { draws, pointed }) {
       const long = 2 * Math.hypot(at[0] - point[0], at[1] - point[1]);
       if (!drawn && long > DRAWN) drawn = scene.add(draws(), point, long);
       else if (drawn) scene.edit("resize", long);
+      if (drawn) told(describe(drawn));
     };
   }
 
@@ -89,6 +94,7 @@ export function connect(picture, scene, { draws, pointed }) {
     if (!act) return;
     event.preventDefault();
     act(event.shiftKey ? 5 : 1);
+    if (!event.key.startsWith("Arrow")) told(scene.chosen ? describe(scene.chosen) : "No shape is chosen.");
   });
 }
 

@@ -41,7 +41,9 @@ const picture = new Picture(byId("scene"));
 const path = pathPanel(app);
 app.walk = (to) => {
   const station = Math.min(Math.max(to, 0), path.last);
-  app.change({ station });
+  const { path: chosen } = app;
+  const step = station === path.proposal && chosen ? { stepLevel: chosen.level, step: chosen.rank } : {};
+  app.change({ station, ...step });
   document.body.classList.add("walking");
   pointAt(...path.whereIs(station));
   requestAnimationFrame(() => app.tell(byId("path-words").textContent));
@@ -55,7 +57,14 @@ for (const panel of [pyramidPanel, objectnessPanel, proposalsPanel, roiPanel, bo
 app.add(path);
 
 const desk = connectDesk(app);
-connect(picture, scene, { draws: () => desk.kind, pointed: (point) => app.chooseAt(point) });
+connect(picture, scene, {
+  draws: () => desk.kind,
+  pointed: (point) => app.chooseAt(point),
+  told: (words) => {
+    app.tell(words);
+    app.follow(scene.chosen);
+  },
+});
 connectTour(app);
 document.body.app = app; // for the tests, and for whoever opens the console
 app.forget("star");

@@ -32,7 +32,7 @@ export function maskPanel(app) {
       const sure = chosen.mask.reduce((n, p) => n + (p >= 0.9 || p <= 0.1), 0);
       say(byId("mask-cell"), pointed
         ? `Row ${pointed[1]}, column ${pointed[0]}: inside with probability ${f2(chosen.mask[pointed[1] * M + pointed[0]])}.`
-        : `${sure} of the ${M * M} cells are sure, below 0.1 or above 0.9; the others lie along the outline.`);
+        : `${sure} of the ${M * M} cells are sure: below 0.1 or above 0.9.`);
       drawAll(frame, chosen, six);
     },
   };

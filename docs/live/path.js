@@ -167,6 +167,7 @@ export function pathPanel(app) {
   return {
     id: "stages",
     last,
+    proposal: STATIONS.findIndex(({ name }) => name === "proposal"),
     whereIs: (k) => [stations[k].stage, stations[k].figure],
     draw(given) {
       const { chosen, state } = given;

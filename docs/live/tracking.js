@@ -49,6 +49,10 @@ export class Tracker {
     return slots;
   }
 
+  forget(slot) {
+    this.tracks = this.tracks.filter((track) => track.slot !== slot);
+  }
+
   knows(slot) {
     return this.tracks.some((track) => track.slot === slot);
   }
