@@ -135,7 +135,7 @@ def prepare(notebooks: Path, source: Path) -> None:
         notebooks: the folder of the committed notebooks.
         source: a folder that does not exist yet.
     """
-    shutil.copytree(DOCS, source, ignore=shutil.ignore_patterns("__pycache__", "live"))
+    shutil.copytree(DOCS, source, ignore=shutil.ignore_patterns("__pycache__", "js", "live"))
     static = source / "_static"
     (static / "pictures").mkdir()
     explorer_js = script("roiExplorer", bundle(), "mount, localStore")
