@@ -150,7 +150,9 @@ class TrainingConfig(Checked):
     """Optimisation. The defaults are for two CPU cores and a network from scratch."""
 
     batch_size: int = 8  # images per step over all processes
-    optimizer: Literal["adamw", "sgd"] = "adamw"  # "sgd" is the paper's (§3.1)
+    optimizer: Literal["adamw", "muon", "sgd"] = (
+        "adamw"  # "sgd" is the paper's (§3.1), see `training.optimizer`
+    )
     learning_rate: Positive = 3e-3  # for the batch size above
     weight_decay: float = 1e-2  # not applied to norms and biases
     warmup_steps: Count = 100  # linear, from near 0: the first gradients are the wildest
@@ -282,6 +284,7 @@ def lite(num_classes: int = 6) -> Config:
                       positive_fraction=0.5),
         mask=MaskConfig(channels=(32, 32, 32, 32), hidden=32, norm="group", rois=4,
                         targets_aligned=True, paste="pixel_centres"),
+        training=TrainingConfig(optimizer="muon"),
     )  # fmt: skip
 
 

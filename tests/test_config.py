@@ -43,7 +43,7 @@ def test_row_13_no_field_takes_what_it_cannot_be(section, name, value):
         ("training", "batch_size", True, "a whole number from 1"),
         ("training", "learning_rate", 0, "a number from 1e-12"),
         ("training", "precision", "fp16", "fp32 or bf16"),
-        ("training", "optimizer", "adam", "adamw or sgd"),
+        ("training", "optimizer", "adam", "adamw or muon or sgd"),
         ("training", "scale_range", (0.5,), "2 values"),
         ("backbone", "depth", 51, "18 or 34 or 50 or 101 or 152"),
         ("backbone", "trainable_layers", 6, "a whole number from 0 to 5"),

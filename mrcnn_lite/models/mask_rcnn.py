@@ -135,9 +135,9 @@ class MaskRCNN(ModelAttributes, nn.Module):
         maps = self.backbone(pixels)
         if isinstance(maps, dict):
             return maps
-        maps = dict(enumerate([maps] if isinstance(maps, Tensor) else maps))
-        last = len(maps) - 1 if has_pool else None
-        return {"pool" if level == last else str(level): x for level, x in maps.items()}
+        maps = [maps] if isinstance(maps, Tensor) else maps
+        names = [*map(str, range(len(maps) - has_pool)), *["pool"] * has_pool]
+        return dict(zip(names, maps, strict=True))
 
     @property
     def config(self) -> Config:

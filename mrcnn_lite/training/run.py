@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ from .checkpoint import (
 )
 from .distributed import LossesModule, gather, image_priorities, rank, world_size
 from .initial import Start
+from .optimizer import Muon, follow
 from .sanity import check_first_losses
 
 LARGEST_SEED = 2**32 - 1  # of numpy's generators
+LAST_LAYERS = ("cls_logits", "cls_score", "bbox_pred", "mask_fcn_logits", "kps_score_lowres")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Batch = tuple[list[Tensor], list[dict[str, Any]]]  # images and their targets
 
@@ -119,7 +121,9 @@ class TrainingRun:
         self._stop_if(bad or ([] if math.isfinite(norm) else ["gradients"]), rate, batch[1])
         self.optimizer.step()
         self.steps += 1
-        self._update_average()
+        # Early on the first, random weights must be forgotten fast, hence the ramp.
+        decay = min(self.config.training.ema_decay, (1 + self.steps) / (10 + self.steps))
+        follow(self.average, self.model, 1 - decay)
         if self.steps == 1 and self.fresh and rank() == 0:
             for message in check_first_losses(report, self.config):
                 print(f"warning: {message}", file=sys.stderr, flush=True)
@@ -202,16 +206,6 @@ class TrainingRun:
             f"{images}; lower the learning rate, lengthen the warm-up, or check these images"
         )
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        """Follow the weights slowly; the average is less noisy than any single step's."""
-        # Early on the first, random weights must be forgotten fast, hence the ramp.
-        decay = min(self.config.training.ema_decay, (1 + self.steps) / (10 + self.steps))
-        names = [name for name, mean in self.average.items() if mean.is_floating_point()]
-        current = self.model.state_dict()
-        means, values = ([state[name] for name in names] for state in (self.average, current))
-        torch._foreach_lerp_(means, values, 1 - decay)
-
     def claim(self, folder: str | Path, overwrite: bool = False) -> Path:
         """Make a folder, and its files this run's; return it.
 
@@ -288,12 +282,18 @@ def learning_rate(step: int, progress: float, config: TrainingConfig) -> float:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> optim.Optimizer:
-    """Return AdamW or SGD; norms and biases (vectors) carry no weight decay."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    """Return Muon, AdamW or SGD; norms and biases (vectors) carry no weight decay. Muon leaves
+    them, the first layer and the last ones to AdamW (Jordan et al.)."""
+    muon, matrices, vectors = [], [], []
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            last = name.split(".")[-2] in LAST_LAYERS or p.shape[1:2] == (3,)  # or first, of RGB
+            (vectors if p.ndim <= 1 else matrices if last else muon).append(p)
+    decay = config.weight_decay
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": muon, "weight_decay": decay, "muon": config.optimizer == "muon"},
+        {"params": matrices, "weight_decay": decay, "muon": False},
+        {"params": vectors, "weight_decay": 0.0, "muon": False},
     ]
-    if config.optimizer == "adamw":
-        return optim.AdamW(groups, lr=config.learning_rate, fused=True)
-    return optim.SGD(groups, lr=config.learning_rate, momentum=0.9, fused=True)
+    kinds = {"muon": Muon, "adamw": optim.AdamW, "sgd": partial(optim.SGD, momentum=0.9)}
+    return kinds[config.optimizer](groups, lr=config.learning_rate, fused=True)

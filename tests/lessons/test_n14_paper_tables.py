@@ -86,7 +86,7 @@ def test_a_run_is_made_once_and_again_bit_by_bit(tmp_path, one_thread):
     assert runs.differences("lite", 3, tmp_path) == ["curve"]
     with pytest.raises(ValueError, match="no run of 'lite' with seed 4"):
         runs.differences("lite", 4, tmp_path)
-    plan = {"seeds": 4}
+    plan = {"seeds": 4, "first_seed": 0}
     assert ("lite", 3) not in [*runs.pending(plan, ["lite"], tmp_path)]
     assert len([*runs.pending(plan, [*ARMS], tmp_path)]) == 4 * len(ARMS) - 1
 
@@ -98,7 +98,7 @@ def test_stored_runs_are_the_plans_and_none_is_there_twice():
     files = {path.name for path in (runs.FOLDER / "detections").iterdir()}
     assert files == {runs.detections_file(*each).name for each in made}
     for line in lines:
-        assert line["arm"] in ARMS and 0 <= line["seed"] < plan["seeds"]
+        assert line["arm"] in ARMS and line["seed"] in runs.seeds(plan)
         assert (line["steps"], line["images"]) == (plan["steps"], plan["images"])
         assert len(line["curve"]) == plan["steps"] // runs.CURVE_EVERY
 

@@ -131,7 +131,7 @@ def study(tmp_path):
         for name, (first, second) in pairs.items()
     ]
     rows[2]["paper"] = {"metric": "not in the paper"}
-    plan = {"seeds": 3, "steps": 100, "images": 12, "rows": rows}
+    plan = {"seeds": 3, "first_seed": 0, "steps": 100, "images": 12, "rows": rows}
     (tmp_path / runs.PLAN).write_text(json.dumps(plan))
     (tmp_path / "detections").mkdir()
     lines = []

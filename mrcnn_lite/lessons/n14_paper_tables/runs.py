@@ -51,6 +51,11 @@ def read_plan(folder: Path = FOLDER) -> dict[str, Any]:
     return json.loads((folder / PLAN).read_text("utf-8"))
 
 
+def seeds(plan: dict[str, Any]) -> range:
+    """Return the seeds of a plan."""
+    return range(plan["first_seed"], plan["first_seed"] + plan["seeds"])
+
+
 def read_results(folder: Path = FOLDER) -> list[dict[str, Any]]:
     """Return the finished runs; half a line of a killed process is none."""
     path = folder / RESULTS
@@ -210,7 +215,7 @@ def pending(
 ) -> Iterator[tuple[str, int]]:
     """The runs without a result: all arms of a seed before the next seed."""
     done = {(line["arm"], line["seed"]) for line in read_results(folder)}
-    for seed in range(plan["seeds"]):
+    for seed in seeds(plan):
         yield from ((arm, seed) for arm in arms if (arm, seed) not in done)
 
 

@@ -186,7 +186,7 @@ class Study:
         arms = [side.partition(": ")[0] for side in sides]
         return tuple(
             seed
-            for seed in range(self.plan["seeds"])
+            for seed in runs.seeds(self.plan)
             if all((arm, seed) in self.lines for arm in arms)
         )
 
