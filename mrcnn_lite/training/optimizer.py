@@ -14,7 +14,7 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn, optim
 
-MOMENTUM = 0.95  # Jordan et al.
+MOMENTUM = 0.9  # Jordan et al. take 0.95 for longer runs
 # Of x -> a x + b x^3 + c x^5: five times over it takes whatever is in 0.01..1 to 0.7..1.2: not
 # to 1, but in few rounds (Jordan et al.).
 POLYNOMIAL, ROUNDS = (3.4445, -4.7750, 2.0315), 5
@@ -47,11 +47,12 @@ class Muon(optim.AdamW):
         for weight in weights:
             state = self.state[weight]
             if not state:
-                state["momentum"] = torch.zeros_like(weight)
+                # A loaded AdamW looks for "step" in every state.
+                state |= {"step": torch.zeros(()), "momentum": torch.zeros_like(weight)}
             mean = state["momentum"]
             mean.lerp_(weight.grad, 1 - MOMENTUM)
             directions.append(weight.grad.lerp(mean, MOMENTUM).flatten(1))  # Nesterov's
-        stacked = torch.stack(directions)  # [K, N, C * k * k]
+        stacked = torch.stack(directions)  # [K, N, columns]
         # Of a tall matrix all columns are moved, by steps as long as those of as many rows.
         long = max(1.0, stacked.shape[1] / stacked.shape[2]) ** 0.5
         steps = orthogonalise(stacked) * (RATES * rate * long)

@@ -232,7 +232,7 @@ def test_a_config_file_sets_any_field_and_options_go_over_it(tmp_path, capsys):
     assert (training.batch_size, training.precision, training.ema_decay) == (2, "bf16", 0)
     assert training.learning_rate == 2e-4
     said = capsys.readouterr().out
-    assert "batches of 2 images, adamw at learning rate 0.0002: rising for 100 steps" in said
+    assert "batches of 2 images, muon at learning rate 0.0002: rising for 100 steps" in said
     before = (out / "config.json").read_bytes()
     assert main([*command, "2", "--resume"]) == 0
     assert (out / "config.json").read_bytes() == before

@@ -10,6 +10,7 @@ from mrcnn_lite.evaluation.coco import evaluate
 from mrcnn_lite.lessons.n14_paper_tables import runs
 from mrcnn_lite.lessons.n14_paper_tables.arms import ARMS, FINEST, align, start, with_pools
 from mrcnn_lite.models import load_weights
+from mrcnn_lite.training.optimizer import Muon
 from mrcnn_lite.training.recipe import HELD_OUT_SEED
 
 WEIGHTS = runs.FOLDER.parent / "weights" / "shapes_lite.safetensors"
@@ -32,6 +33,11 @@ def usual():
 def test_an_arm_changes_what_it_says(arm, usual):
     losses = first_losses(arm)
     assert all(losses[name] == usual[name] for name in RPN)
+    if arm == "AdamW":  # what it changes comes after the losses
+        assert losses == usual
+        kinds = [type(start(name, 0)[0].optimizer) for name in ("lite", arm)]
+        assert kinds == [Muon, torch.optim.AdamW]
+        return
     box_pooling = " at " in arm or "sample" in arm
     assert any(losses[name] != usual[name] for name in BOX) == box_pooling
     if arm == "no masks":

@@ -148,6 +148,7 @@ ARMS: dict[str, tuple[dict[str, dict[str, Any]], Callable[[MaskRCNN], None]]] = 
     "objects only": ({}, with_heads(MasksOfObjects)),
     "no masks": ({}, with_heads(NoMasks)),
     "shifted targets": ({"mask": {"targets_aligned": False}}, _same),
+    "AdamW": ({"training": {"optimizer": "adamw"}}, _same),
 }
 
 
@@ -159,7 +160,7 @@ def start(arm: str, seed: int) -> tuple[TrainingRun, Shapes]:
         seed: of weights, images and sampling.
     """
     fields, change = ARMS[arm]
-    config: Config = lite().with_(training=TRAINING, **fields)
+    config: Config = lite().with_(training=TRAINING).with_(**fields)
     images = Shapes(None, TRAIN_SEED + seed)
     run = TrainingRun(config, images.class_names, seed)
     change(run.model)

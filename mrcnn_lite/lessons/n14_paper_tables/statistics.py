@@ -185,9 +185,7 @@ class Study:
         """The seeds that all these arms have finished."""
         arms = [side.partition(": ")[0] for side in sides]
         return tuple(
-            seed
-            for seed in runs.seeds(self.plan)
-            if all((arm, seed) in self.lines for arm in arms)
+            seed for seed in runs.seeds(self.plan) if all((arm, seed) in self.lines for arm in arms)
         )
 
     def values(self, side: str, metric: str) -> Callable[[int], np.ndarray]:

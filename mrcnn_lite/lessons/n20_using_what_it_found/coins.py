@@ -81,7 +81,7 @@ def coin_config() -> Config:
         rpn={"post_nms_test": 200},
         box={"convs": (24, 24), "head_channels": 64},
         mask={"channels": (16, 16, 16, 16), "hidden": 16},
-        training={"warmup_steps": 50},
+        training={"warmup_steps": 50, "optimizer": "adamw"},
     )
 
 
