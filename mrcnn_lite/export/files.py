@@ -45,6 +45,7 @@ def export_onnx(
         ModuleNotFoundError: onnx or onnxscript is not installed.
         OSError: as of `files.write_whole`.
     """
+    onnx_tools()  # before the work
     network, dims = (FixedNetwork(model), None) if size else (AnySizeNetwork(model), ANY_SIZE)
     example = torch.zeros(batch, 3, *(size or EXAMPLE))
     program = trace(network, (example,), dims, roi_align=roi_align_onnx)
@@ -65,12 +66,7 @@ def write_onnx(
 
     Raises: see `export_onnx`.
     """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401
-        from onnx_ir.passes.common import ClearMetadataAndDocStringPass
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{error.name} is not installed; {EXTRA}") from error
+    onnx, clear = onnx_tools()
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns that an output is a constant
     written = torch.onnx.export(
         program,
@@ -83,12 +79,23 @@ def write_onnx(
         verbose=False,
     )
     # Of every node the exporter notes from which lines of Python it came: paths of this machine.
-    ClearMetadataAndDocStringPass()(written.model)
+    clear(written.model)
     proto = written.model_proto
     onnx.checker.check_model(proto)
     proto.producer_name = "mrcnn_lite"
     onnx.helper.set_model_props(proto, said)
     write_whole(Path(path), proto.SerializeToString())
+
+
+def onnx_tools() -> tuple[Any, Any]:
+    """Return the module onnx and a pass that clears what nodes say of themselves."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+        from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{error.name} is not installed; {EXTRA}") from error
+    return onnx, ClearMetadataAndDocStringPass()
 
 
 def export_program(

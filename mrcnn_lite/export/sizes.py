@@ -22,7 +22,6 @@ from ..models.transform import ImageBatch, Size, Transform
 from ..ops.constants import constants_like
 from .network import FixedNetwork
 
-
 Dims = tuple[dict[int, Dim], ...]  # of each input: the axes whose size is left open
 ANY_SIZE = ({2: Dim("height", min=2, max=1 << 16), 3: Dim("width", min=2, max=1 << 16)},)
 EXAMPLE = (160, 192)  # two different sizes, to be traced with
