@@ -24,6 +24,7 @@ sys.path.insert(0, NO_NETWORK)
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [NO_NETWORK, *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+os.environ["NPM_CONFIG_OFFLINE"] = "true"
 os.environ["MRCNN_LITE_PROGRESS"] = "off"  # what is printed depends on no reader's own answers
 sys.modules.pop("sitecustomize", None)
 import sitecustomize  # noqa: E402, F401

@@ -1,13 +1,14 @@
-"""The live page for the tests: built once for a file, or skipped by name where npm is absent."""
+"""The live page's network for the tests."""
 
-import os
 from functools import cache
-from pathlib import Path
 
 import pytest
-from source_tree import ROOT
+import torch
 
 from tools import build_live
+
+# What a stage chooses. Scores and overlaps that are equal but for rounding may fall either way.
+CHOICES = ("anchors", "candidate_kept", "proposal_source", "class_kept", "detection_source")
 
 
 @cache
@@ -16,16 +17,12 @@ def network() -> dict:
     return build_live.write_network()
 
 
-@cache
-def built_page() -> Path:
-    """The page, without a network."""
-    needs_npm()
-    page = ROOT / "build" / f"test-live-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}.html"
-    assert not build_live.build(page)
-    return page
-
-
 def needs_npm() -> None:
     """Skip a test where what npm brings is not there; it is not fetched."""
     if not build_live.RUNTIME.exists():
         pytest.skip("npm: run `npm ci --ignore-scripts` in docs/live")
+
+
+def same_choices(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> bool:
+    """Whether two runtimes chose the same rows in one order, and can be compared row by row."""
+    return all(torch.equal(found[name], expected[name]) for name in CHOICES)

@@ -7,8 +7,7 @@ import subprocess
 import onnxruntime
 import pytest
 import torch
-from browser_tools import MARKS, watched_page
-from live_page import built_page, needs_npm, network
+from live_page import needs_npm, network, same_choices
 from source_tree import ROOT
 
 from mrcnn_lite.datasets import Shapes
@@ -56,7 +55,7 @@ def test_every_stage_in_webassembly(answers):
     """tests/export/test_stages.py holds onnxruntime's to PyTorch's."""
     session = onnxruntime.InferenceSession(str(build_live.BUILD / "stages.onnx"))
     names = [output.name for output in session.get_outputs()]
-    found_any, answered = 0, iter(answers["all"])
+    found_any, compared, answered = 0, 0, iter(answers["all"])
     for image in answers["pixels"]:
         for switches in SWITCHES:
             given = {
@@ -76,12 +75,14 @@ def test_every_stage_in_webassembly(answers):
                 for name, value in ours.items()
             }
             ours, found = by_anchor(ours), by_anchor(found)
+            same = same_choices(found, ours)
             for name, value in ours.items():
-                if value.is_floating_point():
-                    torch.testing.assert_close(found[name], value, rtol=0, atol=1e-3, msg=name)
-                else:
-                    assert torch.equal(found[name], value), name
-            found_any += theirs["count"]["data"][0]
+                if same or name.startswith(("features", "objectness")):
+                    difference = found[name].double() - value.double()
+                    assert difference.abs().max() <= 1e-3, name
+            found_any += int(found["count"])
+            compared += same
+    assert compared >= COUNT
     assert found_any > 2 * COUNT
 
 
@@ -90,29 +91,16 @@ def test_few_outputs_and_thresholds(answers):
     assert answers["rounded"] == [largest_at_most(x, torch.float32) for x in THRESHOLDS]
 
 
-def test_the_page_is_one_small_file_with_its_licence():
-    page = built_page()
-    assert page.stat().st_size <= 10_000_000
-    text = page.read_text(encoding="utf-8")
-    assert "Copyright (c) Microsoft Corporation" in text
-    assert not re.search(r"""<(?:link|script|img)[^>]*\s(?:href|src)=""", text)
-    loaded = re.compile(r"default-src 'none'; script-src 'sha256-[^']+' 'wasm-unsafe-eval'")
-    assert loaded.search(text)
-
-
-class TestInTheBrowser:
-    """Its own policy is in force: what it forbids fails here."""
-
-    pytestmark = MARKS
-
-    def test_it_starts_from_a_file_and_asks_for_nothing(self, browser):
-        with watched_page(browser, "live") as page:
-            asked = []
-            page.on("request", lambda request: asked.append(request.url))
-            page.goto(built_page().as_uri())
-            page.locator("#waking").wait_for(state="hidden")
-            assert "cannot run" not in page.locator("#waking").inner_text()
-            assert asked == [built_page().as_uri()]
+def test_the_page_forbids_all_that_it_does_not_hold():
+    """tests/test_browser_live.py opens it: whatever it needs is there."""
+    needs_npm()
+    index = (LIVE / "index.html").read_text(encoding="utf-8")
+    text = build_live.assembled(index, network())
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "http" not in policy and "*" not in policy
+    loaded = re.findall(r"<(?:link|script|img)[^>]*\s(?:href|src)=([^>]*)", text)
+    assert all(address.startswith('"data:') for address in loaded)
 
 
 def test_without_npm_the_page_says_so(monkeypatch, tmp_path):
