@@ -19,9 +19,11 @@ KINDS = {
 
 def export_network(options: argparse.Namespace) -> None:
     """Write the file, and say what it takes and gives."""
-    out, size = options.out, tuple(options.image_size)
+    out, size = options.out, options.image_size and tuple(options.image_size)
     if out.suffix not in KINDS:
         raise ValueError(f"--out {out}: end the name with {' or '.join(KINDS)}")
+    if out.suffix == ".pt2" and not size:
+        raise ValueError("--image-size is missing; a .pt2 is for images of one size: give H W")
     check_output(out, "--out", KINDS[out.suffix])
     model, class_names = read_network(str(options.weights))
     if options.detections:
@@ -35,7 +37,8 @@ def export_network(options: argparse.Namespace) -> None:
         export(model, class_names, out, size, options.batch)
     except ModuleNotFoundError as error:
         raise ValueError(error) from error
-    images = f"{options.batch} x 3 x {size[0]} x {size[1]}"
+    height, width = size or ("H", "W")
+    images = f"{options.batch} x 3 x {height} x {width}"
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB; image {images}, RGB in 0..1")
 
 

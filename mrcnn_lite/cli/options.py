@@ -113,8 +113,8 @@ def _describe_export(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--weights", required=True, help=weights)
     out = "NAME.onnx, or NAME.pt2 for torch.export.load"
     sub.add_argument("--out", type=Path, required=True, metavar="FILE", help=out)
-    size, sides = "of the images that it will be given; default: 128 128", ("H", "W")
-    side = {"type": _integer(1, 10_000), "nargs": 2, "metavar": sides, "default": [128, 128]}
+    size = "of the images that it will be given; .onnx without it: any; a .pt2 is for one size"
+    side = {"type": _integer(1, 10_000), "nargs": 2, "metavar": ("H", "W")}
     sub.add_argument("--image-size", **side, help=size)
     batch = "how many images at once; default: 1"
     sub.add_argument("--batch", type=_integer(1, 10_000), default=1, help=batch)

@@ -108,7 +108,7 @@ class RegionProposalNetwork(RPNAttributes, nn.Module):
         ours = isinstance(self.anchor_generator, AnchorGenerator)
         generate = self.anchor_generator if ours else partial(anchors_of, self.anchor_generator)
         anchors = generate(features, size)  # [A, 4]
-        if len(anchors) != answers:
+        if anchors.shape[0] != answers:
             raise ValueError(
                 f"model.rpn.anchor_generator gives {len(anchors)} anchors, its head {answers}; "
                 "set model.rpn.head = RPNHead(channels, generator.num_anchors_per_location()[0])"
