@@ -9,9 +9,8 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from browser_tools import MARKS, watched_page
-from filelock import FileLock
+from live_page import built_page
 from PIL import Image
-from source_tree import ROOT
 
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.models import MaskRCNN, load_weights
@@ -52,13 +51,7 @@ SPOKEN = "() => document.querySelector('#live-region').textContent"
 @pytest.fixture(scope="module")
 def live_file() -> Path:
     """The page, built with what npm brings."""
-    page = ROOT / "build" / "test-live" / "live.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(ROOT / "build" / "test-live.lock"):
-        reason = build_live.build(page)
-    if reason:
-        pytest.skip(f"the live page: {reason}")
-    return page
+    return built_page()
 
 
 @pytest.fixture(scope="module")

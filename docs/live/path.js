@@ -15,7 +15,7 @@ const STATIONS = [
   },
   {
     name: "level", stage: "stage-pyramid", figure: "pyramid",
-    note: ({ path }) => `P${path.level + 2}, stride ${path.stride}`,
+    note: ({ path, frame }) => `P${path.level + 2}, ${frame.out[`features_${path.level}`].dims.slice(1).join(" × ")}`,
     words: ({ path, chosen, frame }) => {
       const n = frame.out[`features_${path.level}`].dims[1];
       return `Of the four maps P${path.level + 2} saw the ${chosen.name} best: ${n} × ${n} cells, one for ${path.stride} × ${path.stride} pixels.`;
@@ -58,7 +58,7 @@ const STATIONS = [
   },
   {
     name: "class", stage: "stage-box", figure: "scores",
-    note: ({ chosen }) => `${chosen.name} ${f2(chosen.score)}`,
+    note: ({ chosen }) => f2(chosen.score),
     words: ({ chosen, path, frame }) => {
       const second = [...path.scores.keys()].filter((c) => c !== chosen.label).reduce((a, b) => (path.scores[a] > path.scores[b] ? a : b));
       return `The box branch gives “${chosen.name}” ${f2(chosen.score)}; next comes “${frame.meta.class_names[second]}” with ${f2(path.scores[second])}.`;

@@ -69,6 +69,7 @@ export function connectTour(app) {
     app.scene.load(scene);
     app.change({ ...UNTOUCHED, station });
     app.pointAt(stage);
+    byId("desk").parentElement.scrollTop = 0;
     title.focus({ preventScroll: true });
   }
 
