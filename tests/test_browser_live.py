@@ -1,6 +1,7 @@
 """The live page in a real browser, from its file: the network, every stage, hands and keys, axe."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from browser_tools import MARKS, watched_page
 from live_page import built_page
 from PIL import Image
+from source_tree import NOTEBOOKS
 
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.models import MaskRCNN, load_weights
@@ -125,8 +127,11 @@ def test_one_small_file(live_file):
     assert "842,265 weights" in text
 
 
-def test_says_how_many_weights(model):
+def test_what_it_says_of_the_course(model):
     assert sum(p.numel() for p in model.parameters()) == 842_265
+    page = (build_live.SOURCES / "index.html").read_text(encoding="utf-8")
+    linked = set(re.findall(r'href="(\w+)\.html"', page)) - {"index"}
+    assert len(linked) >= 8 and linked <= {path.stem for path in NOTEBOOKS}
 
 
 def test_finds_what_is_drawn(live, model):
@@ -349,7 +354,14 @@ def test_phone(open_live):
         points = [] if step is None else [{"x": x + step, "y": y}]
         touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
     page.evaluate(SETTLED)
-    assert page.evaluate(STAR)["x"] > before["x"] + 5
+    after = page.evaluate(STAR)
+    assert after["x"] > before["x"] + 5
+    x, y = spot(page, after["x"], after["y"])
+    for kind, span in (("Start", 20), ("Move", 25), ("Move", 30), ("End", None)):
+        points = [] if span is None else [{"x": x - span, "y": y}, {"x": x + span, "y": y}]
+        touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    page.evaluate(SETTLED)
+    assert page.evaluate(STAR)["long"] > 1.3 * after["long"], "two fingers resize"
     page.click("#tour-start")
     page.evaluate(SETTLED)
     assert page.evaluate(SIDEWAYS) == 0

@@ -18,7 +18,7 @@ const STATIONS = [
     note: ({ path, frame }) => `P${path.level + 2}, ${frame.out[`features_${path.level}`].dims.slice(1).join(" × ")}`,
     words: ({ path, chosen, frame }) => {
       const n = frame.out[`features_${path.level}`].dims[1];
-      return `Of the four maps P${path.level + 2} saw the ${chosen.name} best: ${n} × ${n} cells, one for ${path.stride} × ${path.stride} pixels.`;
+      return `Of the four maps it is P${path.level + 2} from which the ${chosen.name} was found: ${n} × ${n} cells, one for ${path.stride} × ${path.stride} pixels.`;
     },
     draw: (pen, { path, frame, state }) => {
       const { data, dims } = frame.out[`features_${path.level}`];

@@ -135,7 +135,7 @@ const EDITS = {
 
 /** In words: "star, 46 px long, turned by 20°", and whether training had such sizes. */
 export function describe(shape) {
-  const degrees = Math.round((shape.angle * 180) / Math.PI) % 360;
+  const degrees = ((Math.round((shape.angle * 180) / Math.PI) % 360) + 360) % 360;
   const unusual = shape.long > LONGEST ? "longer" : shape.long < 20 ? "shorter" : "";
   const note = unusual && `, ${unusual} than any in training`;
   return `${shape.kind}, ${Math.round(shape.long)} × ${Math.round(shape.short)} px, turned by ${degrees}°${note}`;
