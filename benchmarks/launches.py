@@ -4,22 +4,23 @@
 
 Counted on fake tensors, so that no GPU is needed. A view counts for nothing, any other operation of
 PyTorch and any kernel of ours for one, although a sort or a convolution may launch several; its
-bytes are all elements of its tensors, read or written, although a cache may hold some. The backward
-pass and the optimiser's own kernel are left out.
+bytes are all elements of its tensors, read or written, although a cache may hold some. All is
+float32 (fake tensors know no autocast); the backward pass and the optimiser's kernel are left out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
-from triton.runtime.interpreter import InterpretedFunction
-from triton.runtime.jit import JITFunction
 
+from benchmarks import roi_input
 from benchmarks.table import Row
 from mrcnn_lite.config import Config, lite, resnet50_fpn
 from mrcnn_lite.lessons.n17_gpu_training.fake_gpu import Watch, fake_models, watched
@@ -32,16 +33,21 @@ NAME = "launches"
 GOALS = {
     "proposals of two images from their predictions": None,
     "RoIAlign of 1000 RoIs on four levels": None,
-    "body, one image, bf16": None,
-    "body, one image, bf16, norms folded": None,
+    "body, one image": None,
+    "body, one image, norms folded": None,
     "losses of two images": None,
     "inference, one image": None,
+    "inference, one image, norms folded": None,
 }
 ROIS = 500  # of each image
+TILES = "deterministic backward, 1024 RoIs: RoIs that tiles ask"
 
 
 def count(call: Callable[[], Any]) -> tuple[int, int]:
     """Operations and bytes of a call's second time, on fake tensors."""
+    from triton.runtime.interpreter import InterpretedFunction
+    from triton.runtime.jit import JITFunction
+
     operations, moved = 0, 0
     run = Watch.__torch_dispatch__
 
@@ -83,17 +89,14 @@ def calls(config: Config, size: tuple[int, int]) -> list[Callable[[], Any]]:
     predictions = model.rpn.predict([*features.values()], images.padded_size)
     boxes = [torch.empty(ROIS, 4, device="cuda") for _ in range(2)]
 
-    def mixed(body: torch.nn.Module) -> Any:
-        with torch.autocast("cuda", torch.bfloat16):
-            return body(one)
-
     return [
         lambda: model.rpn.propose(*predictions, sizes, True),
         lambda: multiscale_roi_align(maps, boxes, images.padded_size, 7),
-        lambda: mixed(model.backbone.body),
-        lambda: mixed(folded.backbone.body),
+        lambda: model.backbone.body(one),
+        lambda: folded.backbone.body(one),
         lambda: model.train().losses(*batch),
         lambda: model.eval()(batch[0][:1]),
+        lambda: folded.eval()(batch[0][:1]),
     ]
 
 
@@ -106,4 +109,25 @@ def run(small: bool = False) -> list[Row]:
             operations, moved = count(call)
             rows.append(Row(NAME, what, operations, "ops", details={"bytes": moved}))
             rows.append(Row(NAME, f"{what}, moved", moved / 1e6, "MB"))
-    return rows
+    asked, rounds = tile_rounds(roi_input.TINY if small else replace(roi_input.FULL, rois=1024))
+    return [
+        *rows,
+        Row(NAME, TILES, asked, "RoIs"),
+        Row(NAME, f"{TILES}, rounds", rounds, "rounds"),
+    ]
+
+
+def tile_rounds(size: roi_input.Size) -> tuple[int, int]:
+    """How many RoIs the programs of the deterministic backward look at, and in how many rounds."""
+    from mrcnn_lite.kernels.roi_align_backward import BLOCK_C, LOOK, TILE
+
+    boxes = roi_input.make_boxes(size, "cpu")
+    asked = rounds = 0
+    for stride, rois in zip(roi_input.STRIDES, roi_input.rois_by_level(boxes, size), strict=True):
+        tiles_y, tiles_x = (math.ceil(side / stride / TILE.value) for side in size.image)
+        programs = tiles_y * tiles_x * math.ceil(size.channels / BLOCK_C)
+        for image in range(size.images):
+            count = int((rois[:, 0] == image).sum())
+            asked += programs * count
+            rounds += programs * math.ceil(count / LOOK.value)
+    return asked, rounds

@@ -263,6 +263,13 @@ def test_operations_are_counted_without_views():
     assert operations == 4  # the comparison, the limit, two kernels
 
 
+def test_rounds_of_tiles_by_hand():
+    """Three RoIs of the coarsest level; elsewhere nothing is asked."""
+    size = roi_input.Size(2, 65, (64, 256), 3, 1, 1)
+    asked, rounds = launches.tile_rounds(size)  # every RoI is large: level 3, 2 x 8 elements
+    assert (asked, rounds) == (2 * 3, 2 * 2)  # 1 tile, 2 blocks of channels; 2 and 1 RoIs
+
+
 # --- Waits ----------------------------------------------------------------------------------------
 
 

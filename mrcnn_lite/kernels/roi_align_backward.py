@@ -9,7 +9,8 @@ row per bin. Two kernels share that product, made for one tile of a map at a tim
   and sums of floats in another order round differently: the last bits differ from run to run.
 - In the second, one program owns one tile of a map, and goes through the RoIs of its image and
   level, always in the same order. No atomics, the same bits every time, and each element is
-  written exactly once, so that nothing has to be filled with zeros before. It runs where
+  written exactly once, so that nothing has to be filled with zeros before. Most RoIs lie elsewhere,
+  so 32 at a time are asked whether they reach the tile. It runs where
   `torch.use_deterministic_algorithms` asks for it.
 """
 
@@ -26,6 +27,7 @@ from .pyramid import coordinate_type, level_of, pack
 
 BLOCK_C = 64  # channels per program
 TILE = tl.constexpr(8)  # side of a tile, elements
+LOOK = tl.constexpr(32)  # RoIs that are asked at a time: a word of bits
 
 
 @triton.jit
@@ -93,6 +95,22 @@ def _atomic_kernel(
 
 
 @triton.jit
+def _reaching(
+    order_ptr, count, corner_ptr, scale, first_y, first_x, h, w, ALIGNED: tl.constexpr
+):  # fmt: skip
+    """Which of the next LOOK RoIs reach a tile: bit i of a word for the i-th."""
+    i = tl.arange(0, LOOK)
+    k = tl.load(order_ptr + i, mask=i < count, other=0)  # [LOOK]
+    start_x, width = roi_axis(corner_ptr + 4 * k, scale, 0, ALIGNED)
+    start_y, height = roi_axis(corner_ptr + 4 * k, scale, 1, ALIGNED)
+    left, right = footprint(start_x, width, w)
+    top, bottom = footprint(start_y, height, h)
+    reach = (left < first_x + TILE) & (right > first_x)
+    reach &= (top < first_y + TILE) & (bottom > first_y) & (i < count)
+    return tl.sum(reach.to(tl.int32) << i, axis=0)
+
+
+@triton.jit
 def _tile_kernel(
     # pointers: gradient of one level's map [B, h, w, C], its (h, w, scale), its RoIs in order and
     # where each image's begin in that order [B + 1], corners [K, 4], output's gradient
@@ -112,22 +130,20 @@ def _tile_kernel(
     scale = tl.load(table_ptr + 2)
 
     total = tl.zeros((TILE, TILE, BLOCK_C), dtype=map_ptr.dtype.element_ty)
-    for position in range(tl.load(begin_ptr + image), tl.load(begin_ptr + image + 1)):
-        k = tl.load(order_ptr + position)
-        start_x, width = roi_axis(corner_ptr + 4 * k, scale, 0, ALIGNED)
-        start_y, height = roi_axis(corner_ptr + 4 * k, scale, 1, ALIGNED)
-        left, right = footprint(start_x, width, w)
-        top, bottom = footprint(start_y, height, h)
-        if (
-            (left < first_x + TILE)
-            & (right > first_x)
-            & (top < first_y + TILE)
-            & (bottom > first_y)
-        ):
-            total += _tile_product(
-                y, x, h, w, corner_ptr + 4 * k, scale, grad_ptr + k * ROWS * COLUMNS * channels,
-                channel, channels, ROWS, COLUMNS, SAMPLES, ALIGNED, BLOCK_P,
-            )  # fmt: skip
+    end = tl.load(begin_ptr + image + 1)
+    for first in range(tl.load(begin_ptr + image), end, LOOK):
+        reach = _reaching(
+            order_ptr + first, end - first, corner_ptr, scale, first_y, first_x, h, w, ALIGNED
+        )
+        if reach != 0:
+            for i in range(LOOK):
+                if ((reach >> i) & 1) != 0:
+                    k = tl.load(order_ptr + first + i)
+                    total += _tile_product(
+                        y, x, h, w, corner_ptr + 4 * k, scale,
+                        grad_ptr + k * ROWS * COLUMNS * channels, channel, channels,
+                        ROWS, COLUMNS, SAMPLES, ALIGNED, BLOCK_P,
+                    )  # fmt: skip
     offset, exists = _tile_offsets(y, x, channel, h, w, channels)
     tl.store(map_ptr + image.to(tl.int64) * h * w * channels + offset, total, mask=exists)
 

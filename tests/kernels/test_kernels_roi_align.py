@@ -93,6 +93,27 @@ def test_backward(samples, aligned, deterministic):
         assert_close(a, b)
 
 
+def test_a_tile_looks_at_more_rois_than_a_word_has_bits():
+    """70 small RoIs, ending in the middle of a word; some tiles are reached by none."""
+    feature = torch.randn(1, 1, 24, 24, device=DEVICE, dtype=torch.float64).requires_grad_()
+    corner = torch.rand(70, 2, device=DEVICE, dtype=torch.float64) * 8
+    rois = torch.cat([torch.zeros_like(corner[:, :1]), corner, corner + 3], dim=1)  # [K, 5]
+
+    def gradient():
+        out = roi_align(feature, rois, 1, 1.0, 1, aligned=True)
+        return torch.autograd.grad(
+            out, feature, torch.arange(70, device=DEVICE).to(out).view_as(out)
+        )[0]
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        found, expected = both(gradient)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert_close(found, expected)
+    assert not found[..., 16:, 16:].any()
+
+
 def test_deterministic_mode_fills_no_memory_that_a_kernel_writes(monkeypatch):
     """Its NaN would be written over; outside of the operator the mode stays as it was."""
     seen, launch = [], roi_align_backward._launch_tiles
