@@ -10,7 +10,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from browser_tools import MARKS, watched_page
-from live_page import built_page
+from live_page import needs_npm
 from PIL import Image
 from source_tree import NOTEBOOKS
 
@@ -51,9 +51,12 @@ SPOKEN = "() => document.querySelector('#live-region').textContent"
 
 
 @pytest.fixture(scope="module")
-def live_file() -> Path:
+def live_file(tmp_path_factory) -> Path:
     """The page, built with what npm brings."""
-    return built_page()
+    needs_npm()
+    page = tmp_path_factory.mktemp("live") / "live.html"
+    assert not build_live.build(page)
+    return page
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 // The page's state and its loop: one run of the network at a time, of the latest scene.
 import { difference } from "./compare.js";
+import { SIZE } from "./drawing.js";
 import { byId, f2, say } from "./elements.js";
 import { applyThreshold, pathOf, understand } from "./frame.js";
 import { bitmap, colourOf, paintGrey, paintImage } from "./picture.js";
@@ -31,8 +32,8 @@ export class App {
     this.preferred = ""; // the class to choose where nothing is chosen
     this.wanted = null; // a point of the image whose detection is to be chosen
     this.cell = null; // the box of a map's cell that the reader points at
-    this.colours = bitmap(128);
-    this.grey = bitmap(128);
+    this.colours = bitmap(SIZE);
+    this.grey = bitmap(SIZE);
     this.state = { ...UNTOUCHED, show: { masks: true, boxes: true, proposals: false } };
     this.runs = []; // when the last runs ended, ms
     this.seconds = 0; // that the last one took
@@ -90,7 +91,7 @@ export class App {
     const area = ({ box }) => (box[2] - box[0]) * (box[3] - box[1]);
     const inBox = ({ box }) => x >= box[0] && y >= box[1] && x < box[2] && y < box[3];
     const found = (this.frame?.detections ?? []).filter(inBox).sort((a, b) => area(a) - area(b));
-    const pixel = Math.floor(y) * 128 + Math.floor(x);
+    const pixel = Math.floor(y) * SIZE + Math.floor(x);
     const mine = found.find((it) => it.pixels[pixel]) ?? found[0];
     if (mine) this.choose(mine.slot);
   }
@@ -214,6 +215,7 @@ export class App {
     }
     this.chosen = frame.detections.find((it) => it.slot === this.slot) ?? null;
     this.path = this.chosen && pathOf(frame, this.chosen);
+    document.body.classList.toggle("lost", !this.chosen); // what is shown of an object is of before
     const colour = this.chosen ? colourOf(this.slot) : "";
     document.documentElement.style.setProperty("--chosen", colour);
     const given = { frame, state, colours, grey, chosen: this.chosen, path: this.path };

@@ -1,10 +1,10 @@
 // The buttons beside the image: shapes to add, edits, scenes, a photograph, what to show, the theme.
 import { UNTOUCHED } from "./app.js";
+import { SIZE } from "./drawing.js";
 import { byId, make, say } from "./elements.js";
 import { KINDS, describe } from "./scene.js";
 import { FIRST } from "./scenes.js";
 
-const SIZE = 128;
 const DRAWINGS = {
   ellipse: '<ellipse cx="12" cy="12" rx="9" ry="6"/>',
   rectangle: '<rect x="4" y="6" width="16" height="12"/>',
@@ -80,7 +80,8 @@ function connectPhotograph(fresh, scene) {
     try {
       const pixels = await squarePixels(file);
       fresh(() => scene.loadPhotograph(pixels))();
-      say(note, "Your photograph stays on this machine. The network has seen drawn shapes only: it looks for what resembles them.");
+      say(note, "Your photograph stays on this machine. The network has seen drawn shapes only: "
+        + "it looks for what resembles them.");
     } catch {
       say(note, `${file.name} cannot be read as an image; choose a PNG, a JPEG or a WebP file.`);
     }

@@ -46,6 +46,9 @@ export function onPoint(picture, visit) {
   canvas.addEventListener("pointerleave", () => visit(null));
 }
 
+/** What a stage of one object says where there is none. */
+export const NOTHING = "No object is chosen: choose one under the image.";
+
 export const f2 = (value) => minus(value.toFixed(2));
 export const f1 = (value) => minus(value.toFixed(1));
 /** With its sign: +0.8, −1.2. */

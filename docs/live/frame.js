@@ -1,8 +1,7 @@
 // One answer of the network, made easy to draw: detections, and the path of each back to the pixels.
+import { SIZE } from "./drawing.js";
 import { pasteMask } from "./paste.js";
 import { edgesOf } from "./picture.js";
-
-const SIZE = 128;
 
 /** Row i of an output: a view, nothing is copied. */
 export function row(output, i) {
@@ -18,6 +17,14 @@ export function channelOf(data, count, channel) {
   for (let c = 0; c < count; c++) for (let i = 0; i < n; i++) mean[i] += data[c * n + i] / count;
   return mean;
 }
+
+/** A channel, or the mean, of a RoI's pooled features: row i of [K, C, P, P] as Float32Array[P * P]. */
+export function pooledOf(output, i, channel) {
+  return channelOf(row(output, i), output.dims[1], channel);
+}
+
+/** In words: which channel is shown. */
+export const channelWords = (channel, count) => (channel < 0 ? `mean of ${count} channels` : `channel ${channel}`);
 
 /**
  * Read an answer.

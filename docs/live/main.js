@@ -1,6 +1,7 @@
 // "Mask R-CNN, live": the page comes together here.
 import { App } from "./app.js";
 import { connectDesk } from "./desk.js";
+import { SIZE } from "./drawing.js";
 import { connect } from "./editor.js";
 import { byId, say } from "./elements.js";
 import { loadNetwork } from "./network.js";
@@ -73,7 +74,7 @@ scene.load(FIRST);
 // What can be seen before the network is there: the image.
 const first = () => {
   if (app.frame || !picture.begin()) return;
-  picture.bitmap(paintImage(bitmap(128), scene.paint().image));
+  picture.bitmap(paintImage(bitmap(SIZE), scene.paint().image));
 };
 picture.canvas.addEventListener("resized", first, { once: true });
 
@@ -83,5 +84,6 @@ try {
   byId("waking").hidden = true;
   app.start(network);
 } catch (error) {
-  say(byId("waking"), `The network cannot run here: ${error.message}. A browser of 2023 or later with WebAssembly is needed.`);
+  const needed = "A browser of 2023 or later with WebAssembly is needed.";
+  say(byId("waking"), `The network cannot run here: ${error.message}. ${needed}`);
 }

@@ -1,11 +1,11 @@
 // The image with what was found in it, and the list of detections below.
+import { SIZE } from "./drawing.js";
 import { handlesOf } from "./editor.js";
 import { byId, f2, make, say } from "./elements.js";
 import { row } from "./frame.js";
 import { bitmap, colourOf, fillPixels, rgbOf } from "./picture.js";
 import { describe } from "./scene.js";
 
-const SIZE = 128;
 const IDLE = "Drag a shape, or draw one on empty ground.";
 const FILL = 55; // opacity of a mask, of 255
 const QUIET = 900; // ms without a change after which a screen reader is told
@@ -36,7 +36,8 @@ export function scenePanel(app, picture) {
       for (const it of frame.detections) {
         const mine = it === chosen;
         if (state.show.masks) picture.lines(it.edges, colourOf(it.slot), mine ? 3 : 2);
-        if (state.show.boxes) picture.boxes([it.box], colourOf(it.slot), { width: mine ? 3 : 1.5, rim: mine ? "#fff" : "" });
+        const style = mine ? { width: 3, rim: "#fff" } : { width: 1.5 };
+        if (state.show.boxes) picture.boxes([it.box], colourOf(it.slot), style);
       }
       if (app.cell) picture.boxes([app.cell], "#fff", { width: 2, rim: "#000" });
       const labelled = [...frame.detections].sort((a, b) => (a === chosen) - (b === chosen));
@@ -75,7 +76,9 @@ function drawHandles(picture, shape) {
   const closed = corners.map((corner, k) => [...corner, ...corners[(k + 1) % 4]]);
   picture.lines([...closed, [...arm, ...knob]], "#fff", 1, "#0008");
   picture.points([knob], "#fff", 6, "#000");
-  picture.boxes([[size[0], size[1], size[0], size[1]].map((at, k) => at + (k < 2 ? -5 : 5) * picture.unit)], "#fff", { width: 10 * 0.5, rim: "#000" });
+  const half = 4 * picture.unit;
+  const square = [size[0] - half, size[1] - half, size[0] + half, size[1] + half];
+  picture.boxes([square], "#fff", { width: 4, rim: "#000" });
 }
 
 /** A button for every detection; they keep their place while objects move. */

@@ -1,5 +1,5 @@
 // The box branch: class scores, the box before and after regression, threshold and suppression.
-import { boxWords, byId, f2, make, say, signed, slider } from "./elements.js";
+import { NOTHING, boxWords, byId, f2, make, say, signed, slider } from "./elements.js";
 import { row } from "./frame.js";
 import { Picture, colourOf } from "./picture.js";
 
@@ -14,9 +14,10 @@ export function boxPanel(app) {
       score.set(state.score_threshold);
       iou.set(state.nms_iou);
       say(byId("kept-now"), keptWords(frame, state));
-      if (!chosen) return;
+      if (!chosen) return say(byId("regression-now"), NOTHING);
       drawBars(bars, frame.meta.class_names, path.scores, chosen.label);
-      say(byId("scores-now"), `proposal ${path.proposal + 1} of ${Number(frame.out.proposal_count.data[0])}: ${chosen.name} ${f2(chosen.score)}`);
+      const count = Number(frame.out.proposal_count.data[0]);
+      say(byId("scores-now"), `proposal ${path.proposal + 1} of ${count}: ${chosen.name} ${f2(chosen.score)}`);
       say(byId("regression-now"), moveWords(path.proposalBox, chosen));
       if (!picture.begin(path.view)) return;
       picture.bitmap(colours);
@@ -48,8 +49,9 @@ function moveWords(from, { name, box }) {
   const middle = ([x1, y1, x2, y2]) => [(x1 + x2) / 2, (y1 + y2) / 2];
   const [a, b] = [middle(from), middle(box)];
   const times = (k) => f2((box[k + 2] - box[k]) / (from[k + 2] - from[k]));
-  return `For “${name}” the middle moves by (${signed(b[0] - a[0])}, ${signed(b[1] - a[1])}) px, the width becomes ${times(0)} times, `
-    + `the height ${times(1)} times as large: from ${boxWords(from)} to ${boxWords(box)}.`;
+  return `For “${name}” the middle moves by (${signed(b[0] - a[0])}, ${signed(b[1] - a[1])}) px, `
+    + `the width becomes ${times(0)} times, the height ${times(1)} times as large: `
+    + `from ${boxWords(from)} to ${boxWords(box)}.`;
 }
 
 /** How many boxes are left, step by step; all numbers are the network's. */
@@ -60,6 +62,7 @@ function keptWords({ out, detections }, state) {
   for (let r = 0; r < Math.min(rows, count); r++) {
     for (const p of row(out.class_probabilities, r).subarray(1)) likely += p > state.score_threshold;
   }
-  return `${count} proposals × ${classes} classes make ${count * classes} boxes. ${likely} score above ${f2(state.score_threshold)}; `
-    + `after suppression ${detections.length} ${detections.length === 1 ? "is a detection" : "are detections"}.`;
+  const left = detections.length === 1 ? "1 is a detection" : `${detections.length} are detections`;
+  return `${count} proposals × ${classes} classes make ${count * classes} boxes. `
+    + `${likely} score above ${f2(state.score_threshold)}; after suppression ${left}.`;
 }

@@ -1,9 +1,10 @@
 // The mask branch: 14 x 14 features, 28 x 28 probabilities, and their way back into the image.
-import { byId, f2, make, onPoint, say, slider } from "./elements.js";
-import { channelOf, row } from "./frame.js";
+import { SIZE } from "./drawing.js";
+import { NOTHING, byId, f2, make, onPoint, say, slider } from "./elements.js";
+import { channelWords, pooledOf, row } from "./frame.js";
 import { Picture, bitmap, colourOf, edgesOf, paintMap, paintMask, range } from "./picture.js";
 
-const [POOLED, M, SIZE] = [14, 28, 128];
+const [POOLED, M] = [14, 28];
 
 export function maskPanel(app) {
   const [pooled, mask] = [new Picture(byId("mask-pooled")), new Picture(byId("mask"))];
@@ -17,21 +18,22 @@ export function maskPanel(app) {
   return {
     id: "stage-mask",
     draw({ frame, chosen, state }) {
-      if (!chosen) return say(byId("mask-cell"), "Nothing is chosen: choose a detection under the image.");
-      const channels = frame.out.mask_pooled.dims[1];
-      const features = channelOf(row(frame.out.mask_pooled, chosen.i), channels, state.channel);
+      if (!chosen) return say(byId("mask-cell"), NOTHING);
+      const features = pooledOf(frame.out.mask_pooled, chosen.i, state.channel);
       if (pooled.begin([0, 0, POOLED, POOLED])) {
         pooled.bitmap(paintMap(pooledTiny, features, ...range(features)), [0, 0, POOLED, POOLED]);
       }
-      say(byId("mask-pooled-now"), `RoIAlign 14 × 14, ${state.channel < 0 ? "mean of 48 channels" : `channel ${state.channel}`}`);
+      const what = channelWords(state.channel, frame.out.mask_pooled.dims[1]);
+      say(byId("mask-pooled-now"), `${frame.meta.poolings[state.pooling]} 14 × 14, ${what}`);
       if (mask.begin([0, 0, M, M])) {
         mask.bitmap(paintMap(maskTiny, chosen.mask, 0, 1), [0, 0, M, M]);
         if (pointed) mask.boxes([[...pointed, pointed[0] + 1, pointed[1] + 1]], "#fff", { rim: "#000" });
       }
       say(byId("mask-now"), `28 × 28 probabilities of “${chosen.name}”`);
+      const at = pointed && pointed[1] * M + pointed[0];
       const sure = chosen.mask.reduce((n, p) => n + (p >= 0.9 || p <= 0.1), 0);
       say(byId("mask-cell"), pointed
-        ? `Row ${pointed[1]}, column ${pointed[0]}: inside with probability ${f2(chosen.mask[pointed[1] * M + pointed[0]])}.`
+        ? `Row ${pointed[1]}, column ${pointed[0]}: inside with probability ${f2(chosen.mask[at])}.`
         : `${sure} of the ${M * M} cells are sure: below 0.1 or above 0.9.`);
       drawAll(frame, chosen, six);
     },
@@ -63,7 +65,7 @@ export function pastePanel(app) {
     id: "stage-paste",
     draw({ frame, chosen, path, colours, grey, state }) {
       threshold.set(state.maskThreshold);
-      if (!chosen) return say(byId("paste-now"), "Nothing is chosen: choose a detection under the image.");
+      if (!chosen) return say(byId("paste-now"), NOTHING);
       if (probable.begin(path.view)) {
         probable.bitmap(grey);
         probable.bitmap(paintMap(tiny, chosen.probabilities, 0, 1, (t) => Math.min(0.85, 3 * t)));
@@ -85,8 +87,10 @@ export function pastePanel(app) {
 
 function pasteWords({ name, area, truth, probabilities }, threshold) {
   const reached = probabilities.reduce((n, p) => n + (p > 0), 0);
-  const words = `${area} of the ${reached} pixels that the mask reaches have a probability of at least ${f2(threshold)}: they are the ${name}.`;
+  const words = `${area} of the ${reached} pixels that the mask reaches have a probability of at least `
+    + `${f2(threshold)}: they are the ${name}.`;
   if (!truth) return words;
   const a = truth.kind === "ellipse" ? "an" : "a";
-  return `${words} Drawn are ${truth.area} visible pixels of ${a} ${truth.kind}; the mask's IoU with them is ${f2(truth.iou)}.`;
+  return `${words} Drawn are ${truth.area} visible pixels of ${a} ${truth.kind}; `
+    + `the mask's IoU with them is ${f2(truth.iou)}.`;
 }

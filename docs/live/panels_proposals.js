@@ -38,7 +38,8 @@ export function proposalsPanel(app) {
       const kept = out.candidate_kept.data.reduce((sum, k) => sum + Number(k), 0);
       drawBefore(pictures.before, out, all, grey);
       const sure = out.candidate_scores.data.filter((score) => score >= LIKELY).length;
-      say(byId("before-now"), `before: ${all.length} candidates, ${sure} with an objectness of at least ${LIKELY}; the others are faint`);
+      say(byId("before-now"), `before: ${all.length} candidates, `
+        + `${sure} with an objectness of at least ${LIKELY}; the others are faint`);
       if (pictures.after.begin()) {
         pictures.after.bitmap(grey);
         const proposals = Array.from({ length: count }, (_, i) => row(out.proposals, i));
@@ -90,7 +91,7 @@ function drawStep(picture, { out }, all, grey, state) {
   const score = f2(out.candidate_scores.data[rows[at]]);
   const name = `Candidate ${at + 1} of ${rows.length} on P${state.stepLevel + 2}, objectness ${score}`;
   const words = by >= 0
-    ? `${name}: shares IoU ${f2(iou)} with candidate ${by + 1}, more than ${f2(state.rpn_nms_iou)}. It is removed (dashed).`
+    ? `${name}: its IoU with candidate ${by + 1} is ${f2(iou)}, more than ${f2(state.rpn_nms_iou)}. It is removed.`
     : `${name}: kept. ${iou > 0 ? `Its largest IoU with a kept one is ${f2(iou)}.` : "It meets no kept one."}`;
   say(byId("step-now"), words);
   input.setAttribute("aria-valuetext", words);

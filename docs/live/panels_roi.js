@@ -1,7 +1,8 @@
 // One RoI: where the finest map is sampled, and the 7 x 7 that come out.
 import { chosenSample, roiAlign, roiPool } from "../../mrcnn_lite/lessons/kit/roi_explorer/js/roi_ops.js";
-import { byId, f2, onPoint, say, slider } from "./elements.js";
-import { around, channelOf, row } from "./frame.js";
+import { SIZE } from "./drawing.js";
+import { NOTHING, byId, f2, onPoint, say, slider } from "./elements.js";
+import { around, channelOf, channelWords, pooledOf } from "./frame.js";
 import { Picture, bitmap, colourOf, paintMap, range } from "./picture.js";
 
 const P = 7;
@@ -25,10 +26,10 @@ export function roiPanel(app) {
     draw({ frame, chosen, path, state }) {
       for (const radio of radios) radio.checked = Number(radio.value) === state.pooling;
       bin.set(state.bin);
-      if (!chosen) return say(byId("roi-now"), "Nothing is chosen: choose a detection under the image.");
+      if (!chosen) return say(byId("roi-now"), NOTHING);
       const { features_0: { data, dims }, box_pooled } = frame.out;
       const finest = { h: dims[1], w: dims[2], values: channelOf(data, dims[0], state.channel) };
-      const seven = channelOf(row(box_pooled, path.proposal), dims[0], state.channel);
+      const seven = pooledOf(box_pooled, path.proposal, state.channel);
       const [scale, [ratio, aligned]] = [1 / frame.meta.strides[0], frame.meta.box_sampling];
       const box = path.proposalBox;
       const shown = state.pooling
@@ -40,8 +41,7 @@ export function roiPanel(app) {
       // Means lie between the map's numbers, and get its colours; the largest ones get their own.
       const own = state.pooling ? range(seven) : limits;
       drawPooled(pooled, paintMap(pooledTiny, seven, ...own), seven, own, state.bin);
-      const what = state.channel < 0 ? "mean of 48 channels" : `channel ${state.channel}`;
-      say(byId("roi-map-now"), `P2 around the proposal, ${what}`);
+      say(byId("roi-map-now"), `P2 around the proposal, ${channelWords(state.channel, dims[0])}`);
       say(byId("roi-pooled-now"), `what goes on: ${P} × ${P}`);
       say(byId("roi-now"), binWords(shown, finest, seven, state));
     },
@@ -54,8 +54,8 @@ function drawMap(picture, tiny, { align, pool, box, stride, bin, channel }, chos
   const { view } = picture;
   picture.bitmap(tiny);
   const lines = [];
-  for (let at = 0; at <= 128; at += stride) {
-    lines.push([at, 0, at, 128], [0, at, 128, at]);
+  for (let at = 0; at <= SIZE; at += stride) {
+    lines.push([at, 0, at, SIZE], [0, at, SIZE, at]);
   }
   if (view[2] - view[0] < 110) picture.lines(lines, "#fff3", 1);
   picture.boxes([box], colourOf(chosen.slot), { width: 3, rim: "#fff" });
@@ -96,9 +96,9 @@ function binWords({ align, pool }, map, seven, { bin, channel }) {
   if (pool) {
     const window = [pool.rows[Math.floor(bin / P)], pool.columns[bin % P]].map(([from, to]) => Math.max(to - from, 0));
     const of = `${window[0]} × ${window[1]} cells of the map`;
-    return channel < 0
-      ? `${name}: of every channel the largest of ${of}, ${f2(seven[bin])} on average. The RoI is rounded to the dashed window.`
-      : `${name}: the largest of ${of}, ${f2(seven[bin])}. The RoI is rounded to the dashed window.`;
+    const most = channel < 0 ? "of every channel the largest" : "the largest";
+    const mean = channel < 0 ? " on average" : "";
+    return `${name}: ${most} of ${of}, ${f2(seven[bin])}${mean}. The RoI is rounded to the dashed window.`;
   }
   const samples = [];
   for (let s = 0; ; s++) {
@@ -106,6 +106,6 @@ function binWords({ align, pool }, map, seven, { bin, channel }) {
     if (!sample || sample.index < s) break;
     samples.push(sample.value);
   }
-  return `${name}: the mean of ${samples.map(f2).join(", ")} is ${f2(seven[bin])}. The samples lie half a cell to the right of`
-    + " and below the box: this network's convention, aligned = False (notebook 02).";
+  return `${name}: the mean of ${samples.map(f2).join(", ")} is ${f2(seven[bin])}. The samples lie half a cell `
+    + "to the right of and below the box: this network's convention, aligned = False (notebook 02).";
 }
