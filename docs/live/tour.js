@@ -50,7 +50,7 @@ const STEPS = [
     title: "Which pixels?",
     words: "One more small network looks at the box, beside the other, and says of 28 × 28 cells whether "
       + "they are inside. One new branch and one repaired operator: that is Mask R-CNN.",
-    task: "Press “← Back” below the path, again and again, and walk the path of the star to its pixels.",
+    task: "Press “← Step back” below the path, again and again, and walk the path of the star to its pixels.",
     scene: FIRST, stage: "stage-mask", station: 8,
   },
 ];
