@@ -3,6 +3,7 @@
 Boxes within 1e-3 px, scores and masks within 1e-4; labels, their order and the count are equal.
 """
 
+import copy
 import json
 import sys
 
@@ -23,7 +24,6 @@ from mrcnn_lite.export import FixedNetwork, export_onnx, export_program
 from mrcnn_lite.export.forms import exportable, roi_align_onnx, suppress_form, translations
 from mrcnn_lite.export.sizes import AnySizeNetwork
 from mrcnn_lite.models import MaskRCNN, load_weights
-from mrcnn_lite.models.backbone import FrozenBatchNorm2d
 from mrcnn_lite.ops.nms import nms_loop
 from mrcnn_lite.ops.paste import paste_masks
 from mrcnn_lite.ops.roi_align import roi_align
@@ -32,6 +32,7 @@ SIZE = (96, 112)
 WEIGHTS = ROOT / "data" / "weights" / "shapes_lite.safetensors"
 NAMES = ["background", "a", "b", "c"]
 LIMITS = {"boxes": 1e-3, "scores": 1e-4, "masks": 1e-4}
+ROUNDED = tuple(LIMITS)
 LIMITS |= {"keypoints": 1e-3, "keypoints_scores": 1e-4}
 
 
@@ -301,36 +302,49 @@ def test_what_cannot_be_exported(tmp_path, capsys, monkeypatch):
 # --- The presets ----------------------------------------------------------------------------------
 
 
-def calibrate(model, images):
-    """Give every batch norm the statistics of what it sees, as training would have left them.
-
-    A new ResNet's activations grow from block to block (standard deviation 29 in the pyramid), and
-    float32 itself is then too coarse for the limits: of a new `_v1` on five images PyTorch's boxes
-    lay up to 1.8e-3 px and its masks up to 5.8e-4 from its float64 answer, onnxruntime's 8.5e-4 and
-    2.8e-4.
-    """
-
-    def measure(norm, inputs):
-        norm.running_var, norm.running_mean = torch.var_mean(inputs[0], (0, 2, 3))
-
-    norms = [m for m in model.modules() if isinstance(m, FrozenBatchNorm2d | nn.BatchNorm2d)]
-    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
-    with torch.no_grad():
-        model(images)
-    for hook in hooks:
-        hook.remove()
+def new_large(preset):
+    """A new network of COCO's 91 classes for small images."""
+    torch.manual_seed(0)
+    model = MaskRCNN(preset().with_(image={"min_size": 128, "max_size": 160})).eval()
+    nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=0.03)
+    return model, [str(number) for number in range(91)], noise(20, (128, 150))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("preset", [resnet50_fpn, resnet50_fpn_v2], ids=["v1", "v2"])
-def test_the_large_networks(tmp_path, preset, kind):
-    """COCO's 91 classes, small images, random weights, norms as of a trained network."""
-    torch.manual_seed(0)
-    model = MaskRCNN(preset().with_(image={"min_size": 128, "max_size": 160})).eval()
-    nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=0.1)
-    images, names = noise(20, (128, 150)), [str(number) for number in range(91)]
-    calibrate(model, images[:4])
-    (export, run), path = KINDS[kind], tmp_path / f"large.{kind}"
-    export(model, names, path, (128, 150))
-    assert compare(model, run(path), images) > 100
+def test_the_large_networks(tmp_path, preset):
+    (model, names, images), path = new_large(preset), tmp_path / "large.pt2"
+    export_program(model, names, path, (128, 150))
+    assert compare(model, run_program(path), images) > 100
+
+
+def distances(found, exact):
+    """The largest difference of each output from float64's."""
+    count = len(exact["scores"])
+    assert torch.equal(found["labels"][:count], exact["labels"])
+    return {name: float((found[name][:count] - exact[name]).abs().max()) for name in ROUNDED}
+
+
+@pytest.mark.slow
+def test_a_large_network_in_onnx_is_as_exact_as_in_pytorch(tmp_path):
+    """A new ResNet's activations grow from block to block (in the pyramid their standard deviation
+    is 29), and float32 is too coarse for `LIMITS`, in PyTorch too: its boxes lie up to 1.8e-3 px and
+    its masks up to 5.8e-4 from float64's answer. The file must not lie further away."""
+    (model, names, images), path = new_large(resnet50_fpn), tmp_path / "large.onnx"
+    export_onnx(model, names, path, (128, 150))
+    assert_as_exact(model, run_onnx(path), images[:5])
+
+
+def assert_as_exact(model, run, images):
+    """Over all images together the file's largest distances from float64 are at most PyTorch's."""
+    exact, ours, theirs = copy.deepcopy(model).double(), [], []
+    for image in images:
+        with torch.no_grad():
+            answers = model([image], lazy_masks=True), exact([image.double()], lazy_masks=True)
+        single, double = (one | {"masks": one["masks"].probabilities} for (one,) in answers)
+        found = run(image[None])
+        assert int(found["count"]) == len(single["scores"]) == len(double["scores"]) > 0
+        ours.append(distances(single, double))
+        theirs.append(distances(found, double))
+    for name in ROUNDED:
+        assert max(row[name] for row in theirs) <= max(row[name] for row in ours), name

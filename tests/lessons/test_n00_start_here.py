@@ -4,16 +4,19 @@ Solutions, stubs and known mistakes of all exercises are tested in test_exercise
 """
 
 import re
+import shutil
 
 import pytest
 import torch
 from explorer_tools import check_controls, check_quick, pixels
+from source_tree import ROOT
 
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.lessons.kit.detections import stand_in
 from mrcnn_lite.lessons.kit.style import figure_png
 from mrcnn_lite.lessons.n00_start_here import exercises as blocks
 from mrcnn_lite.lessons.n00_start_here.explorer import explore_branches
+from mrcnn_lite.lessons.n00_start_here.live_page import PAGE, STILL, LivePage
 from mrcnn_lite.lessons.n00_start_here.pictures import box_features, draw_pipeline
 from mrcnn_lite.models import maskrcnn_lite
 from mrcnn_lite.models.intermediate import intermediate_outputs
@@ -105,3 +108,17 @@ def test_the_box_branchs_features_are_the_networks():
     scene = intermediate_outputs(model, Shapes(1, seed=2)[0][0])
     mine = box_features(scene, 0)
     assert (heard[0] - mine).abs().amax((1, 2, 3)).min() < 1e-4
+
+
+def test_the_live_page_is_a_still_picture_until_it_is_built(tmp_path):
+    (tmp_path / STILL).parent.mkdir()
+    shutil.copy(ROOT / STILL, tmp_path / STILL)
+    still, details = LivePage(tmp_path)._repr_mimebundle_()
+    assert still.keys() == {"image/png", "text/plain"}
+    assert details["image/png"]["alt"] in still["text/plain"]
+    assert pixels(LivePage(tmp_path).still()).shape[:2] == (475, 760)
+    (tmp_path / PAGE).parent.mkdir(parents=True)
+    (tmp_path / PAGE).write_text("<!doctype html>")
+    built, _ = LivePage(tmp_path)._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in built
+    assert still.items() <= built.items(), "where no widget can live there is still the picture"
