@@ -328,8 +328,8 @@ def distances(found, exact):
 @pytest.mark.slow
 def test_a_large_network_in_onnx_is_as_exact_as_in_pytorch(tmp_path):
     """A new ResNet's activations grow from block to block (in the pyramid their standard deviation
-    is 29), and float32 is too coarse for `LIMITS`, in PyTorch too: its boxes lie up to 1.8e-3 px and
-    its masks up to 5.8e-4 from float64's answer. The file must not lie further away."""
+    is 29), and float32 is too coarse for `LIMITS`, in PyTorch too: its boxes lie up to 1.8e-3 px
+    and its masks up to 5.8e-4 from float64's answer. The file must not lie further away."""
     (model, names, images), path = new_large(resnet50_fpn), tmp_path / "large.onnx"
     export_onnx(model, names, path, (128, 150))
     assert_as_exact(model, run_onnx(path), images[:5])
