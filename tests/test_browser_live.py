@@ -259,19 +259,22 @@ def test_roi_pool_for_roi_align(live):
     assert live.evaluate(FOUND) == before
 
 
-def test_suppression_step_by_step(live):
+@pytest.mark.parametrize("iou", ["0.7", "0.5"])
+def test_suppression_step_by_step(iou, live):
     """What the page removes is what the network removed."""
     live.locator("#stage-proposals").scroll_into_view_if_needed()
+    live.fill("#rpn-iou", iou)
+    live.select_option("#step-level", "2")
+    live.evaluate(SETTLED)
     level = output(live, "candidate_level")
     kept = output(live, "candidate_kept")[level == 2].bool().tolist()
-    live.select_option("#step-level", "2")
     for row in range(12):
-        live.evaluate(SETTLED)
         said = live.inner_text("#step-now")
         assert said.startswith(f"Candidate {row + 1} of {len(kept)} on P4")
         assert (": kept." in said) == kept[row]
         assert ("It is removed" in said) != kept[row]
         live.click("#step-on")
+        live.evaluate(SETTLED)
     assert not all(kept[:12])
 
 
