@@ -7,9 +7,13 @@ file changed. The page as it was last seen stands in build/browser.
 
 import time
 
+import nbformat
 import pytest
-from browser_tools import ERRORS, MARKS, SAVE, open_and_run
+from browser_tools import ERRORS, MARKS, RUN_ALL, SAVE, open_and_run
 from source_tree import NOTEBOOKS
+
+from mrcnn_lite.lessons.n00_start_here.live_page import PAGE as LIVE
+from mrcnn_lite.lessons.n00_start_here.live_page import LivePage
 
 LONG_TRAINING = ("12_",)  # its cells train for minutes; nbval runs it, and its widget has a test
 # The other notebooks are opened here with --all. nbval runs them all, always, and each explorer's
@@ -110,3 +114,21 @@ def test_widgets_move(path, lab, page):
             assert all(changed) if is_slider else any(changed), f"{label!r}: {changed}"
     page.evaluate(SAVE)
     assert lab.clones.changed_files() == ""
+
+
+@pytest.mark.slow
+def test_the_live_page_opens_in_a_notebook(page, lab):
+    """From a copy of the learner's, with its script at work; test_browser_live.py has the rest."""
+    module = LivePage.__module__
+    cell = nbformat.v4.new_code_cell(f"from {module} import LivePage\nLivePage()")
+    copies, built = (lab.clones.learner / name for name in ("my_notebooks", LIVE))
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # or it would ask
+    live = nbformat.v4.new_notebook(cells=[cell], metadata=kernel)
+    nbformat.write(live, copies / "live.ipynb")
+    built.parent.mkdir(parents=True)
+    built.write_text("<!doctype html><p></p><script>document.body.append(6 * 7)</script>")
+    open_and_run(page, "live.ipynb")
+    page.frame_locator("iframe[title^='The live page']").get_by_text("42").wait_for()
+    built.unlink()
+    page.evaluate(RUN_ALL)
+    page.get_by_alt_text("The live page").wait_for()
