@@ -16,6 +16,7 @@ how they are tested everywhere: set TRITON_INTERPRET=1 before this package is im
 
 from ..ops.backend import register_kernel
 from .interpreter import check_interpreter
+from .levels import multiscale_roi_align
 from .library import roi_align
 from .masks import crop_masks, paste_masks
 from .matching import best_objects
@@ -25,6 +26,7 @@ from .roi_pool import roi_pool
 KERNELS = {
     "best_objects": best_objects,
     "crop_masks": crop_masks,
+    "multiscale_roi_align": multiscale_roi_align,
     "nms": suppress,
     "paste_masks": paste_masks,
     "roi_align": roi_align,

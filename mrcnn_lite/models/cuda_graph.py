@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..ops.constants import kept_constants
+from ..ops.constants import KEPT
 
 WARM_UP = 3  # calls before recording: PyTorch's number; kernels are compiled in the first
 
@@ -71,7 +71,7 @@ class GraphedCallable:
             buffer.copy_(value)
         # What the graph reads and others might throw away: constants, anchors.
         generator = self.model.rpn.anchor_generator  # torchvision's keeps none
-        self.held = [*kept_constants(), *getattr(generator, "kept", list)()]
+        self.held = [*KEPT.values(), *getattr(generator, "kept", list)()]
         self.graph = torch.cuda.CUDAGraph()
         # Only this thread's calls can spoil the recording: another one may prepare batches.
         with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 LIMIT = 1000  # tables of ever new map sizes must not fill the memory
 
-_kept: dict[tuple, Tensor] = {}
+KEPT: dict[tuple, Tensor] = {}  # a CUDA graph reads them and must hold on to them
 
 
 def constant(values: float | tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -15,24 +15,14 @@ def constant(values: float | tuple, dtype: torch.dtype, device: torch.device) ->
     if device.type == "cpu" or torch.compiler.is_compiling():
         return torch.tensor(values, dtype=dtype, device=device)
     key = (values, dtype, device)
-    if key not in _kept:
-        if len(_kept) >= LIMIT:
-            _kept.clear()
+    if key not in KEPT:
+        if len(KEPT) >= LIMIT:
+            KEPT.clear()
         with torch.inference_mode(False):  # a later step may need it for its gradient
-            _kept[key] = torch.tensor(values, dtype=dtype, device=device)
-    return _kept[key]
+            KEPT[key] = torch.tensor(values, dtype=dtype, device=device)
+    return KEPT[key]
 
 
 def constants_like(tensor: Tensor, values: Iterable[float]) -> Tensor:
     """Return `constant` of a tensor's type, on its device."""
     return constant(tuple(values), tensor.dtype, tensor.device)
-
-
-def kept_constants() -> list[Tensor]:
-    """Return all that are kept; a CUDA graph reads them and must hold on to them."""
-    return list(_kept.values())
-
-
-def forget_constants() -> None:
-    """Keep none of them any longer."""
-    _kept.clear()

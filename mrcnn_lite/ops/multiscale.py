@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from .backend import choose
 from .roi_align import pool_rois
 from .rois import Grid, OutputSize, Rois, as_pair, assign_levels, split_rois
 
@@ -39,8 +40,11 @@ def multiscale_roi_align(
         Tensor[K, C, P, P], in the order of the boxes; differentiable in features and boxes.
     """
     scales = pyramid_scales(features, image_size)
-    image, corners = split_rois(features[0], boxes)
     grid = Grid(as_pair(output_size), sampling_ratio, aligned)
+    fused = choose("multiscale_roi_align", features[0].device, None, None)
+    if fused and boxes and len(boxes[0]) and len({*map(len, boxes)}) == 1:  # as many in each image
+        return fused(features, boxes, scales, grid, canonical_scale, canonical_level)
+    image, corners = split_rois(features[0], boxes)
     k_min, k_max = -round(math.log2(scales[0])), -round(math.log2(scales[-1]))
     level = assign_levels(corners.detach(), k_min, k_max, canonical_scale, canonical_level)  # [K]
     return pool_rois(features, Rois(image, corners, level), scales, grid)  # [K, C, P, P]

@@ -8,8 +8,8 @@ import torch
 from cases import article_map, article_rois, random_rois
 from kernel_tools import DEVICE, assert_close, kernels_run
 
-from mrcnn_lite.kernels import roi_align_backward
-from mrcnn_lite.ops import multiscale_roi_align, roi_align, use_backend
+from mrcnn_lite.kernels import levels, roi_align_backward
+from mrcnn_lite.ops import assign_levels, multiscale_roi_align, roi_align, use_backend
 
 IMAGE = (64, 96)
 TYPES = [torch.float64, torch.float32]
@@ -91,6 +91,33 @@ def test_backward(samples, aligned, deterministic):
         torch.use_deterministic_algorithms(before)
     for a, b in zip(found, expected):
         assert_close(a, b)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_levels_and_images_are_found_by_a_kernel(aligned, monkeypatch):
+    """As many boxes in each image: two launches in all. Sizes at the levels' limits, reversed boxes
+    and NaN among them; results and gradients are the tensor form's."""
+    side = torch.tensor([15.0, 30, 59.9, 60, 61, 30, -8, 3], dtype=torch.float64, device=DEVICE)
+    corner = torch.rand(2, 8, 2, dtype=torch.float64, device=DEVICE) * 9
+    rois = torch.cat([corner, corner + side[:, None]], dim=2)  # [B, R, 4]
+    expected = assign_levels(rois.flatten(0, 1), 2, 4, 30, 3)
+    seen, usual = [], levels.roi_align_op
+    monkeypatch.setattr(levels, "roi_align_op", lambda *a: seen.append(a[1]) or usual(*a))
+
+    def gradients():
+        maps, leaves = pyramid(), [one.clone().requires_grad_() for one in rois]
+        settings = {"aligned": aligned, "canonical_scale": 30, "canonical_level": 3}
+        out = multiscale_roi_align(maps, leaves, IMAGE, 2, 2, **settings)
+        return out, *torch.autograd.grad(out.sin().sum(), [*maps, *leaves])
+
+    found, wanted = both(gradients)
+    for a, b in zip(found, wanted, strict=True):
+        assert_close(a, b)
+    (map_index,) = seen
+    assert map_index[:, 0].tolist() == [0] * 8 + [1] * 8
+    assert torch.equal(map_index[:, 1].long(), expected)
+    nan = torch.full((1, 4), torch.nan, device=DEVICE)
+    assert levels.roi_levels_op(nan, 1, 4, 1.0).tolist() == [[0, 0]]
 
 
 def test_a_tile_looks_at_more_rois_than_a_word_has_bits():

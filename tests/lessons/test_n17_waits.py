@@ -19,7 +19,7 @@ from mrcnn_lite.models import MaskRCNN
 from mrcnn_lite.models.cuda_graph import GraphedCallable
 from mrcnn_lite.models.detector import Detector
 from mrcnn_lite.models.matching import random_priorities
-from mrcnn_lite.ops.constants import constant, forget_constants, kept_constants
+from mrcnn_lite.ops.constants import KEPT, constant
 from mrcnn_lite.training import fast
 
 pytest.importorskip("triton")
@@ -76,18 +76,18 @@ def test_nothing_waits_in_what_a_detector_records(no_graphs):
 
 
 def test_constants_are_kept_where_they_would_have_to_be_copied():
-    forget_constants()
+    KEPT.clear()
     cpu, meta = torch.device("cpu"), torch.device("meta")
     assert constant((1.0, 2.5), torch.float64, cpu).tolist() == [1.0, 2.5]
-    assert not kept_constants()
+    assert not KEPT
     with torch.inference_mode():
         one = constant(((1, 2), (3, 4)), torch.int64, meta)
     assert one.shape == (2, 2) and not one.is_inference()
     assert constant(((1, 2), (3, 4)), torch.int64, meta) is one
     assert constant(((1, 2), (3, 4)), torch.float32, meta) is not one
-    assert len(kept_constants()) == 2
-    forget_constants()
-    assert not kept_constants()
+    assert len(KEPT) == 2
+    KEPT.clear()
+    assert not KEPT
 
 
 # --- What the watch finds -----------------------------------------------------------------------

@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ...ops.constants import forget_constants
+from ...ops.constants import KEPT
 
 LESSON = Path(__file__).resolve().parent
 PACKAGE = LESSON.parents[1]
@@ -163,8 +163,8 @@ def watched(root: Path = PACKAGE, answers: Mapping[str, Any] | None = None) -> I
         return nested
 
     with ExitStack() as stack:
-        forget_constants()  # real and fake ones do not mix
-        stack.callback(forget_constants)
+        KEPT.clear()  # real and fake ones do not mix
+        stack.callback(KEPT.clear)
         for kernel in (JITFunction, InterpretedFunction):
             stack.enter_context(mock.patch.object(kernel, "run", return_value=None))
         stack.enter_context(mock.patch.object(FakeTensor, "tolist", tolist))
