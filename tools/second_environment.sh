@@ -16,7 +16,7 @@ if ! [ -e "$folder/finished" ]; then
   "${install[@]}" 'torch==2.11.*' 'triton==3.6.*' 'torchvision==0.26.*' numpy pytest \
     pillow safetensors tqdm
   # Triton 3.6's interpreter needs an older numpy: beside the environment, for the kernels' tests.
-  "${install[@]}" --target "$folder/interpreter" 'numpy<2.5'
+  "${install[@]}" --target "$folder/interpreter" 'numpy<2.4'
   "${install[@]}" --target "$folder/properties" hypothesis
   touch "$folder/finished"
 fi

@@ -29,4 +29,4 @@ def check_interpreter() -> None:
         _loop[(1,)](torch.zeros(2, dtype=torch.int32), 2)
     except Exception as error:  # of whatever kind: it is Triton's own
         pair = f"the interpreter of Triton {version('triton')} fails with numpy {version('numpy')}"
-        raise RuntimeError(f"{pair} ({error}); install numpy<2.5, or a newer Triton") from error
+        raise RuntimeError(f"{pair} ({error}); install numpy<2.4, or a newer Triton") from error
