@@ -25,7 +25,7 @@ pytest=("$python" -m pytest -q -p no:cacheprovider -m 'not gpu and not slow')
 export PYTHONPATH=$PWD OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 "$python" -c 'import torch, triton, numpy, mrcnn_lite.kernels, mrcnn_lite.training, benchmarks.gpu
 print("torch", torch.__version__, "triton", triton.__version__, "numpy", numpy.__version__)'
-"$python" -m pytest -q -p no:cacheprovider -m gpu --collect-only
+PYTHONPATH+=:$folder/interpreter "$python" -m pytest -q -p no:cacheprovider -m gpu --collect-only
 "${pytest[@]}" tests/kernels/test_kernels_compile.py
 PYTHONPATH+=:$folder/properties "${pytest[@]}" tests/ops tests/models tests/training \
   tests/test_benchmarks.py
