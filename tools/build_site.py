@@ -169,10 +169,13 @@ def main(notebooks: Path = ROOT / "notebooks", pages: Path = BUILD / "site") -> 
     source, built = work / "source", work / "html"
     shutil.rmtree(work, ignore_errors=True)
     prepare(notebooks, source)
+    # Before Sphinx, one of whose styles makes every library tell all that it does.
+    reason = build_live.build(work / "live.html")
     options = ["-b", "html", "-W", "--keep-going", "-q", "-d", str(work / "doctrees")]
     code = sphinx([*options, str(source), str(built)])
     if code == 0:
-        if reason := build_live.build(built / "live.html"):
+        (work / "live.html").rename(built / "live.html")
+        if reason:
             print(f"live.html is a page that says why the live page was not built: {reason}")
         shutil.rmtree(pages, ignore_errors=True)
         built.rename(pages)
