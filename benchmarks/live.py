@@ -2,14 +2,17 @@
 
     python -m benchmarks.live [--frames 200] [--json FILE]
 
-A shape of the first scene is dragged to and fro with the mouse. A frame is everything between the
-mouse's event and the changed page: the image drawn, the network with all its stages, the stages
-shown. First what the network finds must be what PyTorch finds. Needs Chromium, and npm to build.
+A shape of the first scene is dragged to and fro with the mouse, without a pause: a frame is the
+time from one changed page to the next, with the image drawn, the network and all its stages, the
+stages shown. Then move by move: the delay is the time from the mouse's event to the changed page,
+which waits for the screen's next picture twice. First what the network finds must be what PyTorch
+finds. Needs Chromium, and npm to build.
 """
 
 import shutil
 import statistics
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +29,19 @@ LIMITS = {"boxes": 1e-3, "scores": 1e-4}
 LISTEN = """() => {
     const { app } = document.body;
     const run = app.network.run;
-    Object.assign(window, { network: [], frames: [] });
+    Object.assign(window, { network: [], delays: [], shown: [] });
     app.network.run = async (...given) => {
         const start = performance.now();
         const out = await run(...given);
         window.network.push(performance.now() - start);
         return out;
+    };
+    const draw = app.draw;
+    let frame = app.frame;
+    app.draw = () => {
+        draw.call(app);
+        if (app.frame !== frame) window.shown.push(performance.now());
+        frame = app.frame;
     };
     addEventListener('pointermove', event => { window.moved = event.timeStamp; }, true);
 }"""
@@ -39,7 +49,7 @@ SETTLED = """async () => {
     const { app } = document.body;
     const next = () => new Promise(requestAnimationFrame);
     do await next(); while (app.asked || app.running || app.wantsRun);
-    window.frames.push(performance.now() - window.moved);
+    window.delays.push(performance.now() - window.moved);
 }"""
 FOUND = """() => {
     const { out, image } = document.body.app.frame;
@@ -54,15 +64,20 @@ STAR = """() => {
 }"""
 
 
-def drag(page: Any, frames: int) -> None:
-    """Move the star; the page keeps the times."""
+def drag(page: Any, frames: int, pause: bool) -> None:
+    """Move the star until so many frames were shown; the page keeps the times. With pauses each
+    move waits for its frame."""
     x, y = page.evaluate(STAR)
     page.mouse.move(x, y)
     page.mouse.down()
-    for step in range(frames):
+    page.evaluate("() => { for (const k of ['network', 'delays', 'shown']) window[k].length = 0; }")
+    step = 0
+    while page.evaluate("window.shown.length") <= frames:
+        step += 1
         by = 40 - abs(step % 80 - 40)  # 0 to 40 px and back
         page.mouse.move(x - by, y - by)
-        page.evaluate(SETTLED)
+        if pause:
+            page.evaluate(SETTLED)
     page.mouse.up()
 
 
@@ -105,19 +120,22 @@ def measure(frames: int) -> Report:
         page.goto(file.as_uri())
         page.locator("#waking").wait_for(state="hidden", timeout=120_000)
         page.evaluate(LISTEN)
-        drag(page, 10)
-        page.evaluate("() => { window.network.length = window.frames.length = 0; }")
-        drag(page, frames)
+        drag(page, 10, pause=False)
+        page.evaluate(SETTLED)
         require_same(page.evaluate(FOUND))
-        network, whole = page.evaluate("() => [window.network, window.frames]")
+        drag(page, frames, pause=False)
+        network, shown = page.evaluate("() => [window.network, window.shown]")
+        drag(page, frames, pause=True)
+        delays = page.evaluate("window.delays")
         chromium.close()
         report = {
-            "frames": len(whole),
+            "frames": frames,
             "network": summary(network),
-            "frame": summary(whole),
+            "frame": summary([after - before for before, after in pairwise(shown)]),
+            "delay": summary(delays),
             "megabytes": round(file.stat().st_size / 1e6, 2),
         }
-    for name in ("network", "frame"):
+    for name in ("network", "frame", "delay"):
         print(f"{name:8} median {report[name]['median_ms']} ms, 95 % {report[name]['p95_ms']} ms")
     print(f"{report['frames']} frames; the page {report['megabytes']} MB")
     return report
