@@ -3,7 +3,6 @@
 Boxes within 1e-3 px, scores and masks within 1e-4; labels, their order and the count are equal.
 """
 
-import copy
 import json
 import sys
 
@@ -32,7 +31,6 @@ SIZE = (96, 112)
 WEIGHTS = ROOT / "data" / "weights" / "shapes_lite.safetensors"
 NAMES = ["background", "a", "b", "c"]
 LIMITS = {"boxes": 1e-3, "scores": 1e-4, "masks": 1e-4}
-ROUNDED = tuple(LIMITS)
 LIMITS |= {"keypoints": 1e-3, "keypoints_scores": 1e-4}
 
 
@@ -302,49 +300,27 @@ def test_what_cannot_be_exported(tmp_path, capsys, monkeypatch):
 # --- The presets ----------------------------------------------------------------------------------
 
 
+RESIDUAL = 0.2  # of what a block adds: training leaves less than a new network has
+
+
 def new_large(preset):
-    """A new network of COCO's 91 classes for small images."""
+    """A new network of COCO's 91 classes for small images. If each block added as much as it gets,
+    activations would grow from block to block, to a standard deviation of 29 in the pyramid, and
+    float32 would be too coarse for `LIMITS`: PyTorch's own boxes lie 1.8e-3 px from float64's."""
     torch.manual_seed(0)
     model = MaskRCNN(preset().with_(image={"min_size": 128, "max_size": 160})).eval()
-    nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=0.03)
+    for name, module in model.named_modules():
+        if name.endswith("bn3"):
+            nn.init.constant_(module.weight, RESIDUAL)
+    nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=0.5)
     return model, [str(number) for number in range(91)], noise(20, (128, 150))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("preset", [resnet50_fpn, resnet50_fpn_v2], ids=["v1", "v2"])
-def test_the_large_networks(tmp_path, preset):
-    (model, names, images), path = new_large(preset), tmp_path / "large.pt2"
-    export_program(model, names, path, (128, 150))
-    assert compare(model, run_program(path), images) > 100
-
-
-def distances(found, exact):
-    """The largest difference of each output from float64's."""
-    count = len(exact["scores"])
-    assert torch.equal(found["labels"][:count], exact["labels"])
-    return {name: float((found[name][:count] - exact[name]).abs().max()) for name in ROUNDED}
-
-
-@pytest.mark.slow
-def test_a_large_network_in_onnx_is_as_exact_as_in_pytorch(tmp_path):
-    """A new ResNet's activations grow from block to block (in the pyramid their standard deviation
-    is 29), and float32 is too coarse for `LIMITS`, in PyTorch too: its boxes lie up to 1.8e-3 px
-    and its masks up to 5.8e-4 from float64's answer. The file must not lie further away."""
-    (model, names, images), path = new_large(resnet50_fpn), tmp_path / "large.onnx"
-    export_onnx(model, names, path, (128, 150))
-    assert_as_exact(model, run_onnx(path), images[:5])
-
-
-def assert_as_exact(model, run, images):
-    """Over all images together the file's largest distances from float64 are at most PyTorch's."""
-    exact, ours, theirs = copy.deepcopy(model).double(), [], []
-    for image in images:
-        with torch.no_grad():
-            answers = model([image], lazy_masks=True), exact([image.double()], lazy_masks=True)
-        single, double = (one | {"masks": one["masks"].probabilities} for (one,) in answers)
-        found = run(image[None])
-        assert int(found["count"]) == len(single["scores"]) == len(double["scores"]) > 0
-        ours.append(distances(single, double))
-        theirs.append(distances(found, double))
-    for name in ROUNDED:
-        assert max(row[name] for row in theirs) <= max(row[name] for row in ours), name
+def test_the_large_networks(tmp_path, preset, kind):
+    (model, names, images), path = new_large(preset), tmp_path / f"large.{kind}"
+    export, run = KINDS[kind]
+    export(model, names, path, (128, 150))
+    assert compare(model, run(path), images) > 1000
