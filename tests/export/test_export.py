@@ -80,13 +80,28 @@ def assert_equal(found, expected):
     assert not found["labels"][count:].any()
 
 
-def compare(model, run, images):
-    """On every image; returns how many objects there were."""
+def in_order(found, expected):
+    """The file's rows in the order of the network's: where two scores differ by less than their
+    limit, rounding decides which comes first. Each row is taken once."""
+    count = len(expected["scores"])
+    rows = {name: values[:count] for name, values in found.items() if name != "count"}
+    other = rows["labels"] != expected["labels"][:, None]  # [N, N]
+    other |= (rows["scores"] - expected["scores"][:, None]).abs() > LIMITS["scores"]
+    far = torch.cdist(expected["boxes"], rows["boxes"]).masked_fill(other, torch.inf)
+    order = far.argmin(dim=1)  # [N]
+    assert len(order.unique()) == count
+    sorted_rows = {name: torch.cat([x[order], found[name][count:]]) for name, x in rows.items()}
+    return sorted_rows | {"count": found["count"]}
+
+
+def compare(model, run, images, ties=False):
+    """On every image; returns how many objects there were. With `ties` see `in_order`."""
     objects = 0
     for image in images:
         with torch.no_grad():
             (expected,) = model([image], lazy_masks=True)
-        assert_equal(run(image[None]), expected)
+        found = run(image[None])
+        assert_equal(in_order(found, expected) if ties else found, expected)
         objects += len(expected["scores"])
     return objects
 
@@ -312,7 +327,7 @@ def new_large(preset):
     for name, module in model.named_modules():
         if name.endswith("bn3"):
             nn.init.constant_(module.weight, RESIDUAL)
-    nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=0.5)
+    nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=0.3)
     return model, [str(number) for number in range(91)], noise(20, (128, 150))
 
 
@@ -323,4 +338,4 @@ def test_the_large_networks(tmp_path, preset, kind):
     (model, names, images), path = new_large(preset), tmp_path / f"large.{kind}"
     export, run = KINDS[kind]
     export(model, names, path, (128, 150))
-    assert compare(model, run(path), images) > 1000
+    assert compare(model, run(path), images, ties=True) > 1000
