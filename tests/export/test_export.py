@@ -338,4 +338,4 @@ def test_the_large_networks(tmp_path, preset, kind):
     (model, names, images), path = new_large(preset), tmp_path / f"large.{kind}"
     export, run = KINDS[kind]
     export(model, names, path, (128, 150))
-    assert compare(model, run(path), images, ties=True) > 1000
+    assert compare(model, run(path), images, ties=True) > 100

@@ -202,7 +202,7 @@ def test_validation_losses_repeat_and_change_nothing(tmp_path):
 def eight_losses(**settings: object) -> list[float]:
     """The sums of the losses of eight steps on one batch of four."""
     torch.set_num_threads(1)
-    run = new_run(batch_size=4, **settings)
+    run = new_run(batch_size=4, optimizer="adamw", **settings)
     batch = next(training_batches(run.config, SHAPES, 0)(0))
     return [run.step(batch, 0.0)["loss"] for _ in range(8)]
 
