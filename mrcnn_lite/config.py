@@ -150,9 +150,7 @@ class TrainingConfig(Checked):
     """Optimisation. The defaults are for two CPU cores and a network from scratch."""
 
     batch_size: int = 8  # images per step over all processes
-    optimizer: Literal["adamw", "muon", "sgd"] = (
-        "adamw"  # "sgd" is the paper's (§3.1), see `training.optimizer`
-    )
+    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"  # "sgd" is the paper's (§3.1)
     learning_rate: Positive = 3e-3  # for the batch size above
     weight_decay: float = 1e-2  # not applied to norms and biases
     warmup_steps: Count = 100  # linear, from near 0: the first gradients are the wildest

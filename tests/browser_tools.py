@@ -178,3 +178,14 @@ def open_and_run(page: Any, name: str) -> None:
     open_notebook(page, name)
     page.evaluate(RUN_ALL)
     page.wait_for_function(KERNEL_IS_THERE)
+
+
+def severe_violations(page: Any) -> list:
+    """The rules of axe that a page breaks badly, each with the elements that do."""
+    from axe_playwright_python.sync_playwright import Axe  # absent where only the library is
+
+    return [
+        (rule["id"], [node["html"][:200] for node in rule["nodes"]])
+        for rule in Axe().run(page).response["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
-from browser_tools import MARKS, watched_page
+from browser_tools import MARKS, severe_violations, watched_page
 from live_page import needs_npm
 from PIL import Image
 from source_tree import NOTEBOOKS
@@ -336,13 +335,7 @@ def test_accessibility(theme, live):
     dark = "dark" in live.evaluate("() => document.documentElement.dataset.theme")
     if dark != (theme == "dark"):
         live.click("#theme")
-    found = Axe().run(live).response["violations"]
-    severe = [
-        (rule["id"], [node["html"][:200] for node in rule["nodes"]])
-        for rule in found
-        if rule["impact"] in ("serious", "critical")
-    ]
-    assert not severe
+    assert severe_violations(live) == []
 
 
 def test_phone(open_live):

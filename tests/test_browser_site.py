@@ -6,8 +6,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browser_tools import MARKS, watched_page
+from browser_tools import MARKS, severe_violations, watched_page
 from site_pages import NAME, built_site
 from source_tree import NOTEBOOKS
 
@@ -176,13 +175,7 @@ def test_without_javascript(open_page):
 def test_accessibility(name, theme, open_page):
     page = open_page(name, color_scheme=theme)
     page.evaluate(NEXT_FRAME)
-    found = Axe().run(page).response["violations"]
-    severe = [
-        (rule["id"], [node["html"][:200] for node in rule["nodes"]])
-        for rule in found
-        if rule["impact"] in ("serious", "critical")
-    ]
-    assert not severe
+    assert severe_violations(page) == []
 
 
 FILES = pytest.mark.parametrize("kind", ["http", "file"])

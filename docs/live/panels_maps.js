@@ -13,6 +13,19 @@ function fourPictures(place, what) {
   });
 }
 
+/** Where the reader points: `at` is { level, point } or null. */
+function pointingAt(pictures, app) {
+  const pointing = { at: null };
+  for (const { level, picture } of pictures) {
+    onPoint(picture, (point) => {
+      pointing.at = point && { level, point };
+      if (!point) app.cell = null;
+      app.redraw();
+    });
+  }
+  return pointing;
+}
+
 const cellAt = ([x, y], stride, n) =>
   [x, y].map((position) => Math.min(Math.max(Math.floor(position / stride), 0), n - 1));
 
@@ -27,14 +40,7 @@ export function pyramidPanel(app) {
     (value) => app.change({ channel: value }),
     (value) => (value < 0 ? "mean of all 48" : `${value} of 0 to 47`),
   );
-  let pointed = null; // { level, point }
-  for (const { level, picture } of pictures) {
-    onPoint(picture, (point) => {
-      pointed = point && { level, point };
-      if (!point) app.cell = null;
-      app.redraw();
-    });
-  }
+  const pointing = pointingAt(pictures, app);
   return {
     id: "stage-pyramid",
     draw({ frame, chosen, path, state }) {
@@ -52,8 +58,8 @@ export function pyramidPanel(app) {
         const mine = path?.level === level;
         caption.classList.toggle("mine", mine);
         say(caption, `P${level + 2} · ${n} × ${n} · stride ${stride}`);
-        if (pointed?.level === level) {
-          const cell = cellAt(pointed.point, stride, n);
+        if (pointing.at?.level === level) {
+          const cell = cellAt(pointing.at.point, stride, n);
           const box = cellBox(cell, stride);
           picture.boxes([box], "#fff", { width: 2, rim: "#000" });
           app.cell = box;
@@ -62,7 +68,7 @@ export function pyramidPanel(app) {
             + `${box[0]} to ${box[2]} across and ${box[1]} to ${box[3]} down, and has seen many around them.`;
         }
       }
-      if (!pointed && chosen) readout = `The ${chosen.name} was found from P${path.level + 2}. ${readout}`;
+      if (!pointing.at && chosen) readout = `The ${chosen.name} was found from P${path.level + 2}. ${readout}`;
       say(byId("pyramid-now"), readout);
     },
   };
@@ -70,14 +76,7 @@ export function pyramidPanel(app) {
 
 export function objectnessPanel(app) {
   const pictures = fourPictures(byId("objectness"), "Objectness");
-  let pointed = null;
-  for (const { level, picture } of pictures) {
-    onPoint(picture, (point) => {
-      pointed = point && { level, point };
-      if (!point) app.cell = null;
-      app.redraw();
-    });
-  }
+  const pointing = pointingAt(pictures, app);
   return {
     id: "stage-objectness",
     draw({ frame, path, chosen, grey }) {
@@ -97,8 +96,8 @@ export function objectnessPanel(app) {
         const mine = path?.level === level;
         caption.classList.toggle("mine", mine);
         if (mine) picture.boxes([path.anchor], colourOf(chosen.slot), { dashed: true, rim: "#fff" });
-        if (pointed?.level === level) {
-          const cell = cellAt(pointed.point, stride, n);
+        if (pointing.at?.level === level) {
+          const cell = cellAt(pointing.at.point, stride, n);
           const [x, y] = cell.map((index) => index * stride); // the anchors' grid starts at (0, 0)
           picture.boxes([cellBox(cell, stride)], "#fff", { rim: "#000" });
           app.cell = [x - size / 2, y - size / 2, x + size / 2, y + size / 2];

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn, optim
 
 MOMENTUM = 0.9  # Jordan et al. take 0.95 for longer runs
-# Of x -> a x + b x^3 + c x^5: five times over it takes whatever is in 0.01..1 to 0.7..1.2: not
+# Of x -> a x + b x^3 + c x^5: five times over it takes whatever is in 0.01..1 to 0.67..1.21: not
 # to 1, but in few rounds (Jordan et al.).
 POLYNOMIAL, ROUNDS = (3.4445, -4.7750, 2.0315), 5
 # A step of Muon, in learning rates of AdamW. AdamW moves each weight by about one rate.
@@ -75,8 +75,8 @@ def orthogonalise(matrices: Tensor) -> Tensor:
         matrices: Tensor[K, N, C].
 
     Returns:
-        Tensor[K, N, C]; singular values that were below a hundredth of the matrix's length stay
-        below 0.7, and 0 stays 0.
+        Tensor[K, N, C]; a singular value that was below a thousandth of the matrix's length stays
+        below one half, and 0 stays 0.
     """
     a, b, c = POLYNOMIAL
     tall = matrices.shape[1] > matrices.shape[2]

@@ -320,8 +320,8 @@ RESIDUAL = 0.2  # of what a block adds: training leaves less than a new network 
 
 def new_large(preset):
     """A new network of COCO's 91 classes for small images. If each block added as much as it gets,
-    activations would grow from block to block, to a standard deviation of 29 in the pyramid, and
-    float32 would be too coarse for `LIMITS`: PyTorch's own boxes lie 1.8e-3 px from float64's."""
+    activations would grow from block to block until float32 is too coarse for `LIMITS`, in PyTorch
+    as well as in the file."""
     torch.manual_seed(0)
     model = MaskRCNN(preset().with_(image={"min_size": 128, "max_size": 160})).eval()
     for name, module in model.named_modules():

@@ -43,6 +43,7 @@ def test_orthogonalise_is_the_polynomial_of_the_singular_values(shape):
 def test_all_directions_become_about_equally_long():
     values = torch.logspace(-2, 0, 200, dtype=torch.float64)
     assert polynomial(values).min() > 0.67 and polynomial(values).max() < 1.21
+    assert polynomial(torch.linspace(0, 1e-3, 200)).max() < 0.5
 
 
 def test_no_gradient_is_no_step():
