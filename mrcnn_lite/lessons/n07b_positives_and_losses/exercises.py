@@ -62,6 +62,10 @@ OWNER = (
     "a rescued anchor belongs to the object that *it* overlaps most, which may be another "
     "than the one that rescued it."
 )
+AXIS = (
+    "there is one number per object: the maximum runs over the wrong axis. Every anchor needs its "
+    "best object, so take it over dim=0 of [G, A]."
+)
 MATCHER_MISTAKES = {
     "the low-quality rule is missing: the anchors that overlap an object most are positive, "
     "however little that is.": {"rescues": lambda iou: iou < 0},
@@ -78,14 +82,21 @@ MATCHER_MISTAKES = {
     "background is -1 and ignored is -2; yours are exchanged.": {"ignored": -1, "background": -2},
     "background is -1 here; 0 is the first object.": {"background": 0},
     "objects are counted from 0 here; yours begin with 1.": {"first": 1},
-    "there is one number per object: the maximum runs over the wrong axis. Every anchor needs its "
-    "best object, so take it over dim=0 of [G, A].": {"axis": 1},
+    AXIS: {"axis": 1},
 }
 # Who loops over the objects and writes answer[iou[g].argmax()] = g makes three mistakes at once;
 # then the last object that rescues an anchor keeps it.
 LOOP_MISTAKES = dict(list(MATCHER_MISTAKES.items())[1:4]) | {
     OWNER: {"owner": lambda rescues, _: len(rescues) - 1 - rescues.flip(0).int().argmax(0)}
 }
+
+
+def _one_per_object(objects: Tensor, anchors: Tensor, high: float, low: float) -> Tensor:
+    """The wrong axis, and the rescue over the right one: both shapes meet in the last line."""
+    iou = box_iou(objects, anchors)  # [G, A]
+    best, matched = iou.max(dim=1)  # [G] both
+    answer = torch.where(best >= high, matched, torch.where(best < low, -1, -2))  # [G]
+    return torch.where((iou == iou.amax(1, keepdim=True)).any(0), matched, answer)
 
 
 def _left_out_loop(objects: Tensor, anchors: Tensor, high: float, low: float) -> Tensor:
@@ -213,7 +224,10 @@ EXERCISES = (
             cases=_images,
             mistakes=combine(_matcher_variant, MATCHER_MISTAKES.items(), most=3)
             + combine(_matcher_variant, LOOP_MISTAKES.items(), most=3)
-            + (Mistake("\n   and: ".join(LOOP_MISTAKES), _left_out_loop, several=True),),
+            + (
+                Mistake(f"{AXIS} The shapes then do not go together.", _one_per_object),
+                Mistake("\n   and: ".join(LOOP_MISTAKES), _left_out_loop, several=True),
+            ),
             praise="{n} images agree: equal overlaps, shared anchors, objects out of reach "
             "included.",
             same=_same_codes,

@@ -75,6 +75,11 @@ def _trapezoids(right: list[bool], total: int) -> float:
     return float(((precision[1:] + precision[:-1]) * np.diff(hits)).sum() / (2 * total))
 
 
+def _last_one(right: list[bool], total: int) -> float:
+    """The last precision beyond the largest recall; a list without detections has no last one."""
+    return _variant(right, total, beyond=True) if right else float(right[-1])
+
+
 # What is wrong, and the switches of `_variant` that make it so.
 STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
@@ -103,6 +108,11 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 MISTAKES = (
     *combine(_variant, STEPS, most=2),
+    Mistake(
+        "recalls that are never reached have precision 0; you take the last precision, which a "
+        "list without detections does not have.",
+        _last_one,
+    ),
     Mistake(
         "recall is counted in detections that are right. Divide by the objects that there are.",
         lambda right, total: _right(right, max(1, sum(right))),

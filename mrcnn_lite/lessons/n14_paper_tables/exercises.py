@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kit.exercise import Exercise, FunctionGrader, Mistake, switches
+from ..kit.exercise import Exercise, FunctionGrader, Mistake, combine, switches
 from .statistics import verdict
 
 Case = tuple[np.ndarray, ...]
@@ -135,19 +135,18 @@ def _verdict_variant(
     return "reversed" if high < -limit or (not more and low > limit) else "undecided"
 
 
-VERDICT_MISTAKES = (
-    Mistake("peeking: a verdict before the planned seeds are there. Whoever may stop at the seed "
-            "that pleases will be pleased too often. Until then: undecided.",
-            partial(_verdict_variant, wait=False)),
-    Mistake("an interval that holds 0 is taken for no difference. A wide one holds 0 and much "
-            "else: it has to lie inside the margin.", partial(_verdict_variant, zero=True)),
-    Mistake("the middle of the interval is judged. Both ends count.",
-            partial(_verdict_variant, middle=True)),
-    Mistake("a difference that is sure and smaller than the margin: no difference at this scale. "
-            "Ask that first.", partial(_verdict_variant, first=True)),
-    Mistake("'no difference' is reversed only where the whole interval lies outside the margin.",
-            partial(_verdict_variant, outside=False)),
-)  # fmt: skip
+VERDICT_MISTAKES = {
+    "peeking: a verdict before the planned seeds are there. Whoever may stop at the seed that "
+    "pleases will be pleased too often. Until then: undecided.": {"wait": False},
+    "an interval that holds 0 is taken for no difference. A wide one holds 0 and much else: it "
+    "has to lie inside the margin.": {"zero": True},
+    "the middle of the interval is judged. Both ends count.": {"middle": True},
+    "a difference that is sure and smaller than the margin: no difference at this scale. Ask that "
+    "first.": {"first": True},
+    "'no difference' is reversed only where the whole interval lies outside the margin.": {
+        "outside": False
+    },
+}
 
 
 def _alike(answer: Any, right: Any) -> bool:
@@ -185,7 +184,7 @@ EXERCISES = (
         FunctionGrader(
             right=_right_verdict,
             cases=_verdict_cases,
-            mistakes=VERDICT_MISTAKES,
+            mistakes=combine(_verdict_variant, VERDICT_MISTAKES.items(), most=2),
             praise="{n} intervals judged as the plan says, none too early.",
             same=_alike,
             difference=_two_words,

@@ -146,6 +146,12 @@ def _cut_far(box: list[float], width: int, height: int) -> list[float]:
     return [x, y, min(box[2], width - x), min(box[3], height - y)]
 
 
+def _cut_half(box: list[float], width: int, height: int) -> list[float]:
+    """Each corner held at the edges that are near it: outside, the far one lies before the near."""
+    x1, y1 = max(box[0], 0), max(box[1], 0)
+    return [x1, y1, min(box[0] + box[2], width) - x1, min(box[1] + box[3], height) - y1]
+
+
 @switches(
     known=lambda known: known,
     finite=lambda finite: finite,
@@ -189,6 +195,11 @@ REPAIR_MISTAKES: dict[str, Steps] = {
     },
     "look for an area after the cut: a box outside the image has none left.": {
         "measured": lambda box, cut: box
+    },
+    "a box outside the image is still there, now of a size below 0: look for an area after "
+    "the cut.": {
+        "cut": _cut_half,
+        "measured": lambda box, cut: box,
     },
     "NaN or infinity is still there. Every comparison with NaN is False; use math.isfinite.": {
         "finite": lambda finite: True
