@@ -19,7 +19,7 @@ from ..training.distributed import from_first, gather, rank
 from ..training.fast import FastRun, compile_parts
 from ..training.initial import Start
 from ..training.loop import progress_bar, validation_losses
-from ..training.recipe import DRAWN
+from ..training.recipe import DRAWN, tall_images
 
 VALIDATION_IMAGES = 32  # of drawn shapes
 
@@ -60,6 +60,9 @@ def train_network(options: argparse.Namespace) -> None:
         said.append(_start_in_turn(run, start))
     if images < config.training.batch_size:
         said.append(f"a batch is more than the data set: its {images} images come several times")
+    if isinstance(dataset, CocoDataset) and (tall := tall_images(config, dataset)):
+        kinds = f"{sum(tall)} of {images} images are taller than wide"
+        said.append(f"{kinds}: each batch is of such images or of others, to pad less")
     run.claim(options.out, options.overwrite)
     batches = training_batches(config, dataset, run.seed, options.device if fast else None)
     if first:

@@ -28,6 +28,7 @@ def loader(
     rank: int = 0,
     world_size: int = 1,
     start: int = 0,
+    tall: Sequence[bool] | None = None,
 ) -> Iterator[tuple[list[Tensor], list[dict]]]:
     """Give batches without end.
 
@@ -42,6 +43,8 @@ def loader(
         rank: This process, 0 to world_size - 1; processes get different samples.
         world_size: Number of processes.
         start: First step, for resuming: the batches of steps before it are skipped at no cost.
+        tall: One for each sample of a short data set: batches are of one kind, so that images are
+            padded less; see `by_orientation`. None: batches of any.
 
     Yields:
         The images and targets of steps start, start + 1, …
@@ -56,13 +59,18 @@ def loader(
             "batch_size must be positive, start at least 0 and rank below world_size, got "
             f"batch_size={batch_size}, start={start}, rank={rank}, world_size={world_size}"
         )
+    together = batch_size * world_size  # padded to one size
+
+    @lru_cache(maxsize=4)
+    def order_of(epoch: int) -> list[int]:
+        order, generator = _order(epoch, len(dataset), seed), sample_generator(seed + 2, epoch)
+        return by_orientation(order, tall, epoch, together, generator) if tall else order
+
     for step in itertools.count(start):
         first, samples = (step * world_size + rank) * batch_size, []
         for position in range(first, first + batch_size):
             epoch, index = divmod(position, len(dataset))
-            if len(dataset) <= LONG:
-                index = _order(epoch, len(dataset), seed)[index]
-            samples.append(dataset[index])
+            samples.append(dataset[order_of(epoch)[index] if len(dataset) <= LONG else index])
         samples = [without_crowds(image, target) for image, target in samples]
         if transform is not None:
             for row, (image, target) in enumerate(samples):
@@ -89,6 +97,28 @@ def without_crowds(image: Tensor, target: dict) -> Sample:
 def sample_generator(seed: int, position: int) -> Generator:
     """The generator, on the CPU, of the random changes of the sample at a position of a run."""
     return torch.Generator().manual_seed((seed * _MIX + position) % 2**63)
+
+
+def by_orientation(
+    order: list[int], tall: Sequence[bool], epoch: int, together: int, generator: Generator
+) -> list[int]:
+    """Arrange the order of a pass so that all its batches but one are of wide or of tall images.
+
+    Wide images come first in even passes and last in odd ones: so the batch that two passes share
+    is of one kind, too. Then the batches, as they are, change places by chance.
+
+    Args:
+        order: Each sample once. tall: One for each sample. epoch: Which pass it is.
+        together: Images of a batch over all processes; batches begin at multiples of it, counted
+            from the first pass on.
+        generator: Of the places of the batches.
+    """
+    order = sorted(order, key=lambda index: tall[index] == (epoch % 2 == 0))  # a stable sort
+    head = min(-epoch * len(order) % together, len(order))  # the rest of the last pass's batch
+    tail = len(order) - (len(order) - head) % together
+    places = torch.randperm((tail - head) // together, generator=generator).tolist()
+    batches = (order[at : at + together] for at in (head + together * p for p in places))
+    return [*order[:head], *itertools.chain.from_iterable(batches), *order[tail:]]
 
 
 @lru_cache(maxsize=4)

@@ -77,6 +77,11 @@ class CocoDataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of each image as the file says it; no image is opened."""
+        return [(image["height"], image["width"]) for image in self.images]
+
     def __getitem__(self, index: int) -> tuple[Tensor, dict]:
         """Read one sample (see `mrcnn_lite.datasets`); negative indices count from the end.
 

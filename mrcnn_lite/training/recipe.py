@@ -102,6 +102,14 @@ def images_per_process(config: Config) -> int:
     return count
 
 
+def tall_images(config: Config, dataset: Shapes | CocoDataset) -> list[bool] | None:
+    """Say which images are taller than wide, where batches shall be of one kind: whole images of
+    both are trained on, and `config.training.by_orientation` wants it. Else None."""
+    tall = [height > width for height, width in getattr(dataset, "sizes", ())]
+    wanted = config.training.by_orientation and not config.training.crop_size
+    return tall if wanted and len({*tall}) == 2 else None
+
+
 def training_batches(
     config: Config,
     dataset: Shapes | CocoDataset,
@@ -120,9 +128,9 @@ def training_batches(
             GPU whole images are flipped there too; crops are cut on the host, which has less to
             send then. (Resizing and normalising are the network's, on its device.)
     """
-    training, parts = config.training, []
+    training, parts, tall = config.training, [], None
     if not isinstance(dataset, Shapes):
-        pairs = getattr(dataset, "flip_pairs", ())
+        pairs, tall = getattr(dataset, "flip_pairs", ()), tall_images(config, dataset)
         parts = [RandomDihedral(flip_y=False, transpose=False, pairs=pairs)]
         if training.crop_size:
             low, high = (config.image.min_size * scale for scale in training.scale_range)
@@ -140,9 +148,7 @@ def training_batches(
     count = images_per_process(config)
 
     def batches(start: int) -> Iterator[Batch]:
-        plain = loader(
-            dataset, count, seed, transform, rank=rank(), world_size=world_size(), start=start
-        )
+        plain = loader(dataset, count, seed, transform, rank(), world_size(), start, tall)
         return plain if ahead_on is None else prefetch(plain, ahead_on)
 
     return batches

@@ -202,6 +202,28 @@ def test_row_09_a_batch_larger_than_the_data_is_told(tmp_path, tiny, capsys):
     assert "a batch is more than the data set: its 1 images" in capsys.readouterr().out
 
 
+def test_batches_by_orientation_are_said(tmp_path, capsys):
+    sides, ring = [(64, 48), (48, 64), (64, 48), (72, 48)], [8, 8, 40, 8, 40, 40, 8, 40]
+    images = [
+        {"id": n, "file_name": f"{n}.png", "width": width, "height": height}
+        for n, (width, height) in enumerate(sides, start=1)
+    ]
+    for image in images:
+        Image.new("RGB", (image["width"], image["height"]), "grey").save(
+            tmp_path / image["file_name"]
+        )
+    row = {"category_id": 1, "segmentation": [ring], "bbox": [8, 8, 32, 32], "area": 1024}
+    rows = [{**row, "id": n, "image_id": n, "iscrowd": 0} for n in (1, 2, 3, 4)]
+    file, config = tmp_path / "instances.json", tmp_path / "whole.json"
+    categories = [{"id": 1, "name": "ring"}]
+    file.write_text(json.dumps({"images": images, "annotations": rows, "categories": categories}))
+    config.write_text(json.dumps({**TINY, "training": {"batch_size": 2, "crop_size": 0}}))
+    command = ["train", "--data", str(file), "--workers", "1", "--steps", "1"]
+    assert main([*command, "--config", str(config), "--out", str(tmp_path / "run")]) == 0
+    told = "1 of 4 images are taller than wide: each batch is of such images or of others"
+    assert told in capsys.readouterr().out
+
+
 def test_row_13_crops_that_do_not_fit_are_refused_by_field(tmp_path):
     data = open_data(str(SAMPLE))
     for changes in ({"image": {"min_size": 64}}, {"training": {"scale_range": (2, 1)}}):

@@ -1,5 +1,6 @@
 """Batches: the same again from a seed and a step, different between processes, complete."""
 
+import math
 from itertools import islice
 
 import pytest
@@ -58,6 +59,33 @@ def test_processes_share_the_data_set():
     first = read(3, Numbers(50), 4, seed=3, rank=0, world_size=2)
     second = read(3, Numbers(50), 4, seed=3, rank=1, world_size=2)
     assert [first[0], second[0], first[1], second[1], first[2], second[2]] == alone
+
+
+@pytest.mark.parametrize(("count", "together"), [(30, 4), (31, 4), (9, 2), (7, 5), (3, 8), (2, 2)])
+def test_batches_by_orientation(count, together):
+    """Every pass is complete; at most one of its batches is of both kinds, unless a batch holds
+    more than there are of one."""
+    tall = [index % 3 == 1 for index in range(count)]
+    passes = 6 * together // math.gcd(count, together)
+    steps = passes * count // together
+    batches = read(steps, Numbers(count), together, seed=3, tall=tall)
+    ids = [number for batch in batches for number in batch]
+    assert len(ids) == passes * count
+    orders = [ids[start : start + count] for start in range(0, len(ids), count)]
+    assert all(sorted(order) == list(range(count)) for order in orders)
+    mixed = sum(len({tall[index] for index in batch}) == 2 for batch in batches)
+    assert mixed <= passes or sum(tall) < together
+    for start in (1, steps // 2, steps - 1):
+        again = read(steps - start, Numbers(count), together, seed=3, start=start, tall=tall)
+        assert again == batches[start:]
+    if together % 2 == 0:  # processes share the batches of one
+        half = {"batch_size": together // 2, "seed": 3, "world_size": 2, "tall": tall}
+        shares = [read(steps, Numbers(count), **half, rank=rank) for rank in (0, 1)]
+        assert [a + b for a, b in zip(*shares, strict=True)] == batches
+    if count > 20:
+        assert len({tuple(order) for order in orders}) == passes
+        kinds = [tall[batch[0]] for batch in batches[: count // together]]
+        assert kinds != sorted(kinds) and kinds != sorted(kinds, reverse=True)
 
 
 def test_endless_sets_are_read_from_front_to_back():
