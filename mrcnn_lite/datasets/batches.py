@@ -3,8 +3,9 @@
 Which sample stands at which position of the order of training, and which random changes it gets,
 is computed from the seed and the position. So a run that was cut off goes on with exactly the
 samples that it would have seen, and several processes share a data set without talking to each
-other. Samples are made in the training process itself: a drawn shape costs about 1 ms and a crop
-of a photograph 2 ms, less than it costs to hand them over from a worker process.
+other; threads make the batches of several steps at once (`training.prefetch`), the same ones.
+Samples are made in the training process itself: a drawn shape costs about 1 ms and a crop of a
+photograph 2 ms, less than it costs to hand them over from a worker process.
 """
 
 import itertools
@@ -20,6 +21,75 @@ LONG = 1_000_000  # a longer set is read from front to back: it is never read tw
 _MIX = 0x9E3779B97F4A7C15  # odd constant that spreads neighbouring seeds over 64 bits
 
 
+class Batches:
+    """The batch of any step, whoever asks for it and in whatever order.
+
+    Every pass over a short data set has an order of its own. Crowd regions are left out, as
+    training must.
+
+    Args:
+        dataset: Sequence of (image, target); several threads may read it.
+        batch_size: Images per batch and process.
+        seed: Fixes the order and the random changes.
+        transform: Called with image, target and a generator of its own for every sample.
+        rank: This process, 0 to world_size - 1; processes get different samples.
+        world_size: Number of processes.
+        tall: One for each sample of a short data set: batches are of one kind, so that images are
+            padded less; see `by_orientation`. None: batches of any.
+
+    Raises:
+        ValueError: When the data set is empty or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        dataset: Sequence,
+        batch_size: int,
+        seed: int = 0,
+        transform: Transform | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        tall: Sequence[bool] | None = None,
+    ) -> None:
+        if len(dataset) == 0:
+            raise ValueError("dataset has no sample; a loader needs at least one")
+        if batch_size < 1 or not 0 <= rank < world_size:
+            raise ValueError(
+                "batch_size must be positive and rank at least 0 and below world_size, got "
+                f"batch_size={batch_size}, rank={rank}, world_size={world_size}"
+            )
+        self.dataset, self.transform, self.tall = dataset, transform, tall
+        self.batch_size, self.seed = batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self._order_of = lru_cache(maxsize=4)(self._order)
+
+    def __call__(self, step: int) -> tuple[list[Tensor], list[dict]]:
+        """Return the images and targets of a step, counted from 0."""
+        first = (step * self.world_size + self.rank) * self.batch_size
+        positions = range(first, first + self.batch_size)
+        samples = [self.dataset[self._index(position)] for position in positions]
+        samples = [without_crowds(image, target) for image, target in samples]
+        if self.transform is not None:
+            for row, (image, target) in enumerate(samples):
+                generator = sample_generator(self.seed, first + row)
+                samples[row] = self.transform(image, target, generator)
+        return collate(samples)
+
+    def _index(self, position: int) -> int:
+        """Which sample stands at a position of the order of training."""
+        epoch, index = divmod(position, len(self.dataset))
+        return self._order_of(epoch)[index] if len(self.dataset) <= LONG else index
+
+    def _order(self, epoch: int) -> list[int]:
+        """The order of one pass."""
+        count, seed = len(self.dataset), self.seed
+        order = torch.randperm(count, generator=sample_generator(seed + 1, epoch)).tolist()
+        if self.tall is None:
+            return order
+        together = self.batch_size * self.world_size  # padded to one size
+        return by_orientation(order, self.tall, epoch, together, sample_generator(seed + 2, epoch))
+
+
 def loader(
     dataset: Sequence,
     batch_size: int,
@@ -30,53 +100,12 @@ def loader(
     start: int = 0,
     tall: Sequence[bool] | None = None,
 ) -> Iterator[tuple[list[Tensor], list[dict]]]:
-    """Give batches without end.
-
-    Every pass over a short data set has an order of its own. Crowd regions are left out, as
-    training must.
-
-    Args:
-        dataset: Sequence of (image, target).
-        batch_size: Images per batch and process.
-        seed: Fixes the order and the random changes.
-        transform: Called with image, target and a generator of its own for every sample.
-        rank: This process, 0 to world_size - 1; processes get different samples.
-        world_size: Number of processes.
-        start: First step, for resuming: the batches of steps before it are skipped at no cost.
-        tall: One for each sample of a short data set: batches are of one kind, so that images are
-            padded less; see `by_orientation`. None: batches of any.
-
-    Yields:
-        The images and targets of steps start, start + 1, …
-
-    Raises:
-        ValueError: When the data set is empty or a number is out of range.
-    """
-    if len(dataset) == 0:
-        raise ValueError("dataset has no sample; a loader needs at least one")
-    if batch_size < 1 or start < 0 or not 0 <= rank < world_size:
-        raise ValueError(
-            "batch_size must be positive, start at least 0 and rank below world_size, got "
-            f"batch_size={batch_size}, start={start}, rank={rank}, world_size={world_size}"
-        )
-    together = batch_size * world_size  # padded to one size
-
-    @lru_cache(maxsize=4)
-    def order_of(epoch: int) -> list[int]:
-        order, generator = _order(epoch, len(dataset), seed), sample_generator(seed + 2, epoch)
-        return by_orientation(order, tall, epoch, together, generator) if tall else order
-
-    for step in itertools.count(start):
-        first, samples = (step * world_size + rank) * batch_size, []
-        for position in range(first, first + batch_size):
-            epoch, index = divmod(position, len(dataset))
-            samples.append(dataset[order_of(epoch)[index] if len(dataset) <= LONG else index])
-        samples = [without_crowds(image, target) for image, target in samples]
-        if transform is not None:
-            for row, (image, target) in enumerate(samples):
-                generator = sample_generator(seed, first + row)
-                samples[row] = transform(image, target, generator)
-        yield collate(samples)
+    """Return the batches without end of steps start, start + 1, …; those of steps before it are
+    skipped at no cost. Arguments and errors as of `Batches`."""
+    if start < 0:
+        raise ValueError(f"start must be at least 0, got {start}")
+    batches = Batches(dataset, batch_size, seed, transform, rank, world_size, tall)
+    return map(batches, itertools.count(start))
 
 
 def collate(samples: Sequence[Sample]) -> tuple[list[Tensor], list[dict]]:
@@ -119,9 +148,3 @@ def by_orientation(
     places = torch.randperm((tail - head) // together, generator=generator).tolist()
     batches = (order[at : at + together] for at in (head + together * p for p in places))
     return [*order[:head], *itertools.chain.from_iterable(batches), *order[tail:]]
-
-
-@lru_cache(maxsize=4)
-def _order(epoch: int, count: int, seed: int) -> list[int]:
-    """The order of one pass over a data set."""
-    return torch.randperm(count, generator=sample_generator(seed + 1, epoch)).tolist()

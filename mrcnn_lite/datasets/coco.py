@@ -1,5 +1,6 @@
 """Images with annotations in COCO's JSON format: polygons, RLE masks and crowd regions."""
 
+import threading
 import warnings
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,6 +19,8 @@ from .images import read_image
 from .masks import mask_boxes, segmentation_to_mask
 from .rules import AS_STORED, DROP
 from .scan import scan
+
+_CACHING = threading.Lock()  # several threads may read a data set
 
 
 class CocoDataset:
@@ -98,9 +101,10 @@ class CocoDataset:
             return image, dict(target)
         image, target = self._read_image(index), self._read_target(index)
         size = 4 * image.numel() + target["masks"].numel()
-        if size <= self._room:
-            self._room -= size
-            self._cache[index] = image, dict(target)
+        with _CACHING:
+            if size <= self._room and index not in self._cache:
+                self._room -= size
+                self._cache[index] = image, dict(target)
         return image, target
 
     def _read_image(self, index: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Opening image files: PNG and JPEG, every colour mode, turned upright, within a size limit."""
 
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,31 @@ def read_image(path: str | Path, upright: bool = True) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # [C, H, W]
 
 
+class _Quiet:
+    """Without warnings: Pillow warns of what is refused here. The filters are the process's and not
+    a thread's, so the first of several threads sets them and the last restores them."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.before = warnings.catch_warnings()
+                self.before.__enter__()
+                warnings.simplefilter("ignore")
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.before.__exit__(*error)
+
+
+_quiet = _Quiet()
+
+
 @contextmanager
 def open_image(path: str | Path) -> Iterator[Any]:
     """Open a file with Pillow, not yet decoded; an error inside the ``with`` names the file.
@@ -59,12 +85,10 @@ def open_image(path: str | Path) -> Iterator[Any]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; check the folder of the images")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of what is refused here
-            with Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
-                yield image
+        with _quiet, Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
     except Image.DecompressionBombError:
         raise ValueError(
             f"{path}: over {MAX_PIXELS} pixels, which is the limit; scale the image down"

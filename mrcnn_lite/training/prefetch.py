@@ -1,19 +1,20 @@
-"""The next batches are made in a thread of their own while the network learns from the last one.
+"""The next batches are made in threads of their own while the network learns from the last one.
 
-The thread reads and varies images and, where there is a GPU, sends them there on a stream of its
-own from pinned memory, so that neither host nor GPU waits for a copy. Order and numbers are those
-of the loader it runs: each sample draws from a generator of its own.
+A thread makes a whole batch. It reads and varies images and, where there is a GPU, sends them there
+on a stream of its own from pinned memory, so that neither host nor GPU waits for a copy. Order and
+numbers do not depend on the number of threads: each sample draws from a generator of its own.
 
 The part for a GPU (streams, pinned memory) has never run on one.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Iterator
-from contextlib import nullcontext, suppress
-from typing import Any
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import torch
 from torch import Generator, Tensor
@@ -22,9 +23,7 @@ from ..datasets.transforms import Sample
 from .run import Batch, to_device
 
 AHEAD = 2  # batches that lie ready
-PATIENCE = 0.1  # seconds until the thread asks again whether it is still needed
-
-_END = object()
+MOST = 8  # threads: in part of its work each holds Python's lock
 
 
 class ToDevice:
@@ -43,63 +42,57 @@ class ToDevice:
 
 
 def prefetch(
-    batches: Iterator[Batch], device: torch.device | None = None, ahead: int = AHEAD
+    make: Callable[[int], Batch],
+    start: int = 0,
+    device: torch.device | None = None,
+    workers: int | None = None,
+    ahead: int = AHEAD,
 ) -> Iterator[Batch]:
-    """Give the batches of an iterator, made ahead of time by a thread.
+    """Give the batches of the steps from `start` on, made ahead of time by threads.
 
-    The thread ends with the iterator, with its first error, or when this generator is closed.
+    The threads end with an error, in its turn, and when this generator is closed: each with the
+    batch that it has in hand.
 
     Args:
-        batches: is used by the thread alone from now on.
-        device: a GPU to which the thread's work belongs, or None.
+        make: from a step to its batch; called by several threads at once.
+        start: first step.
+        device: a GPU to which the threads' work belongs, or None.
+        workers: how many threads; None: see `default_threads`.
         ahead: how many batches may lie ready.
 
     Yields:
-        The same batches in the same order; what the iterator raised, in its turn.
+        The batches, in order; what `make` raised, in its turn.
     """
     gpu = device is not None and device.type == "cuda"
     stream = torch.cuda.Stream(device) if gpu else None
-    ready: queue.Queue = queue.Queue(maxsize=ahead)
-    stop = threading.Event()
-    worker = threading.Thread(
-        target=_fill, args=(batches, stream, ready, stop), name="prefetch", daemon=True
-    )
-    worker.start()
+
+    def made(step: int) -> tuple[Batch, torch.cuda.Event | None]:
+        with nullcontext() if stream is None else torch.cuda.stream(stream):
+            return make(step), None if stream is None else stream.record_event()
+
+    workers, steps = workers or default_threads(), itertools.count(start)
+    # Each thread would have torch's threads of its own, as many as there are cores.
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, "prefetch", torch.set_num_threads, (1,))
     try:
+        coming = deque(pool.submit(made, next(steps)) for _ in range(workers + ahead))
         while True:
-            batch, error, arrived = ready.get()
-            if error is not None:
-                raise error
-            if batch is _END:
-                return
+            batch, arrived = coming.popleft().result()
+            coming.append(pool.submit(made, next(steps)))
             if arrived is not None:
                 _hand_over(batch, arrived)
             yield batch
     finally:
-        stop.set()
-        worker.join()
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # of threads to come
 
 
-def _fill(
-    batches: Iterator[Batch],
-    stream: torch.cuda.Stream | None,
-    ready: queue.Queue,
-    stop: threading.Event,
-) -> None:
-    """The thread: put (batch, error, event) into the queue until there is no need for more."""
-    batch: Any = None
-    while not stop.is_set() and batch is not _END:
-        error = arrived = None
-        try:
-            with nullcontext() if stream is None else torch.cuda.stream(stream):
-                batch = next(batches, _END)
-                arrived = None if stream is None else stream.record_event()
-        except BaseException as raised:  # whatever it is, the caller must hear of it
-            batch, error = _END, raised
-        while not stop.is_set():
-            with suppress(queue.Full):
-                ready.put((batch, error, arrived), timeout=PATIENCE)
-                break
+def default_threads() -> int:
+    """Return one for each core that this process may use, but for the one that the training needs;
+    at least 1, at most `MOST`."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(max(cores - 1, 1), MOST)
 
 
 def _hand_over(batch: Batch, arrived: torch.cuda.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
@@ -10,7 +11,7 @@ import torch
 
 from ..config import Config, with_keypoints
 from ..datasets import CocoDataset, Shapes, open_dataset
-from ..datasets.batches import loader
+from ..datasets.batches import Batches
 from ..datasets.keypoint_shapes import KeypointShapes
 from ..datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
 from .distributed import rank, world_size
@@ -124,7 +125,7 @@ def training_batches(
     Args:
         config, dataset: see `fit_config`.
         seed: of the run.
-        ahead_on: a device on which a thread makes the next batches in advance, the same ones. On a
+        ahead_on: a device on which threads make the next batches in advance, the same ones. On a
             GPU whole images are flipped there too; crops are cut on the host, which has less to
             send then. (Resizing and normalising are the network's, on its device.)
     """
@@ -148,7 +149,11 @@ def training_batches(
     count = images_per_process(config)
 
     def batches(start: int) -> Iterator[Batch]:
-        plain = loader(dataset, count, seed, transform, rank(), world_size(), start, tall)
-        return plain if ahead_on is None else prefetch(plain, ahead_on)
+        made = Batches(dataset, count, seed, transform, rank(), world_size(), tall)
+        return (
+            map(made, itertools.count(start))
+            if ahead_on is None
+            else prefetch(made, start, ahead_on)
+        )
 
     return batches

@@ -1,8 +1,9 @@
-"""Batches made ahead by a thread: the same ones, and an end without a thread left over."""
+"""Batches made ahead by threads: the same ones, and an end without a thread left over."""
 
 import contextlib
 import threading
 import time
+import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -11,10 +12,10 @@ import torch
 
 from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes, open_dataset, transforms
-from mrcnn_lite.datasets.batches import loader
+from mrcnn_lite.datasets.batches import Batches, loader
 from mrcnn_lite.datasets.transforms import Compose, RandomDihedral
 from mrcnn_lite.training import TrainingRun, train, training_batches
-from mrcnn_lite.training.prefetch import ToDevice, prefetch
+from mrcnn_lite.training.prefetch import MOST, ToDevice, default_threads, prefetch
 from mrcnn_lite.training.run import to_device
 
 SHAPES = Shapes(8, seed=1)
@@ -35,7 +36,7 @@ def one_thread():
 
 
 def threads():
-    return [t for t in threading.enumerate() if t.name == "prefetch"]
+    return [t for t in threading.enumerate() if t.name.startswith("prefetch")]
 
 
 def equal(a, b):
@@ -50,52 +51,88 @@ def equal(a, b):
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-@pytest.mark.parametrize("start", [0, 3])
-def test_the_same_batches_in_the_same_order(start, device):
+@pytest.mark.parametrize(("start", "workers"), [(0, 1), (3, 1), (3, 4)])
+def test_the_same_batches_in_the_same_order(start, workers, device):
     device = torch.device(device)
     flips = Compose([ToDevice(device), RandomDihedral()])
     plain = loader(SHAPES, 3, seed=5, transform=RandomDihedral(), start=start)
-    ahead = prefetch(loader(SHAPES, 3, seed=5, transform=flips, start=start), device)
-    for _ in range(5):
+    ahead = prefetch(Batches(SHAPES, 3, seed=5, transform=flips), start, device, workers)
+    for _ in range(8):
         batch = next(ahead)
         assert batch[0][0].device.type == device.type
         assert equal(next(plain), to_device(batch, CPU))
-    assert len(threads()) == 1
+    assert 1 <= len(threads()) <= workers
     ahead.close()
     assert not threads()
 
 
-def test_a_finite_iterator_ends_and_so_does_the_thread():
-    assert list(prefetch(iter([1, 2, 3]), ahead=1)) == [1, 2, 3]
+def test_threads_work_at_once_and_the_order_stays():
+    """Step 0 is done last of the first three: it waits until the two others have begun."""
+    begun, done = threading.Barrier(3), []
+
+    def make(step):
+        if step < 3:
+            begun.wait(10)
+        if step == 0:
+            deadline = time.monotonic() + 10
+            while not {1, 2} <= {*done} and time.monotonic() < deadline:
+                time.sleep(0.001)
+        done.append(step)
+        return step
+
+    ahead = prefetch(make, workers=3, ahead=0)
+    assert [next(ahead) for _ in range(6)] == [0, 1, 2, 3, 4, 5]
+    assert done.index(0) > max(done.index(1), done.index(2))
+    ahead.close()
     assert not threads()
 
 
-def test_the_thread_works_ahead_but_not_further_than_asked():
-    made = []
-
-    def count():
-        for number in range(100):
-            made.append(number)
-            yield number
-
-    ahead = prefetch(count(), ahead=2)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_threads_work_ahead_but_not_further_than_asked(workers):
+    made, there = [], 3 + workers  # one taken, two ready, one in each hand
+    ahead = prefetch(lambda step: made.append(step) or step, workers=workers, ahead=2)
     assert next(ahead) == 0
     deadline = time.monotonic() + 10
-    while len(made) < 4 and time.monotonic() < deadline:
+    while len(made) < there and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.2)
-    assert made == [0, 1, 2, 3]  # one taken, two ready, one in hand
+    assert sorted(made) == [*range(there)]
     ahead.close()
     assert not threads()
+
+
+def test_each_thread_works_alone_and_torch_keeps_its_threads():
+    """Threads of torch for each of them would be many more than cores."""
+    torch.set_num_threads(2)
+    ahead, later = prefetch(lambda step: torch.get_num_threads(), workers=2), []
+    assert [next(ahead) for _ in range(4)] == [1, 1, 1, 1]
+    assert torch.get_num_threads() == 2
+    ahead.close()
+    other = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    assert torch.get_num_threads() == 2 and later == [2]
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (6, 5), (64, MOST)])
+def test_one_thread_for_each_core_but_one(cores, threads, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: range(cores), raising=False)
+    assert default_threads() == threads
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert default_threads() == threads
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert default_threads() == 1
 
 
 def test_an_error_arrives_at_its_place_with_its_words_and_its_traceback():
-    def broken():
-        yield 1
-        raise ValueError("photo 7 cannot be read")
+    def broken(step):
+        if step == 1:
+            raise ValueError("photo 7 cannot be read")
+        return step
 
-    ahead = prefetch(broken())
-    assert next(ahead) == 1
+    ahead = prefetch(broken, workers=3)
+    assert next(ahead) == 0
     with pytest.raises(ValueError, match="photo 7 cannot be read") as caught:
         next(ahead)
     assert any(entry.name == "broken" for entry in caught.traceback)
@@ -162,14 +199,30 @@ def test_the_protocol_of_streams(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: current)
     image, boxes, made_on = torch.zeros(3).as_subclass(OnGPU), torch.zeros(1, 4), []
 
-    def batches():
+    def make(step):
         made_on.extend(inside)
-        yield [image], [{"boxes": boxes.as_subclass(OnGPU), "file_name": "a", "here": boxes}]
+        return [image], [{"boxes": boxes.as_subclass(OnGPU), "file_name": "a", "here": boxes}]
 
-    ((images, targets),) = prefetch(batches(), torch.device("cuda"))
-    assert made_on == [side]
+    ahead = prefetch(make, 0, torch.device("cuda"), workers=1, ahead=0)
+    images, targets = next(ahead)
+    ahead.close()
+    assert {*made_on} == {side}
     current.wait_event.assert_called_once_with(side.record_event.return_value)
     assert images[0].streams == targets[0]["boxes"].streams == [current]
+
+
+def test_threads_share_a_data_set_of_files(tmp_path):
+    """The cache stays within its limit, and Pillow's silence ends when the last thread is done."""
+    plain = open_dataset(SAMPLE)
+    sizes = [4 * image.numel() + target["masks"].numel() for image, target in plain]
+    shared = open_dataset(SAMPLE, cache_bytes=sum(sizes[:4]))
+    before = [*warnings.filters]
+    ahead = prefetch(Batches(shared, 4, seed=2), workers=4)
+    for batch in map(Batches(plain, 4, seed=2), range(12)):
+        assert equal(batch, next(ahead))
+    ahead.close()
+    assert shared._room >= 0 and warnings.filters == before
+    assert shared._room == sum(sizes[:4]) - sum(sizes[index] for index in shared._cache)
 
 
 def test_an_interrupted_loop_leaves_no_thread(tmp_path):
