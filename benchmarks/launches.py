@@ -4,8 +4,9 @@
 
 Counted on fake tensors, so that no GPU is needed. A view counts for nothing, any other operation of
 PyTorch and any kernel of ours for one, although a sort or a convolution may launch several; its
-bytes are all elements of its tensors, read or written, although a cache may hold some. All is
-float32 (fake tensors know no autocast); the backward pass and the optimiser's kernel are left out.
+bytes are all elements of its tensors, read or written, although a cache may hold some. Work is that
+of convolutions and matrix products, two operations for each product that is added. All is float32
+(fake tensors know no autocast); the backward pass and the optimiser's kernel are left out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import roi_input
 from benchmarks.table import Row
@@ -26,6 +28,7 @@ from mrcnn_lite.config import Config, lite, resnet50_fpn
 from mrcnn_lite.lessons.n17_gpu_training.fake_gpu import Watch, fake_models, watched
 from mrcnn_lite.lessons.n17_gpu_training.waits import SIZE, make_batch
 from mrcnn_lite.models import MaskRCNN
+from mrcnn_lite.models.filled_masks import fill_masks
 from mrcnn_lite.models.folded_norm import fold_norms
 from mrcnn_lite.ops.multiscale import multiscale_roi_align  # without the checks at the door
 
@@ -36,6 +39,7 @@ GOALS = {
     "body, one image": None,
     "body, one image, norms folded": None,
     "losses of two images": None,
+    "losses of two images, norms folded, masks filled": None,
     "inference, one image": None,
     "inference, one image, norms folded": None,
 }
@@ -81,6 +85,7 @@ def calls(config: Config, size: tuple[int, int]) -> list[Callable[[], Any]]:
     with fake_models():
         model, folded = MaskRCNN(config), MaskRCNN(config)
     fold_norms(folded)
+    fill_masks(folded)
     batch = make_batch(2, "cuda", size)
     images, _ = model.transform(batch[0])
     one, sizes = images.pixels[:1], images.sizes
@@ -96,6 +101,7 @@ def calls(config: Config, size: tuple[int, int]) -> list[Callable[[], Any]]:
         lambda: model.backbone.body(one),
         lambda: folded.backbone.body(one),
         lambda: model.train().losses(*batch),
+        lambda: folded.train().losses(*batch),
         lambda: model.eval()(batch[0][:1]),
         lambda: folded.eval()(batch[0][:1]),
     ]
@@ -110,6 +116,10 @@ def run(small: bool = False) -> list[Row]:
             operations, moved = count(call)
             rows.append(Row(NAME, what, operations, "ops", details={"bytes": moved}))
             rows.append(Row(NAME, f"{what}, moved", moved / 1e6, "MB"))
+            with FlopCounterMode(display=False) as work:
+                call()
+            if flop := work.get_total_flops():
+                rows.append(Row(NAME, f"{what}, work", flop / 1e9, "GFLOP"))
     asked, rounds = tile_rounds(roi_input.TINY if small else replace(roi_input.FULL, rois=1024))
     return [
         *rows,

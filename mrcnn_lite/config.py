@@ -124,6 +124,7 @@ class MaskConfig(Checked):
     hidden: int = 256  # Figure 4: channels of the 2 x 2 deconvolution
     norm: Norm = "none"  # "group" for training from scratch
     rois: int = 128  # §3.1: the positives; a cap on them makes a CPU step cheap
+    batch_rois: int = 64  # --fast: rows per image, filled from a whole batch (`filled_masks`)
     targets_aligned: bool = False  # tv: its mask targets carry a half-pixel shift (notebook 09)
     competition: Literal["sigmoid", "softmax"] = "sigmoid"  # §3 "decoupled"; Table 2b: "softmax"
     class_agnostic: bool = False  # §4.2: one mask for all classes

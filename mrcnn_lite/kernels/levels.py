@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..ops.rois import LEVEL_EPS, Grid
+from ..ops.rois import LEVEL_EPS, Boxes, Grid
 from .pyramid import coordinate_type
 from .roi_align import roi_align_op
 
@@ -67,16 +67,21 @@ def _(corners, per_image, levels, smallest):
 
 def multiscale_roi_align(
     features: Sequence[Tensor],
-    boxes: Sequence[Tensor],
+    boxes: Boxes,
     scales: Sequence[float],
     grid: Grid,
     canonical_scale: float,
     canonical_level: int,
 ) -> Tensor:
-    """The kernel form of `ops.multiscale_roi_align`, for as many boxes, R, in each image."""
-    corners = torch.cat(list(boxes)).to(coordinate_type(features[0].dtype))  # [K, 4]
+    """The kernel form of `ops.multiscale_roi_align`, for as many boxes, R, in each image, or for
+    Tensor[K, 5], whose images one more operation copies."""
+    given = isinstance(boxes, Tensor)
+    corners = boxes[:, 1:].contiguous() if given else torch.cat(list(boxes))
+    corners = corners.to(coordinate_type(features[0].dtype))  # [K, 4]
     second = 1 - round(math.log2(scales[0]))
     side = canonical_scale * 2.0 ** (second - canonical_level - LEVEL_EPS)  # pixels
     map_index = roi_levels_op(corners.detach(), len(boxes[0]), len(features), side**2)  # [K, 2]
+    if given:
+        map_index[:, 0] = boxes[:, 0].detach()
     settings = list(scales), list(grid.size), grid.samples, grid.aligned
     return roi_align_op(list(features), map_index, corners, *settings)

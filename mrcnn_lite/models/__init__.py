@@ -2,6 +2,7 @@
 
 from .anchors import AnchorGenerator
 from .box_head import FastRCNNPredictor
+from .filled_masks import fill_masks
 from .keypoint_head import KeypointHead, KeypointRCNNPredictor
 from .loading import load_weights
 from .mask_head import MaskHead, MaskHeadC4, MaskRCNNPredictor
@@ -26,6 +27,7 @@ __all__ = [
     "MaskRCNNPredictor",
     "RPNHead",
     "check_fits",
+    "fill_masks",
     "keypointrcnn_resnet50_fpn",
     "load_weights",
     "maskrcnn_lite",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .backend import choose
 from .roi_align import pool_rois
-from .rois import Grid, OutputSize, Rois, as_pair, assign_levels, split_rois
+from .rois import Boxes, Grid, OutputSize, Rois, as_pair, assign_levels, split_rois
 
 
 def pyramid_scales(features: Sequence[Tensor], image_size: tuple[int, int]) -> list[float]:
@@ -18,7 +18,7 @@ def pyramid_scales(features: Sequence[Tensor], image_size: tuple[int, int]) -> l
 
 def multiscale_roi_align(
     features: Sequence[Tensor],
-    boxes: Sequence[Tensor],
+    boxes: Boxes,
     image_size: tuple[int, int],
     output_size: OutputSize,
     sampling_ratio: int = 2,
@@ -30,7 +30,7 @@ def multiscale_roi_align(
 
     Args:
         features: L maps Tensor[B, C, h, w], finest first, strides growing by 2.
-        boxes: list of B Tensor[R, 4], pixels.
+        boxes: list of B Tensor[R, 4], or Tensor[K, 5] of (image, x1, y1, x2, y2), pixels.
         image_size: (H, W) of the padded batch, in pixels.
         output_size: P, or (rows, columns).
         sampling_ratio: S, samples per bin and axis; 0 or less is adaptive.
@@ -42,7 +42,8 @@ def multiscale_roi_align(
     scales = pyramid_scales(features, image_size)
     grid = Grid(as_pair(output_size), sampling_ratio, aligned)
     fused = choose("multiscale_roi_align", features[0].device, None, None)
-    if fused and boxes and len(boxes[0]) and len({*map(len, boxes)}) == 1:  # as many in each image
+    alike = isinstance(boxes, Tensor) or len({*map(len, boxes)}) == 1  # as many in each image
+    if fused and alike and len(boxes) and len(boxes[0]):
         return fused(features, boxes, scales, grid, canonical_scale, canonical_level)
     image, corners = split_rois(features[0], boxes)
     k_min, k_max = -round(math.log2(scales[0])), -round(math.log2(scales[-1]))

@@ -1,12 +1,14 @@
 """The same step for a GPU: forward, backward and clipping recorded as one CUDA graph.
 
-Three things let a step be recorded, and change no result:
+Four things let a step be recorded; all but the last change no result:
 
 - Images are padded to one size per orientation, and objects to a power of two. (The default pads
   to the largest image of a batch; with the same padding the losses are the same.)
 - The sampling priorities are drawn before the step, with the same seeds, into tensors that stay
   in place.
 - No operation asks the GPU for a value; the losses are read once, before the weights change.
+- The mask branch has a fixed number of rows, which the positives of the whole batch fill: all of
+  them, unless they are more than `config.mask.batch_rois` per image (`models.filled_masks`).
 
 Optimiser and running average follow outside of the graph: they are few kernels. On a CPU the same
 code runs without recording. The recording itself has never run on a GPU.
@@ -20,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..config import ImageConfig
-from ..models import MaskRCNN
+from ..models import MaskRCNN, fill_masks
 from ..models.cuda_graph import GraphedCallable
 from ..models.folded_norm import fold_norms
 from ..models.matching import Priorities
@@ -84,6 +86,7 @@ class FastRun(TrainingRun):
                 "with --workers 1 and without --accumulate"
             )
         fold_norms(self.model)
+        fill_masks(self.model)
         self._steps: dict[tuple[int, ...], tuple[StaticPriorities, GraphedCallable]] = {}
         self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
         self.padding = PaddingByOrientation(self.config.image)

@@ -10,6 +10,7 @@ from kernel_tools import DEVICE, assert_close, kernels_run
 
 from mrcnn_lite.kernels import levels, roi_align_backward
 from mrcnn_lite.ops import assign_levels, multiscale_roi_align, roi_align, use_backend
+from mrcnn_lite.ops.multiscale import multiscale_roi_align as ops_multiscale
 
 IMAGE = (64, 96)
 TYPES = [torch.float64, torch.float32]
@@ -95,8 +96,9 @@ def test_backward(samples, aligned, deterministic):
 
 @pytest.mark.parametrize("aligned", [False, True])
 def test_levels_and_images_are_found_by_a_kernel(aligned, monkeypatch):
-    """As many boxes in each image: two launches in all. Sizes at the levels' limits, reversed boxes
-    and NaN among them; results and gradients are the tensor form's."""
+    """As many boxes in each image: two launches in all; or boxes that name their image. Sizes at
+    the levels' limits, reversed boxes and NaN among them; the tensor form's results and gradients.
+    """
     side = torch.tensor([15.0, 30, 59.9, 60, 61, 30, -8, 3], dtype=torch.float64, device=DEVICE)
     corner = torch.rand(2, 8, 2, dtype=torch.float64, device=DEVICE) * 9
     rois = torch.cat([corner, corner + side[:, None]], dim=2)  # [B, R, 4]
@@ -116,6 +118,13 @@ def test_levels_and_images_are_found_by_a_kernel(aligned, monkeypatch):
     (map_index,) = seen
     assert map_index[:, 0].tolist() == [0] * 8 + [1] * 8
     assert torch.equal(map_index[:, 1].long(), expected)
+    shuffled = torch.randperm(16, generator=torch.Generator().manual_seed(0)).to(DEVICE)
+    indexed = torch.cat([map_index[:, :1].to(rois), rois.flatten(0, 1)], dim=1)  # [K, 5]
+    settings = (2, 2, aligned, 30, 3)
+    given, wanted = both(lambda: ops_multiscale(pyramid(), indexed[shuffled], IMAGE, *settings))
+    assert_close(given.detach(), wanted.detach())
+    assert_close(given.detach(), found[0][shuffled].detach())
+    assert torch.equal(seen[1], map_index[shuffled])
     nan = torch.full((1, 4), torch.nan, device=DEVICE)
     assert levels.roi_levels_op(nan, 1, 4, 1.0).tolist() == [[0, 0]]
 
