@@ -134,7 +134,7 @@ export function noise(seed) {
  * is 0 for the background, g + 1 for shape g.
  */
 export function paint(pixels, noisy, shapes) {
-  const [image, owner] = [Float32Array.from(pixels), new Uint8Array(SIZE * SIZE)];
+  const [image, owner] = [pixels.slice(), new Uint8Array(SIZE * SIZE)];
   shapes.forEach((shape, g) => {
     const { colour, tones, ripple } = shape;
     overPixels(shape, (at, far, u, v) => {

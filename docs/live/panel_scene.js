@@ -3,7 +3,7 @@ import { SIZE } from "./drawing.js";
 import { handlesOf } from "./editor.js";
 import { byId, f2, make, say } from "./elements.js";
 import { row } from "./frame.js";
-import { bitmap, colourOf, fillPixels, rgbOf } from "./picture.js";
+import { bitmap, colourOf, fillPixels, pixel, rgbOf } from "./picture.js";
 import { describe } from "./scene.js";
 
 const IDLE = "Drag a shape, or draw one on empty ground.";
@@ -57,16 +57,10 @@ function label(picture, { name, score, slot, box }, mine) {
 
 /** All masks on one transparent canvas, the surest object on top. */
 function paintMasks(canvas, detections) {
-  return fillPixels(canvas, (data) => {
-    for (const { pixels, slot } of [...detections].sort((a, b) => a.score - b.score)) {
-      const [r, g, b] = rgbOf(colourOf(slot));
-      for (let i = 0; i < pixels.length; i++) {
-        if (!pixels[i]) continue;
-        data[4 * i] = r;
-        data[4 * i + 1] = g;
-        data[4 * i + 2] = b;
-        data[4 * i + 3] = FILL;
-      }
+  return fillPixels(canvas, (pixels) => {
+    for (const { pixels: inside, slot } of [...detections].sort((a, b) => a.score - b.score)) {
+      const colour = pixel(...rgbOf(colourOf(slot)), FILL);
+      for (let i = 0; i < inside.length; i++) if (inside[i]) pixels[i] = colour;
     }
   });
 }

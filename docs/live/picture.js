@@ -37,34 +37,43 @@ export function bitmap(w, h = w) {
   return Object.assign(document.createElement("canvas"), { width: w, height: h });
 }
 
-/** Write a canvas's pixels: `fill(data)` gets RGBA, 4 * w * h bytes. */
+/** A pixel as a canvas keeps it, one number: red in its lowest byte, as processors order bytes. */
+export const pixel = (r, g, b, a) => ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;
+
+const COLOUR = Uint32Array.from({ length: 256 }, (_, i) => pixel(...TABLE.subarray(3 * i, 3 * i + 3), 0));
+const kept = new WeakMap(); // of canvases: their pixels, which every frame writes anew
+
+/** Write a canvas's pixels: `fill(pixels)` gets Uint32Array[w * h] of transparent ones, see `pixel`. */
 export function fillPixels(canvas, fill) {
+  const { width, height } = canvas;
   const context = canvas.getContext("2d");
-  const pixels = context.createImageData(canvas.width, canvas.height);
-  fill(pixels.data);
-  context.putImageData(pixels, 0, 0);
+  let image = kept.get(canvas);
+  if (image?.width !== width || image.height !== height) {
+    image = context.createImageData(width, height);
+    kept.set(canvas, image);
+  }
+  fill(new Uint32Array(image.data.buffer).fill(0));
+  context.putImageData(image, 0, 0);
   return canvas;
 }
 
 /** An image [3, S, S] in 0..1 on a canvas of S x S. */
 export function paintImage(canvas, image) {
   const n = canvas.width * canvas.height;
-  return fillPixels(canvas, (data) => {
-    for (let i = 0; i < n; i++) {
-      for (let c = 0; c < 3; c++) data[4 * i + c] = 255 * image[c * n + i];
-      data[4 * i + 3] = 255;
-    }
+  const byte = (i) => Math.round(255 * image[i]);
+  return fillPixels(canvas, (pixels) => {
+    for (let i = 0; i < n; i++) pixels[i] = pixel(byte(i), byte(n + i), byte(2 * n + i), 255);
   });
 }
 
 /** The same without colours and paler, so that what is drawn over it stands out. */
 export function paintGrey(canvas, image) {
   const n = canvas.width * canvas.height;
-  return fillPixels(canvas, (data) => {
+  return fillPixels(canvas, (pixels) => {
     for (let i = 0; i < n; i++) {
       const tone = 0.3 * image[i] + 0.59 * image[n + i] + 0.11 * image[2 * n + i];
-      for (let c = 0; c < 3; c++) data[4 * i + c] = 90 + 140 * tone;
-      data[4 * i + 3] = 255;
+      const byte = Math.round(90 + 140 * tone);
+      pixels[i] = pixel(byte, byte, byte, 255);
     }
   });
 }
@@ -72,23 +81,19 @@ export function paintGrey(canvas, image) {
 /** Numbers [h, w] in viridis on a canvas of w x h; opaque, or with `alpha(t)` in 0..1. */
 export function paintMap(canvas, values, low, high, alpha = () => 1) {
   const span = high - low || 1;
-  return fillPixels(canvas, (data) => {
+  return fillPixels(canvas, (pixels) => {
     for (let i = 0; i < values.length; i++) {
       const t = Math.min(Math.max((values[i] - low) / span, 0), 1);
-      const at = 3 * Math.round(t * 255);
-      data[4 * i] = TABLE[at];
-      data[4 * i + 1] = TABLE[at + 1];
-      data[4 * i + 2] = TABLE[at + 2];
-      data[4 * i + 3] = 255 * alpha(t);
+      pixels[i] = COLOUR[Math.round(t * 255)] | (Math.round(255 * alpha(t)) << 24);
     }
   });
 }
 
 /** Pixels [S * S] of a mask in a colour, the rest transparent. */
-export function paintMask(canvas, pixels, hex, alpha) {
-  const rgb = rgbOf(hex);
-  return fillPixels(canvas, (data) => {
-    pixels.forEach((inside, i) => inside && data.set([...rgb, 255 * alpha], 4 * i));
+export function paintMask(canvas, inside, hex, alpha) {
+  const colour = pixel(...rgbOf(hex), Math.round(255 * alpha));
+  return fillPixels(canvas, (pixels) => {
+    for (let i = 0; i < inside.length; i++) if (inside[i]) pixels[i] = colour;
   });
 }
 

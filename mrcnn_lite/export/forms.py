@@ -61,6 +61,24 @@ def suppress_form(
     return keep.view(valid.shape)  # [B, N]
 
 
+def suppress_onnx(
+    boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: Tensor
+) -> Tensor:
+    """The same without groups as ONNX's own operator, which compares as many boxes as it must."""
+    problems, n = valid.shape
+    # It sorts by score: the boxes, which come best first, get falling ones; above 0 if valid.
+    scores = torch.arange(n, 0, -1, dtype=boxes.dtype) * valid  # [B, N]
+    limits = torch.tensor([n]), iou_threshold.view(1), torch.zeros(1)
+    rows = torch.ones_like(scores).sum().int().item()  # how many are kept nobody knows before
+    torch._check(rows >= 0)
+    kind = {"dtype": torch.int64, "shape": (rows, 3), "version": 11}
+    inputs = boxes, scores[:, None], *limits
+    kept = torch.onnx.ops.symbolic("NonMaxSuppression", inputs, **kind)  # problem, 0, row
+    index = kept[:, 0] * n + kept[:, 2]
+    found = torch.zeros(problems * n).scatter(0, index, (index >= 0).to(torch.float32))
+    return found.view(valid.shape) > 0  # [B, N]
+
+
 def roi_align_onnx(
     features: Sequence[Tensor], rois: Rois, scales: Sequence[float], grid: Grid
 ) -> Tensor:

@@ -28,8 +28,9 @@ from ..ops.multiscale import pyramid_scales
 from ..ops.nms import nms_mask
 from ..ops.rois import Grid, Rois
 from .files import metadata, trace, write_onnx
-from .forms import roi_align_onnx, roi_pool_onnx
+from .forms import roi_align_onnx, roi_pool_onnx, suppress_onnx
 from .network import MAX_PAIRS, FixedNetwork
+from .winograd import WinogradConvolution
 
 POOLINGS = ("RoIAlign", "RoIPool")
 INPUTS = ("image", "score_threshold", "nms_iou", "rpn_nms_iou", "pooling")
@@ -59,6 +60,9 @@ class StagedNetwork(FixedNetwork):
         heads, self.pool = self.model.roi_heads, pool
         fixed = {"score_threshold": 0.0, "detections": detections}
         heads.config = heads.config.with_(box=fixed)
+        for layer in heads.box_head.children():
+            if isinstance(layer, nn.Sequential):
+                layer[0] = WinogradConvolution(layer[0], heads.config.box.pooled_size)
 
     def forward(
         self,
@@ -249,7 +253,7 @@ def export_stages(
     config, example = model.config, torch.zeros(1, 3, *size)
     given = config.box.score_threshold, config.box.nms_iou, config.rpn.nms_iou
     examples = example, *map(torch.tensor, given), torch.tensor(0)
-    program = trace(network, examples)
+    program = trace(network, examples, nms=suppress_onnx)
     values = [node.meta["val"] for node in program.graph.output_node().args[0]]
     names = list(program.call_spec.out_spec.unflatten([*range(len(values))]))
     with torch.no_grad():
