@@ -64,7 +64,8 @@ def suppress_form(
 def suppress_onnx(
     boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: Tensor
 ) -> Tensor:
-    """The same without groups as ONNX's own operator, which compares as many boxes as it must."""
+    """See `suppress_form`, without groups: ONNX's own operator, which compares as few boxes as it
+    can."""
     problems, n = valid.shape
     # It sorts by score: the boxes, which come best first, get falling ones; above 0 if valid.
     scores = torch.arange(n, 0, -1, dtype=boxes.dtype) * valid  # [B, N]

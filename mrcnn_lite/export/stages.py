@@ -1,8 +1,9 @@
 """The exported network with its stages as additional outputs, and its thresholds as inputs.
 
-The modules are the network's own, and so is what happens between them. What passes from one to the
-next is recorded where it passes: at modules by hooks, at functions by one in their place that calls
-them.
+The modules are the network's own, and so is what happens between them; only the box branch's
+convolutions are computed in another way (`winograd`), since a page runs them for every frame. What
+passes from one to the next is recorded where it passes: at modules by hooks, at functions by one in
+their place that calls them.
 """
 
 from __future__ import annotations

@@ -7,10 +7,12 @@ from torch import nn
 from mrcnn_lite.export.winograd import WinogradConvolution
 
 
-@pytest.mark.parametrize("side", [1, 4, 5, 7, 14])
-def test_it_is_the_convolution(side):
+@pytest.mark.parametrize(
+    ("side", "bias"), [(1, True), (4, False), (5, True), (7, False), (14, True)]
+)
+def test_it_is_the_convolution(side, bias):
     torch.manual_seed(0)
-    plain = nn.Conv2d(12, 5, 3, padding=1, bias=False)
+    plain = nn.Conv2d(12, 5, 3, padding=1, bias=bias)
     maps = torch.randn(3, 12, side, side)
     exact = plain.double()(maps.double())
     found = WinogradConvolution(plain.float(), side)(maps)
@@ -21,6 +23,6 @@ def test_it_is_the_convolution(side):
 
 
 def test_what_it_cannot_do_is_refused():
-    for wrong in (nn.Conv2d(4, 4, 1, bias=False), nn.Conv2d(4, 4, 3, padding=1)):
-        with pytest.raises(ValueError, match="3 x 3 without a bias"):
+    for wrong in (nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, 2, padding=1)):
+        with pytest.raises(ValueError, match="3 x 3 with stride 1"):
             WinogradConvolution(wrong, 7)
