@@ -42,8 +42,8 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
 def _describe_train(sub: argparse.ArgumentParser) -> None:
     preset = "the network; default: lite, or that of --init"
     sub.add_argument("--preset", choices=sorted(PRESETS), help=preset)
-    init = "start from torchvision's weights of COCO (DEFAULT) or of the backbone (imagenet), a "
-    init += "state dict (.pth, .safetensors), or a run's folder; --resume does not read them again"
+    init = "start from torchvision's weights of COCO (DEFAULT) or of the backbone (imagenet), ours "
+    init += "of drawn shapes (shapes), a state dict, or a run's folder; --resume reads none again"
     sub.add_argument("--init", metavar="WEIGHTS", help=init)
     data = "shapes, keypoint-shapes, COCO or VIA JSON, folder of label maps"
     sub.add_argument("--data", required=True, help=data)
@@ -60,6 +60,8 @@ def _describe_train(sub: argparse.ArgumentParser) -> None:
     rate = "after the rise; default: the preset's, whatever the batch size"
     sub.add_argument("--learning-rate", type=_number(1e-9, 1e3), help=rate)
     sub.add_argument("--hold-out", type=_indices, help="images to leave out, counted from 0: 3,8")
+    turns = "of crops: all eight of a square, left and right alone (flip), or as the objects lie"
+    sub.add_argument("--turns", choices=("auto", "all", "flip"), default="auto", help=turns)
     sub.add_argument("--workers", type=_integer(0, 64), default=0, help="processes; 0 chooses")
     seed = "of the first weights, the order of images and their changes; default 0"
     sub.add_argument("--seed", type=_integer(0, LARGEST_SEED), default=0, help=seed)

@@ -29,7 +29,7 @@ def train_network(options: argparse.Namespace) -> None:
     fast, held_out = _can_be_fast(options), _held_out(options)
     given = _read_config(options.config) if options.config else {}
     start = Start(options.init, options.preset) if options.init else None
-    config = _config(options, start, given)
+    keep, config = _kept(options, given), _config(options, start, given)
     told = "" if options.resume or options.overwrite else refuse_other_run(options.out)
     if options.data not in DRAWN and options.out.resolve() == Path(options.data).resolve():
         told = f"--out {options.out} is the folder of the data; name another one"
@@ -40,7 +40,8 @@ def train_network(options: argparse.Namespace) -> None:
     images = len(dataset)
     if isinstance(dataset, CocoDataset):
         tell_images(dataset)
-    config = fit_config(config, dataset, keep_size="min_size" in given.get("image", {}))
+    said: list[str] = []
+    config = fit_config(config, dataset, keep, said.append)
     if given.get("keypoint", 0) is None:  # asked for: none, whatever the data has
         config = config.with_(keypoint=None)
     if given.get("num_classes", config.num_classes) != config.num_classes:
@@ -50,7 +51,7 @@ def train_network(options: argparse.Namespace) -> None:
         )
     kind = FastRun if fast else TrainingRun
     run = kind(config, dataset.class_names, options.seed, options.device)
-    said = [run.describe()]
+    said.append(run.describe())
     if options.compile:
         compile_parts(run.model)
     if options.resume:
@@ -116,6 +117,8 @@ def _config(options: argparse.Namespace, start: Start | None, given: dict[str, A
     """The preset, or the network of --init; over it --config; over that the options."""
     names = "batch_size", "learning_rate", "accumulate", "precision"
     training = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.turns != "auto":
+        training["turns"] = options.turns
     config = start.config if start else from_scratch(PRESETS[options.preset or "lite"]())
     try:
         config = config.with_(**given)
@@ -127,10 +130,26 @@ def _config(options: argparse.Namespace, start: Start | None, given: dict[str, A
             f"trainable_layers {config.backbone.trainable_layers} would keep random weights as "
             "they are, and such a network cannot learn; leave them out, or give --init"
         )
+    if options.turns != "auto" and (options.data in DRAWN or not config.training.crop_size):
+        raise ValueError(
+            "--turns is of crops of stored images: shapes are drawn, and with "
+            "config.training.crop_size 0 whole images are only flipped; leave it out"
+        )
     if options.batch_size and not options.learning_rate:
         _tell_rate(config.training, options.batch_size)
     image = {"channels_last": False} if options.no_channels_last else {}
     return config.with_(training=training, image=image)
+
+
+def _kept(options: argparse.Namespace, given: dict[str, Any]) -> set[str]:
+    """The fields that --config or --turns gives, and that the data therefore do not."""
+    turns = {"training.turns"} if options.turns != "auto" else set()
+    return turns | {
+        f"{name}.{field}"
+        for name, part in given.items()
+        if isinstance(part, dict)
+        for field in part
+    }
 
 
 def _tell_rate(training: TrainingConfig, batch_size: int) -> None:

@@ -19,11 +19,13 @@ from ..models.pretrained import (
 )
 
 ENUMS = {"resnet50_fpn": COCO, "resnet50_fpn_v2": COCO_V2}
-IMAGENET = "imagenet"
+IMAGENET, SHAPES = "imagenet", "shapes"
+SHIPPED = Path(__file__).resolve().parents[2] / "data" / "weights" / "shapes_lite.safetensors"
 NAMES = ("DEFAULT", "COCO_V1", IMAGENET)
 STAGES = 3  # tv: how many train of a backbone that was trained before
 BOX, MASK = "roi_heads.box_predictor", "roi_heads.mask_predictor.mask_fcn_logits"
 KEYPOINT = "roi_heads.keypoint_"
+ANCHORS = "rpn.head.cls_logits", "rpn.head.bbox_pred"  # what they say is of each anchor
 
 
 class Start:
@@ -31,7 +33,8 @@ class Start:
 
     Args:
         init: "DEFAULT" (torchvision's weights of COCO), "imagenet" (torchvision's of the backbone),
-            a state dict (`.pth`, `.pt`, `.safetensors`), or a run: its folder or its weights.
+            "shapes" (ours of the lite network on drawn shapes), a state dict (`.pth`, `.pt`,
+            `.safetensors`), or a run: its folder or its weights.
         preset: which network; by default a run's own, else "resnet50_fpn".
 
     Raises:
@@ -41,6 +44,8 @@ class Start:
     def __init__(self, init: str, preset: str | None = None) -> None:
         self.init, self.class_names, self._tensors = init, None, None
         path = Path(init)
+        if init == SHAPES and not path.exists():
+            path, preset = SHIPPED, preset or "lite"
         if path.is_dir() or _is_ours(path):
             self.config, self.class_names, self._tensors = read_weights(path)
             if self.config.backbone.kind == "resnet":
@@ -53,8 +58,8 @@ class Start:
             return
         if init not in NAMES and not path.is_file():
             raise FileNotFoundError(
-                f"--init {init}: no such weights; give {', '.join(NAMES)}, a state dict (a .pth or "
-                ".safetensors file) or the folder of a run"
+                f"--init {init}: no such weights; give {', '.join(NAMES)}, {SHAPES}, a state dict "
+                "(a .pth or .safetensors file) or the folder of a run"
             )
         preset = preset or "resnet50_fpn"
         if init in NAMES and preset not in ENUMS:
@@ -66,7 +71,8 @@ class Start:
             self.config = self.config.with_(backbone={"norm_eps": 0.0})
 
     def load_into(self, model: MaskRCNN, class_names: list[str]) -> str:
-        """Copy the weights into a network. The last layers stay new where the classes are others.
+        """Copy the weights into a network. The last layers stay new where the classes are others,
+        and those of a run's RPN where the anchors are.
 
         Returns:
             A sentence: from where the weights are, and which parts are new.
@@ -88,13 +94,17 @@ class Start:
             new = (BOX, MASK) if mask and not mask.class_agnostic else (BOX,)
         if not any(name.startswith(KEYPOINT) for name in state):
             new += (KEYPOINT,)
+        if others := self.class_names and _anchors(self.config) != _anchors(model.config):
+            new += ANCHORS
         state |= {name: value for name, value in own.items() if name.startswith(new)}
         check_fits(f"--init {source}", model, state)
         model.load_state_dict(state, strict=False)
         told = f"starts from {source}"
+        if others:
+            told += f"; {' and '.join(ANCHORS)} new, because the anchors are others"
         if BOX in new:
             counts = f"{classes} there, {model.num_classes} here"
-            new_parts = " and ".join(part for part in new if part != KEYPOINT)
+            new_parts = " and ".join(part for part in new if part in (BOX, MASK))
             told += f"; {new_parts} new, because the classes are others ({counts})"
         if model.config.keypoint and KEYPOINT in new:
             told += "; the keypoint branch is new"
@@ -124,6 +134,11 @@ def _is_ours(path: Path) -> bool:
             return "class_names" in (file.metadata() or {})
     except SafetensorError:
         return True
+
+
+def _anchors(config: Config) -> tuple:
+    """What the RPN's last layers are made for."""
+    return config.rpn.anchor_sizes, config.rpn.aspect_ratios
 
 
 def _family(config: Config) -> tuple:

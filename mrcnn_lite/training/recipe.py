@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
-from statistics import median
 
 import torch
 
@@ -15,6 +14,7 @@ from ..datasets.batches import Batches
 from ..datasets.keypoint_shapes import KeypointShapes
 from ..datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
 from .distributed import rank, world_size
+from .fit import Objects, crop_sides, fit
 from .prefetch import ToDevice, prefetch
 from .run import Batch
 
@@ -22,7 +22,6 @@ DRAWN = {"shapes": Shapes, "keypoint-shapes": KeypointShapes}
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no image
 HELD_OUT_IMAGES = 200
 CACHE_BYTES = 512 * 2**20  # images kept decoded: a small set is read thousands of times
-OBJECT_SIZE = 32.0  # pixels (root of the area); the middle of the lite network's anchors
 
 
 def open_data(
@@ -56,35 +55,31 @@ def open_data(
     return DRAWN[data](images, HELD_OUT_SEED) if held_out else DRAWN[data](None, TRAIN_SEED)
 
 
-def fit_config(config: Config, dataset: Shapes | CocoDataset, keep_size: bool = False) -> Config:
+def fit_config(
+    config: Config,
+    dataset: Shapes | CocoDataset,
+    keep: Container[str] = (),
+    tell: Callable[[str], None] = lambda said: None,
+) -> Config:
     """Give a config the data's number of classes, a keypoint branch where the data has keypoints,
-    and, for images in files, the size to train at.
-
-    The lite network's anchors end at 52 pixels. Other images are therefore shrunk until their
-    median object measures `OBJECT_SIZE`: one number read from the data instead of a guess.
+    and, where images in files are cut into crops, what their objects ask for (see `fit`).
 
     Args:
         config, dataset: of the training.
-        keep_size: train at the config's size.
+        keep: fields that stay as they are: "image.min_size", "training.turns" ...
+        tell: called with a sentence for each choice.
 
     Raises:
-        ValueError: there is no object to learn from.
+        ValueError: there is no object to learn from, or crops do not fit into the images.
     """
     if isinstance(dataset, CocoDataset):
         dataset.require_objects()
     config = config.with_(num_classes=len(dataset.class_names))
     if names := getattr(dataset, "keypoint_names", ()):
         config = with_keypoints(config, len(names))
-    if isinstance(dataset, Shapes) or keep_size or not config.training.crop_size:
+    if isinstance(dataset, Shapes) or not config.training.crop_size:
         return config
-    ratios = []  # object size / shorter side of its image
-    for index in range(len(dataset)):
-        image, target = dataset[index]
-        areas = target["area"][target["iscrowd"] == 0]
-        ratios += (areas.sqrt() / min(image.shape[-2:])).tolist()
-    step, low, high = config.image.size_divisible, config.training.crop_size, config.image.max_size
-    shorter = round(OBJECT_SIZE / median(ratios) / step) * step
-    return config.with_(image={"min_size": min(max(shorter, low), high)})
+    return fit(config, Objects.of(dataset), keep, tell)
 
 
 def images_per_process(config: Config) -> int:
@@ -119,8 +114,8 @@ def training_batches(
 ) -> Callable[[int], Iterator[Batch]]:
     """Return a function that gives this process's batches from any step on.
 
-    Shapes are never repeated, so they need no variation; other images are scaled, cropped, turned,
-    flipped and tinted by chance.
+    Shapes are never repeated, so they need no variation; other images are scaled, cropped, turned
+    or flipped, and tinted by chance.
 
     Args:
         config, dataset: see `fit_config`.
@@ -132,17 +127,12 @@ def training_batches(
     training, parts, tall = config.training, [], None
     if not isinstance(dataset, Shapes):
         pairs, tall = getattr(dataset, "flip_pairs", ()), tall_images(config, dataset)
-        parts = [RandomDihedral(flip_y=False, transpose=False, pairs=pairs)]
+        turns = RandomDihedral(flip_y=False, transpose=False, pairs=pairs)
+        parts = [turns]
         if training.crop_size:
-            low, high = (config.image.min_size * scale for scale in training.scale_range)
-            if max(low, training.crop_size) > high:
-                raise ValueError(
-                    f"crops of config.training.crop_size {training.crop_size} do not fit into "
-                    f"images of config.image.min_size {config.image.min_size} times at most "
-                    f"scale_range {training.scale_range}; choose smaller crops (0: whole images)"
-                )
-            crop = RandomScaleCrop(training.crop_size, (max(low, training.crop_size), high))
-            parts = [crop, RandomDihedral(pairs=pairs), ColourJitter()]
+            crop = RandomScaleCrop(training.crop_size, crop_sides(config))
+            parts = [crop, turns if training.turns == "flip" else RandomDihedral(pairs=pairs)]
+            parts.append(ColourJitter())
     if ahead_on is not None:
         parts.insert(len(parts) if training.crop_size else 0, ToDevice(ahead_on))
     transform = Compose(parts) if parts else None

@@ -307,6 +307,36 @@ def test_a_run_says_what_it_does_and_what_it_reached(tmp_path, tiny, capsys):
     assert colours.issuperset(drawn)  # the sum, objectness, classes, masks
 
 
+def test_a_run_says_what_the_data_ask_for_and_keeps_it(tmp_path, capsys):
+    """Three steps of a fitted run: said, stored, resumed; another --turns is another run."""
+    path, out = tmp_path / "small.json", tmp_path / "run"
+    path.write_text('{"training": {"crop_size": 64, "batch_size": 1}}')
+    command = ["train", "--data", str(SAMPLE), "--workers", "1", "--config", str(path)]
+    command += ["--out", str(out), "--steps"]
+    assert main([*command, "1", "--turns", "flip"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    fitted = lite().with_(training={"crop_size": 64, "batch_size": 1, "turns": "flip"})
+    keep, told = ("training.turns",), []
+    fitted = fit_config(fitted, open_data(str(SAMPLE)), keep, told.append)
+    assert said[: len(told)] == told
+    assert said[0].startswith("objects: 24; at images of ") and "in crops of 64" in said[0]
+    assert said[1] == "turns of crops: left and right alone, as asked"
+    assert said[2].startswith("anchors: ") and said[3].startswith("6 classes, images at ")
+    assert fitted.rpn.anchor_sizes != lite().rpn.anchor_sizes
+    assert Config.from_dict(json.loads((out / "config.json").read_text())) == fitted
+    assert load_weights(out)[0].config == fitted
+    assert main([*command, "2", "--turns", "flip", "--resume"]) == 0
+    assert Config.from_dict(json.loads((out / "config.json").read_text())) == fitted
+    assert "training.turns flip instead of all" in refused(capsys, [*command, "3", "--resume"])
+
+
+def test_turns_are_of_crops_of_stored_images(tmp_path, capsys):
+    command = ["train", "--steps", "1", "--turns", "all", "--out", str(tmp_path / "run")]
+    assert "--turns is of crops of stored images" in refused(capsys, [*command, "--data", "shapes"])
+    whole = [*command, "--data", str(SAMPLE), "--preset", "resnet50_fpn"]
+    assert "whole images are only flipped" in refused(capsys, whole)
+
+
 def test_row_25_a_preset_from_scratch_trains_everything(tmp_path, capsys):
     """The first losses are healthy, and all weights change."""
     path, out = tmp_path / "small.json", tmp_path / "run"

@@ -4,6 +4,7 @@ and that fine-tuning is better than starting from scratch. No test reaches a net
 import argparse
 import json
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -289,6 +290,29 @@ def test_from_a_run_of_a_resnet_the_first_stages_are_frozen(tmp_path):
     save_weights(MaskRCNN(config), tmp_path / "last.safetensors", SHAPES.class_names)
     start = Start(str(tmp_path), "resnet50_fpn")
     assert (start.config.backbone.norm, start.config.backbone.trainable_layers) == ("group", 3)
+
+
+def test_our_shapes_are_a_start_and_other_anchors_are_learned_anew():
+    """Everything but the last layers of the boxes, the masks and, for other anchors, the RPN."""
+    start = Start("shapes")
+    assert start.config == replace(load_weights(SHAPES_LITE)[0].config, training=lite().training)
+    tall = {"anchor_sizes": ((30,), (40,), (50,), (60,)), "aspect_ratios": (2.3,)}
+    last = "roi_heads.box_predictor", "roi_heads.mask_predictor.mask_fcn_logits"
+    rpn = "rpn.head.cls_logits", "rpn.head.bbox_pred"
+    for changes, new in (({}, last), (tall, last + rpn), (tall | {"aspect_ratios": (1, 2)}, None)):
+        config = start.config.with_(num_classes=2, rpn=changes)
+        model = MaskRCNN(config)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        told = start.load_into(model, ["background", "person"])
+        new = new or last + rpn
+        assert told.startswith("starts from shapes; ")
+        assert ("rpn.head.bbox_pred new, because the anchors are others" in told) == bool(changes)
+        assert f"{' and '.join(last)} new, because the classes are others (6 there, 2 here)" in told
+        shipped = load_weights(SHAPES_LITE)[0].state_dict()
+        for name, value in model.state_dict().items():
+            assert value.equal((before if name.startswith(new) else shipped)[name]), name
+    with pytest.raises(ValueError, match="--init shapes: its network is not of preset resnet50"):
+        Start("shapes", "resnet50_fpn")
 
 
 def test_resume_of_a_fine_tuning_reads_no_weights_again(tmp_path, capsys):

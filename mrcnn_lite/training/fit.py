@@ -1,0 +1,252 @@
+"""What the data say: how large, how long and which way up their objects are, and what follows.
+
+`Objects.of` measures a data set. From that follow the size of the images and crops (`image_size`,
+`largest_scale`), the anchors (`anchors`) and the turns (`one_way`); `fit` says each in a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from ..config import Config
+from ..datasets import CocoDataset
+
+MEDIAN_SIZE = 32.0  # pixels (root of the area) at which the lite network sees the median object
+LEAST_SIZE = 16.0  # ... and how far it may shrink for the sake of the large ones
+MOST = 0.85  # the share of objects that "most" means
+CROP_SHARE = 0.5  # most objects are at most this share of a crop's side, so that crops hold them
+MOST_RATIOS = 3  # of anchors: FR §3.1.1 has three
+GAIN = 0.05  # in mean IoU; for less, anchors stay as they are
+SHAPE_IOU = 0.8  # fewer ratios do where boxes and anchors of one area have this IoU on average
+ELONGATED = 1.3  # from this ratio of its axes on, a mask says which way it lies
+FEW = 10  # fewer elongated objects of a class say nothing
+ONE_WAY = 0.5  # R from which on objects lie one way: axes spread by less than 34 degrees
+BOXES = 10_000  # enough to cluster
+SCALES = 8  # at which training sees a box, from the smallest to the largest
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of a data set; lengths in shorter sides of their images, crowds left out."""
+
+    boxes: Tensor  # [N, 2], width and height
+    sizes: Tensor  # [N], root of the mask's area
+    axes: Tensor  # [N], complex: e^(2i angle) of the mask's longer axis
+    elongation: Tensor  # [N], how many times its shorter one that is
+    labels: Tensor  # [N]
+    longer: float  # side of the median image
+
+    @classmethod
+    def of(cls, dataset: CocoDataset) -> Objects:
+        """Measure every object of a data set, which has at least one."""
+        rows, longer = [], []
+        for index in range(len(dataset)):
+            image, target = dataset[index]
+            height, width = image.shape[-2:]
+            shorter = min(height, width)
+            longer.append(max(height, width) / shorter)
+            for k in (target["iscrowd"] == 0).nonzero()[:, 0].tolist():
+                x1, y1, x2, y2 = target["boxes"][k].long().tolist()
+                axis, elongation = principal_axis(target["masks"][k, y1:y2, x1:x2])
+                size = float(target["area"][k]) ** 0.5 / shorter
+                box = (x2 - x1) / shorter, (y2 - y1) / shorter
+                rows.append((*box, size, axis, elongation, int(target["labels"][k])))
+        w, h, sizes, axes, elongation, labels = map(torch.tensor, zip(*rows, strict=True))
+        boxes = torch.stack([w, h], dim=1)  # [N, 2]
+        return cls(boxes, sizes, axes, elongation, labels, float(torch.tensor(longer).median()))
+
+    def most_extent(self) -> float:
+        """The longer side of a box that `MOST` objects do not pass, in shorter sides."""
+        return float(self.boxes.amax(1).quantile(MOST))
+
+
+def principal_axis(mask: Tensor) -> tuple[complex, float]:
+    """Return e^(2i angle) of a mask's longer axis, and how many times the shorter one that is.
+
+    Both come from the second moments of its pixels (Hu 1962, Visual Pattern Recognition by Moment
+    Invariants). An axis has no direction, so its angle counts twice: turned by 180 degrees it is
+    the same.
+
+    Args:
+        mask: Tensor[h, w], not empty.
+    """
+    y, x = mask.nonzero().to(torch.float64).unbind(1)
+    dx, dy = x - x.mean(), y - y.mean()
+    xx, yy = float((dx * dx).mean()) + 1 / 12, float((dy * dy).mean()) + 1 / 12  # a pixel is square
+    twice = complex(xx - yy, 2 * float((dx * dy).mean()))
+    spread = abs(twice)
+    return twice / spread if spread else 0j, ((xx + yy + spread) / (xx + yy - spread)) ** 0.5
+
+
+def shape_iou(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """Return the IoU [N, K] of boxes [N, 2] and anchors [K, 2] (width, height) on one centre."""
+    inter = torch.minimum(boxes[:, None], anchors).prod(2)  # [N, K]
+    return inter / (boxes.prod(1)[:, None] + anchors.prod(1) - inter)  # [N, K]
+
+
+def cluster(boxes: Tensor, count: int) -> Tensor:
+    """Return the `count` anchors [count, 2] that k-means finds with the distance 1 - IoU, in order
+    of their heights (Redmon and Farhadi 2017, YOLO9000, "Dimension Clusters").
+
+    It starts from quantiles of the heights, so that the same boxes give the same anchors.
+
+    Args:
+        boxes: Tensor[N, 2], width and height.
+        count: at least 1.
+    """
+    starts = (torch.arange(count) + 0.5) * len(boxes) / count
+    anchors = boxes[boxes[:, 1].argsort()[starts.long()]].clone()  # [count, 2]
+    nearest = None
+    for _ in range(100):
+        before, nearest = nearest, shape_iou(boxes, anchors).argmax(1)  # [N]
+        if before is not None and before.equal(nearest):
+            break
+        for k in nearest.unique().tolist():  # an anchor without a box stays where it is
+            anchors[k] = boxes[nearest == k].mean(0)
+    return anchors[anchors[:, 1].argsort()]
+
+
+def one_way(objects: Objects) -> tuple[float, int]:
+    """Return R, from 0 (elongated objects lie every way) to 1 (all lie the same way), and how many
+    objects say it.
+
+    R is the mean resultant length of doubled angles (Mardia and Jupp 2000, Directional Statistics,
+    §9.4), here within each class: people stand and cars lie, and both have a top.
+    """
+    length, count = 0.0, 0
+    for label in objects.labels.unique():
+        axes = objects.axes[(objects.labels == label) & (objects.elongation > ELONGATED)]
+        if len(axes) >= FEW:
+            length, count = length + float(axes.sum().abs()), count + len(axes)
+    return length / max(count, 1), count
+
+
+def crop_sides(config: Config) -> tuple[float, float]:
+    """Return the smallest and largest shorter side (pixels) of the images that crops are cut from.
+
+    Raises:
+        ValueError: crops do not fit into them.
+    """
+    training, side = config.training, config.image.min_size
+    low, high = (side * scale for scale in training.scale_range)
+    if max(low, training.crop_size) > high:
+        raise ValueError(
+            f"crops of config.training.crop_size {training.crop_size} do not fit into images of "
+            f"config.image.min_size {side} times at most scale_range {training.scale_range}; "
+            "choose smaller crops (0: whole images)"
+        )
+    return max(low, training.crop_size), high
+
+
+def image_size(config: Config, objects: Objects) -> int:
+    """Return the shorter side (pixels) at which the median object measures `MEDIAN_SIZE`, or less
+    where most objects would not be whole in a crop; not below the crop, and not so large that the
+    median image's longer side would pass `max_size`, for then the network would see it smaller."""
+    step, crop = config.image.size_divisible, config.training.crop_size
+    median = float(objects.sizes.median())
+    side = min(MEDIAN_SIZE / median, CROP_SHARE * crop / objects.most_extent())
+    side = round(max(side, LEAST_SIZE / median) / step) * step
+    largest = round(config.image.max_size / objects.longer) // step * step
+    return max(min(side, largest), crop)
+
+
+def largest_scale(config: Config, objects: Objects) -> float:
+    """Return the end of `scale_range` at which most objects still are no longer than a crop."""
+    crop, side = config.training.crop_size, config.image.min_size
+    whole = max(crop / (objects.most_extent() * side), crop / side, 1.0)
+    return min(config.training.scale_range[1], ceil(100 * whole) / 100)
+
+
+def seen_boxes(config: Config, objects: Objects) -> Tensor:
+    """Return widths and heights [M, 2] in pixels of training's crops: every box at several scales,
+    cut at a crop's size, and on its side too where crops are turned."""
+    boxes = objects.boxes[:: len(objects.boxes) // BOXES + 1]  # [N, 2]
+    if config.training.turns == "all":
+        boxes = torch.cat([boxes, boxes.flip(1)])  # [2 N, 2]
+    low, high = (torch.tensor(side).log() for side in crop_sides(config))
+    scales = torch.linspace(low, high, SCALES).exp()[:, None, None]
+    return (scales * boxes).clamp(max=config.training.crop_size).flatten(0, 1)  # [M, 2]
+
+
+def anchors(config: Config, objects: Objects, ratios: bool = True) -> dict[str, tuple]:
+    """Return `anchor_sizes` and `aspect_ratios` for the boxes that training will see.
+
+    As few ratios as do, up to three, from the boxes shrunk to one area; a size for each that the
+    config has, finest level first, from squares of the boxes' areas.
+
+    Args:
+        config: with the image's size and the turns.
+        objects: of the data.
+        ratios: look for ratios too, instead of keeping the config's.
+    """
+    boxes = seen_boxes(config, objects)
+    roots = boxes.prod(1, keepdim=True).sqrt()  # [M, 1]
+    shapes = boxes / roots  # [M, 2]
+    found = config.rpn.aspect_ratios
+    for count in range(1, 1 + MOST_RATIOS * ratios):
+        centres = cluster(shapes, count)
+        found = tuple(float(f"{r:.2g}") for r in (centres[:, 1] / centres[:, 0]).tolist())
+        if shape_iou(shapes, centres).amax(1).mean() >= SHAPE_IOU:
+            break
+    levels = config.rpn.anchor_sizes
+    sizes = iter(cluster(roots.expand(-1, 2), sum(map(len, levels)))[:, 0].round().tolist())
+    return {
+        "anchor_sizes": tuple(tuple(next(sizes) for _ in level) for level in levels),
+        "aspect_ratios": found,
+    }
+
+
+def anchor_iou(config: Config, objects: Objects) -> float:
+    """Return the IoU of training's boxes with their best anchors on one centre, on average."""
+    areas = torch.tensor([size for level in config.rpn.anchor_sizes for size in level]) ** 2
+    ratios = torch.tensor(config.rpn.aspect_ratios)[:, None]
+    shapes = torch.stack([(areas / ratios).sqrt(), (areas * ratios).sqrt()], dim=2)  # [R, S, 2]
+    return float(shape_iou(seen_boxes(config, objects), shapes.flatten(0, 1)).amax(1).mean())
+
+
+def fit(
+    config: Config, objects: Objects, keep: Container[str], tell: Callable[[str], None]
+) -> Config:
+    """Fit a config to its objects, but for the fields to keep, and tell each choice in a line."""
+    if "image.min_size" not in keep:
+        config = config.with_(image={"min_size": image_size(config, objects)})
+    side, crop = config.image.min_size, config.training.crop_size
+    tell(
+        f"objects: {len(objects.sizes)}; at images of {side} pixels the median one measures "
+        f"{side * float(objects.sizes.median()):.0f} (root of its area), and {MOST:.0%} are at "
+        f"most {side * objects.most_extent():.0f} long, in crops of {crop}"
+    )
+    if "training.scale_range" not in keep:
+        scales = config.training.scale_range[0], largest_scale(config, objects)
+        config = config.with_(training={"scale_range": scales})
+    resultant, count = one_way(objects)
+    why = f"for {count} elongated objects lie one way with R = {resultant:.2f} (0 to 1)"
+    if "training.turns" in keep:
+        why = "as asked"
+    else:
+        config = config.with_(training={"turns": "flip" if resultant >= ONE_WAY else "all"})
+    names = {"all": "all eight of a square", "flip": "left and right alone"}
+    tell(f"turns of crops: {names[config.training.turns]}, {why}")
+    return _fit_anchors(config, objects, keep, tell)
+
+
+def _fit_anchors(
+    config: Config, objects: Objects, keep: Container[str], tell: Callable[[str], None]
+) -> Config:
+    """The config with the data's anchors, where they are better by more than `GAIN`."""
+    found = anchors(config, objects, "rpn.aspect_ratios" not in keep)
+    fitted = config.with_(rpn={n: v for n, v in found.items() if f"rpn.{n}" not in keep})
+    before, after = (anchor_iou(c, objects) for c in (config, fitted))
+    if after > before + GAIN:
+        config, told = fitted, f"{after:.2f} on average, {before:.2f} with those before"
+    else:
+        told = f"{before:.2f} on average, and hardly more with others"
+    sizes = ", ".join(f"{size:g}" for level in config.rpn.anchor_sizes for size in level)
+    ratios = ", ".join(f"{ratio:g}" for ratio in config.rpn.aspect_ratios)
+    tell(f"anchors: {sizes} pixels, height / width {ratios}; IoU with the boxes {told}")
+    return config
