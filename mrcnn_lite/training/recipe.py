@@ -127,12 +127,12 @@ def training_batches(
     training, parts, tall = config.training, [], None
     if not isinstance(dataset, Shapes):
         pairs, tall = getattr(dataset, "flip_pairs", ()), tall_images(config, dataset)
-        turns = RandomDihedral(flip_y=False, transpose=False, pairs=pairs)
-        parts = [turns]
+        flip = RandomDihedral(flip_y=False, transpose=False, pairs=pairs)
+        parts = [flip]
         if training.crop_size:
             crop = RandomScaleCrop(training.crop_size, crop_sides(config))
-            parts = [crop, turns if training.turns == "flip" else RandomDihedral(pairs=pairs)]
-            parts.append(ColourJitter())
+            turn = flip if training.turns == "flip" else RandomDihedral(pairs=pairs)
+            parts = [crop, turn, ColourJitter()]
     if ahead_on is not None:
         parts.insert(len(parts) if training.crop_size else 0, ToDevice(ahead_on))
     transform = Compose(parts) if parts else None

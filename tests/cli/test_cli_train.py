@@ -308,7 +308,7 @@ def test_a_run_says_what_it_does_and_what_it_reached(tmp_path, tiny, capsys):
 
 
 def test_a_run_says_what_the_data_ask_for_and_keeps_it(tmp_path, capsys):
-    """Three steps of a fitted run: said, stored, resumed; another --turns is another run."""
+    """A fitted run is told, stored and resumed; another --turns would be another run."""
     path, out = tmp_path / "small.json", tmp_path / "run"
     path.write_text('{"training": {"crop_size": 64, "batch_size": 1}}')
     command = ["train", "--data", str(SAMPLE), "--workers", "1", "--config", str(path)]
@@ -322,7 +322,7 @@ def test_a_run_says_what_the_data_ask_for_and_keeps_it(tmp_path, capsys):
     assert said[0].startswith("objects: 24; at images of ") and "in crops of 64" in said[0]
     assert said[1] == "turns of crops: left and right alone, as asked"
     assert said[2].startswith("anchors: ") and said[3].startswith("6 classes, images at ")
-    assert fitted.rpn.anchor_sizes != lite().rpn.anchor_sizes
+    assert fitted.image.min_size != lite().image.min_size
     assert Config.from_dict(json.loads((out / "config.json").read_text())) == fitted
     assert load_weights(out)[0].config == fitted
     assert main([*command, "2", "--turns", "flip", "--resume"]) == 0
@@ -331,7 +331,7 @@ def test_a_run_says_what_the_data_ask_for_and_keeps_it(tmp_path, capsys):
 
 
 def test_turns_are_of_crops_of_stored_images(tmp_path, capsys):
-    command = ["train", "--steps", "1", "--turns", "all", "--out", str(tmp_path / "run")]
+    command = ["train", "--workers", "1", "--steps", "1", "--turns", "all", "--out", str(tmp_path)]
     assert "--turns is of crops of stored images" in refused(capsys, [*command, "--data", "shapes"])
     whole = [*command, "--data", str(SAMPLE), "--preset", "resnet50_fpn"]
     assert "whole images are only flipped" in refused(capsys, whole)

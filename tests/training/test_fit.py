@@ -173,7 +173,7 @@ def test_fields_to_keep_stay(tmp_path):
     fields = {
         "image": {"min_size": 192},
         "rpn": {"anchor_sizes": ((4,), (5,), (6,), (7,)), "aspect_ratios": (1.5,)},
-        "training": {"turns": "all", "scale_range": (0.8, 1.6)},
+        "training": {"turns": "all", "scale_range": (0.8, 2.0)},
     }
     config, said = lite(2).with_(**fields), []
     keep = [f"{section}.{name}" for section, values in fields.items() for name in values]
@@ -183,8 +183,14 @@ def test_fields_to_keep_stay(tmp_path):
         section, field = name.split(".")
         one = getattr(getattr(fit_config(config, dataset, [name]), section), field)
         assert one == fields[section][field]
-        rest = fit_config(config, dataset, set(keep) - {name})
-        assert rest != config, name
+        if section != "rpn":
+            assert fit_config(config, dataset, {*keep} - {name}) != config, name
+    sizes = fit_config(config, dataset, {*keep} - {"rpn.anchor_sizes"}).rpn
+    assert min(sizes.anchor_sizes) > (14,) and sizes.aspect_ratios == (1.5,)
+    config = config.with_(rpn={"anchor_sizes": ((30,), (40,), (50,), (60,))})
+    ratios = fit_config(config, dataset, {*keep} - {"rpn.aspect_ratios"}).rpn
+    assert ratios.anchor_sizes == config.rpn.anchor_sizes
+    assert ratios.aspect_ratios == pytest.approx((0.4, 2.5), rel=0.06)
 
 
 def test_whole_images_and_shapes_stay_as_they_are(tmp_path):
