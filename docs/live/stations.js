@@ -61,7 +61,7 @@ export const STATIONS = [
       const moved = to.map((place, k) => signed(place - from[k])).join(", ");
       const large = size(path.proposalBox).map(f1).join(" × ");
       return `The RPN moves the anchor by (${moved}) px and makes it ${large} px: candidate ${path.rank + 1} `
-        + `of its level, which survives suppression and becomes proposal ${path.proposal + 1}.`;
+        + `of P${path.level + 2}, after suppression proposal ${path.proposal + 1}.`;
     },
     draw: (pen, { path }) => pen.crop().box(path.anchor, { dashed: true, width: 1 }).box(path.proposalBox),
   },
@@ -71,7 +71,7 @@ export const STATIONS = [
     figure: "roi-pooled",
     note: () => "7 × 7",
     words: ({ frame, state }) =>
-      `${frame.meta.poolings[state.pooling]} cuts the proposal out of P2: `
+      `${frame.meta.poolings[state.pooling]} cuts every proposal out of P2, the finest map: `
       + `7 × 7 cells of ${frame.out.box_pooled.dims[1]} numbers.`,
     draw: (pen, { frame, path, state }) => {
       const values = pooledOf(frame.out.box_pooled, path.proposal, state.channel);

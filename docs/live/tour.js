@@ -20,8 +20,8 @@ const STEPS = [
   },
   {
     title: "Might there be an object here?",
-    words: "The RPN asks this at every cell, of an anchor: a box of fixed size. Yellow means yes; what it "
-      + "is nobody has asked yet.",
+    words: "The region proposal network (RPN) asks this at every cell, of an anchor: a box of fixed size. "
+      + "Yellow means yes; what it is nobody has asked yet.",
     task: "Drag the star across the image: the yellow goes with it, from cell to cell.",
     scene: PAIR, stage: "stage-objectness", station: 2,
   },
