@@ -40,6 +40,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "roi_align": Command("roi_align_cpu.json", ("--seconds", "0.2")),
     "step_cpu": Command("step_cpu.json", ("--seconds", "2", "--images", "4")),
+    "precision_cpu": Command("precision_cpu.json", None),
     "inference_cpu": Command("inference_cpu.json", ("--seconds", "1")),
     "parity": Command("parity.json", ("--quick",)),
     "widgets": Command("widgets.json", ("--moves", "20")),
