@@ -52,7 +52,7 @@ class Batches:
         tall: Sequence[bool] | None = None,
     ) -> None:
         if len(dataset) == 0:
-            raise ValueError("dataset has no sample; a loader needs at least one")
+            raise ValueError("dataset has no sample; batches need at least one")
         if batch_size < 1 or not 0 <= rank < world_size:
             raise ValueError(
                 "batch_size must be positive and rank at least 0 and below world_size, got "
@@ -75,6 +75,16 @@ class Batches:
                 samples[row] = self.transform(image, target, generator)
         return collate(samples)
 
+    def steps(self, start: int = 0) -> Iterator[tuple[list[Tensor], list[dict]]]:
+        """Return the batches of steps start, start + 1, … without end; those before cost nothing.
+
+        Raises:
+            ValueError: When start is negative.
+        """
+        if start < 0:
+            raise ValueError(f"start must be at least 0, got {start}")
+        return map(self, itertools.count(start))
+
     def _index(self, position: int) -> int:
         """Which sample stands at a position of the order of training."""
         epoch, index = divmod(position, len(self.dataset))
@@ -88,24 +98,6 @@ class Batches:
             return order
         together = self.batch_size * self.world_size  # padded to one size
         return by_orientation(order, self.tall, epoch, together, sample_generator(seed + 2, epoch))
-
-
-def loader(
-    dataset: Sequence,
-    batch_size: int,
-    seed: int = 0,
-    transform: Transform | None = None,
-    rank: int = 0,
-    world_size: int = 1,
-    start: int = 0,
-    tall: Sequence[bool] | None = None,
-) -> Iterator[tuple[list[Tensor], list[dict]]]:
-    """Return the batches without end of steps start, start + 1, …; those of steps before it are
-    skipped at no cost. Arguments and errors as of `Batches`."""
-    if start < 0:
-        raise ValueError(f"start must be at least 0, got {start}")
-    batches = Batches(dataset, batch_size, seed, transform, rank, world_size, tall)
-    return map(batches, itertools.count(start))
 
 
 def collate(samples: Sequence[Sample]) -> tuple[list[Tensor], list[dict]]:

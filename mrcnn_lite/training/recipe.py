@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
@@ -140,10 +139,6 @@ def training_batches(
 
     def batches(start: int) -> Iterator[Batch]:
         made = Batches(dataset, count, seed, transform, rank(), world_size(), tall)
-        return (
-            map(made, itertools.count(start))
-            if ahead_on is None
-            else prefetch(made, start, ahead_on)
-        )
+        return made.steps(start) if ahead_on is None else prefetch(made, start, ahead_on)
 
     return batches

@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 import torch
 
-from mrcnn_lite.datasets.batches import collate, loader, sample_generator
+from mrcnn_lite.datasets.batches import Batches, collate, sample_generator
 from mrcnn_lite.datasets.shapes import Shapes
 from mrcnn_lite.datasets.transforms import ColourJitter, Compose, RandomDihedral
 
@@ -34,9 +34,9 @@ class Numbers:
         }
 
 
-def read(steps, *args, **options):
+def read(steps, *args, start=0, **options):
     """The image ids of some batches."""
-    batches = islice(loader(*args, **options), steps)
+    batches = islice(Batches(*args, **options).steps(start), steps)
     return [[target["image_id"] for target in targets] for _, targets in batches]
 
 
@@ -96,15 +96,15 @@ def test_endless_sets_are_read_from_front_to_back():
 def test_random_changes_belong_to_the_position():
     change = Compose([RandomDihedral(), ColourJitter()])
     dataset = Shapes(5, seed=0, size=32)
-    whole = list(islice(loader(dataset, 2, 9, change), 6))
-    again = list(islice(loader(dataset, 2, 9, change, start=3), 3))
+    whole = list(islice(Batches(dataset, 2, 9, change).steps(), 6))
+    again = list(islice(Batches(dataset, 2, 9, change).steps(3), 3))
     for (images, targets), (other_images, other_targets) in zip(whole[3:], again, strict=True):
         for a, b in zip(images, other_images, strict=True):
             assert torch.equal(a, b)
         for a, b in zip(targets, other_targets, strict=True):
             assert torch.equal(a["boxes"], b["boxes"])
             assert torch.equal(a["masks"], b["masks"])
-    once = next(loader(Shapes(1, 0, 32), 2, 9, change))[0]
+    once = Batches(Shapes(1, 0, 32), 2, 9, change)(0)[0]
     assert not torch.equal(once[0], once[1])  # one image, two positions, two changes
 
 
@@ -116,8 +116,8 @@ def test_generators_of_positions_differ():
 
 
 def test_crowds_are_not_trained_on():
-    for _, targets in islice(loader(Numbers(4, crowd={2}), 4), 1):
-        counts = {target["image_id"]: len(target["labels"]) for target in targets}
+    _, targets = Batches(Numbers(4, crowd={2}), 4)(0)
+    counts = {target["image_id"]: len(target["labels"]) for target in targets}
     assert counts == {0: 1, 1: 1, 2: 0, 3: 1}
 
 
@@ -133,9 +133,9 @@ def test_collate():
 )
 def test_wrong_numbers(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        next(loader(Numbers(3), **{"batch_size": 1, **wrong}))
+        read(1, Numbers(3), **{"batch_size": 1, **wrong})
 
 
 def test_an_empty_set():
     with pytest.raises(ValueError, match="no sample"):
-        next(loader(Numbers(0), 1))
+        Batches(Numbers(0), 1)

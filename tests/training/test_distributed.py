@@ -13,7 +13,7 @@ import torch
 
 from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.datasets.batches import loader
+from mrcnn_lite.datasets.batches import Batches
 from mrcnn_lite.models import load_weights
 from mrcnn_lite.training import TrainingRun, launch
 from mrcnn_lite.training.checkpoint import load_checkpoint
@@ -101,7 +101,7 @@ def _float64_steps(folder: str) -> None:
     run.model.double()
     run.average = {name: value.double() for name, value in run.average.items()}
     count = images_per_process(config)
-    batches = loader(Mixed(), count, 0, rank=rank(), world_size=world_size())
+    batches = Batches(Mixed(), count, 0, rank=rank(), world_size=world_size()).steps()
     for _ in range(3):
         run.step(next(batches), 0.0)
     if rank() == 0:

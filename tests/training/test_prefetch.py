@@ -12,7 +12,7 @@ import torch
 
 from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes, open_dataset, transforms
-from mrcnn_lite.datasets.batches import Batches, loader
+from mrcnn_lite.datasets.batches import Batches
 from mrcnn_lite.datasets.transforms import Compose, RandomDihedral
 from mrcnn_lite.training import TrainingRun, train, training_batches
 from mrcnn_lite.training.prefetch import MOST, ToDevice, default_threads, prefetch
@@ -55,7 +55,7 @@ def equal(a, b):
 def test_the_same_batches_in_the_same_order(start, workers, device):
     device = torch.device(device)
     flips = Compose([ToDevice(device), RandomDihedral()])
-    plain = loader(SHAPES, 3, seed=5, transform=RandomDihedral(), start=start)
+    plain = Batches(SHAPES, 3, seed=5, transform=RandomDihedral()).steps(start)
     ahead = prefetch(Batches(SHAPES, 3, seed=5, transform=flips), start, device, workers)
     for _ in range(8):
         batch = next(ahead)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ...datasets.batches import loader
+from ...datasets.batches import Batches
 from ...datasets.shapes import ENDLESS
 from ...datasets.transforms import RandomDihedral
 from ...evaluation.coco import evaluate
@@ -53,7 +53,7 @@ def trained(
     """Train a network of `coin_config`, and return it with its averaged weights."""
     run = TrainingRun(coin_config(), CLASS_NAMES, seed)
     transform = RandomDihedral() if turn else None
-    batches = loader(images, run.config.training.batch_size, seed, transform)
+    batches = Batches(images, run.config.training.batch_size, seed, transform).steps()
     for step in range(steps):
         report = run.step(next(batches), step / steps)
         if look:
