@@ -47,7 +47,7 @@ COMMANDS = {
     "explorer": Command("explorer_frames.json", ("--frames", "40")),
     "live": Command("live_frames.json", ("--frames", "40")),
     "memory": Command("memory.json", ("--quick",)),
-    "training": Command("training_shapes_300s.json", None, ("--seconds", "300")),
+    "training": Command("training.json", None),
 }
 
 

@@ -161,6 +161,7 @@ def test_a_dead_process_ends_the_run_and_resume_goes_on(tmp_path, processes):
     process = start([*arguments, "--steps", done + 2, "--resume"])
     printed = finish(process)
     assert process.returncode == 0, printed
+    assert "Warning" not in printed
     assert load_checkpoint(out)["steps"] == done + 2
     assert load_weights(out / "last.safetensors")[1][0] == "background"
 
