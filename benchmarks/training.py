@@ -5,9 +5,11 @@ python -m benchmarks.training --lengths 200,400,800,1600 --seeds 2           ste
 python -m benchmarks.training --lengths 590s --data trainval.json --hold-out 3,8,12,16
 """
 
+import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -23,24 +25,37 @@ def mrcnn_lite(*arguments: str) -> str:
     return subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def measure(data: str, lengths: str, seeds: int, hold_out: str) -> Report:
-    """Train, then evaluate on images that training never saw; `hold_out` are a COCO file's rows."""
+def one_run(data: str, length: str, hold_out: str, options: Sequence[str], out: Path) -> Report:
+    """Train for a length and evaluate on images that training never saw: the steps, and figures.
+
+    Args:
+        data, hold_out: what `train` takes; of a COCO file the rows to keep back, or none.
+        length: seconds, "300s", or steps, "600".
+        options: more of `train`'s.
+        out: folder of the run.
+    """
     hold, only = (["--hold-out", hold_out], ["--only", hold_out]) if hold_out else ([], [])
+    unit = "--seconds" if length.endswith("s") else "--steps"
+    asked = [unit, length.rstrip("s"), "--out", str(out), *hold, *options]
+    trained = mrcnn_lite("train", "--data", data, *asked)
+    steps = int(trained.splitlines()[-1].split()[0])  # "1200 steps in 300 s, …"
+    where = ["--weights", str(out / "last.safetensors"), "--data", data]
+    mrcnn_lite("evaluate", *where, *only, "--json", str(out / "figures.json"))
+    return {"length": length, "steps": steps, **read(out / "figures.json")}
+
+
+def measure(data: str, lengths: str, seeds: int, hold_out: str, options: str) -> Report:
+    """Each length with each seed, and what came of it."""
     runs = []
     for length in lengths.split(","):
-        unit = "--seconds" if length.endswith("s") else "--steps"
         for seed in range(seeds):
+            more = [*shlex.split(options), "--seed", str(seed)]
             with tempfile.TemporaryDirectory() as folder:
-                out, figures = Path(folder), Path(folder) / "figures.json"
-                asked = [unit, length.rstrip("s"), "--seed", str(seed), "--out", str(out)]
-                trained = mrcnn_lite("train", "--data", data, *asked, *hold)
-                where = ["--weights", str(out / "last.safetensors"), "--data", data]
-                mrcnn_lite("evaluate", *where, *only, "--json", str(figures))
-                steps = int(trained.splitlines()[-1].split()[0])  # "1200 steps in 300 s, …"
-                runs.append({"length": length, "seed": seed, "steps": steps, **read(figures)})
-            ap = {kind: f"{runs[-1][kind]['AP']:.3f}" for kind in ("mask", "box")}
-            print(f"{length}, seed {seed}: {steps} steps, AP {ap}", flush=True)
-    return {"data": Path(data).name, "held_out": hold_out or None, "runs": runs}
+                run = one_run(data, length, hold_out, more, Path(folder) / "run")
+            runs.append({"seed": seed, **run})
+            ap = ", ".join(f"{kind} AP {run[kind]['AP']:.3f}" for kind in ("mask", "box"))
+            print(f"{length}, seed {seed}: {run['steps']} steps, {ap}", flush=True)
+    return {"data": Path(data).name, "held_out": hold_out, "options": options, "runs": runs}
 
 
 def rows(report: Report) -> list[Row]:
@@ -49,7 +64,7 @@ def rows(report: Report) -> list[Row]:
     for length in dict.fromkeys(run["length"] for run in report["runs"]):
         runs = [run for run in report["runs"] if run["length"] == length]
         long = length.removesuffix("s") + (" s" if length.endswith("s") else " steps")
-        goals = GOALS if report["data"] == "shapes" else {}
+        goals = GOALS if report["data"] == "shapes" and not report["options"] else {}
         for name, goal in (("AP", goals.get(length)), ("AP50", None)):
             values = [run["mask"][name] for run in runs]
             why = f"{len(runs)} seeds: {min(values):.3f} to {max(values):.3f}"
@@ -61,5 +76,6 @@ def rows(report: Report) -> list[Row]:
 
 if __name__ == "__main__":
     lengths = ("120s,300s", "of the trainings: seconds, or steps where no s follows")
-    options = {"data": "shapes", "lengths": lengths, "seeds": (3, "of each length")}
-    raise SystemExit(command(__doc__, measure, **options, hold_out=""))
+    options = ("", "more of train's, such as '--learning-rate 0.004'")
+    settings = {"data": "shapes", "lengths": lengths, "seeds": (3, "of each length")}
+    raise SystemExit(command(__doc__, measure, **settings, hold_out="", options=options))
