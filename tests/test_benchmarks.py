@@ -85,7 +85,7 @@ def test_small_operations_are_counted_and_equal_to_torchvisions(monkeypatch, tmp
     assert small_ops.main() == 0
     torch.set_num_threads(threads)
     found = small_ops.rows(json.loads(path.read_text(encoding="utf-8")))
-    assert [row.what.split(",")[0] for row in found] == ["nms", "batched_nms", "roi_pool"]
+    assert [row.what.split(",")[0] for row in found] == ["nms", "batched_nms", "roi_pool forward"]
     assert all("operations x" in row.why and row.details["operations"] > 10 for row in found)
     monkeypatch.setattr(small_ops.ops, "nms", lambda boxes, scores, iou: scores.argsort())
     assert small_ops.main() == 1
