@@ -39,6 +39,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "roi_align": Command("roi_align_cpu.json", ("--seconds", "0.2")),
+    "small_ops": Command("small_ops.json", ("--seconds", "0.1")),
     "step_cpu": Command("step_cpu.json", ("--seconds", "2", "--images", "4")),
     "precision_cpu": Command("precision_cpu.json", None),
     "inference_cpu": Command("inference_cpu.json", ("--seconds", "1")),
@@ -102,7 +103,8 @@ def measured(name: str, quick: bool, keep: Path | None) -> list[Row]:
             last = (done.stdout.strip() or "it printed nothing").splitlines()[-1]
             return [Row(name, "", why=f"{FAILED}: {last}")]
         report = read(path)
-    return [replace(row, why=_busy(report)) for row in _rows(name, report)]
+    busy, found = _busy(report), _rows(name, report)
+    return [replace(row, why="  ".join(filter(None, [busy, row.why]))) for row in found]
 
 
 def _rows(name: str, report: Report) -> list[Row]:

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from benchmarks import cpu, memory
+from benchmarks import cpu, memory, small_ops
 from benchmarks import roi_align as benchmark
 from benchmarks.table import Different
 from benchmarks.timing import compare, provenance
@@ -74,6 +74,31 @@ def test_row_1_a_report_replaces_reports_only(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("sys.argv", ["name", "--json", str(tmp_path / "report.json")])
     for _ in range(2):
         assert cpu.command("What it does.", dict) == 0
+
+
+def test_small_operations_are_counted_and_equal_to_torchvisions(monkeypatch, tmp_path, capsys):
+    for name, few in (("BOXES", (10,)), ("ROIS", (2,))):
+        monkeypatch.setattr(small_ops, name, few)
+    path = tmp_path / "result.json"
+    monkeypatch.setattr("sys.argv", ["small_ops", "--seconds", "0.01", "--json", str(path)])
+    threads = torch.get_num_threads()
+    assert small_ops.main() == 0
+    torch.set_num_threads(threads)
+    found = small_ops.rows(json.loads(path.read_text(encoding="utf-8")))
+    assert [row.what.split(",")[0] for row in found] == ["nms", "batched_nms", "roi_pool forward"]
+    assert all("operations x" in row.why and row.details["operations"] > 10 for row in found)
+    monkeypatch.setattr(small_ops.ops, "nms", lambda boxes, scores, iou: scores.argsort())
+    assert small_ops.main() == 1
+    torch.set_num_threads(threads)
+    assert "the answers differ" in capsys.readouterr().out
+
+
+def test_operations_and_views_are_counted_by_hand():
+    x = torch.ones(2, 3)
+    with small_ops.Counted() as counted:
+        x.t().add(1).unsqueeze(0)
+    assert (counted.operations, counted.views) == (1, 2)
+    assert set(counted.us) == {"t", "add", "unsqueeze"}
 
 
 @pytest.mark.slow

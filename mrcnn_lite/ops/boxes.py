@@ -66,8 +66,8 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """`box_iou` of corners: Tensor[..., N, 4] and Tensor[..., G, 4] give Tensor[..., N, G]."""
     a, b = a.to(iou_dtype(a)), b.to(iou_dtype(b))
     # Each coordinate contiguous: the comparisons below then run on whole vector registers.
-    ax1, ay1, ax2, ay2 = a.transpose(-1, -2).contiguous()[..., None].unbind(-3)  # 4 x [..., N, 1]
-    bx1, by1, bx2, by2 = b.transpose(-1, -2).contiguous()[..., None, :].unbind(-3)  # [..., 1, G]
+    ax1, ay1, ax2, ay2 = a.transpose(-1, -2).contiguous().unsqueeze(-1).unbind(-3)  # [..., N, 1]
+    bx1, by1, bx2, by2 = b.transpose(-1, -2).contiguous().unsqueeze(-2).unbind(-3)  # [..., 1, G]
     areas = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1)  # [..., N, G]
     # In place: with many boxes, fetching fresh memory takes longer than the arithmetic.
     width = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)  # [..., N, G]

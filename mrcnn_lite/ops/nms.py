@@ -14,6 +14,7 @@ longest chain "a suppresses b, which would have suppressed c, ..." is long, whic
 Each round is one matrix-vector product, for many images at once, with no loop over boxes.
 """
 
+import functools
 import math
 
 import torch
@@ -25,8 +26,9 @@ from .boxes import pairwise_iou
 # Boxes that are solved together, and boxes after them that are compared with those at a time. This
 # bounds the memory at tens of thousands of boxes, and each comparison stays in a core's cache.
 BLOCK, STRIP = 256, 1024
-# Pairs of boxes, padding included, up to which all groups are solved at once.
-MAX_PAIRS = 1 << 18
+# Boxes up to which groups are only a condition of a conflict, not problems of their own; and pairs
+# of boxes, padding included, up to which blocks do not pay, or all groups are solved at once.
+GROUPED, ONE_BLOCK, MAX_PAIRS = 192, 1 << 17, 1 << 18
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -40,8 +42,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     Returns:
         Tensor[kept] int64: kept rows, best score first; the lower row first where scores are equal.
     """
-    order, boxes, valid = by_score(boxes, scores, torch.ones_like(scores, dtype=torch.bool))
-    return order[suppress(boxes[None], valid[None], None, iou_threshold)[0]]  # [N]
+    return _kept(boxes, scores, None, iou_threshold)
 
 
 def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
@@ -54,8 +55,14 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
         boxes, scores, iou_threshold: see `nms`; also the result.
         idxs: Tensor[N] int64, the group of each box.
     """
-    order, boxes, valid = by_score(boxes, scores, torch.ones_like(scores, dtype=torch.bool))
-    return order[suppress(boxes[None], valid[None], idxs[order][None], iou_threshold)[0]]  # [N]
+    return _kept(boxes, scores, idxs, iou_threshold)
+
+
+def _kept(boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_threshold: float) -> Tensor:
+    order = torch.sort(scores.detach(), descending=True, stable=True).indices  # [N]
+    boxes, valid = boxes.detach()[None, order], torch.ones_like(order, dtype=torch.bool)[None]
+    groups = None if groups is None else groups[None, order]  # [1, N]
+    return order.masked_select(suppress(boxes, valid, groups, iou_threshold))  # [N]
 
 
 def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
@@ -70,19 +77,13 @@ def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float)
     Returns:
         Tensor[..., N] bool: which rows are kept.
     """
-    order, boxes, valid = by_score(boxes, scores, valid)
-    n = valid.shape[-1]
+    scores = scores.detach().masked_fill(~valid, -math.inf)  # [..., N]: these come last
+    order = torch.sort(scores, descending=True, stable=True).indices
+    boxes = boxes.detach().gather(-2, order[..., None].expand_as(boxes))  # [..., N, 4]
+    valid, n = valid.gather(-1, order), valid.shape[-1]
     problems = valid.numel() // max(n, 1)
     keep = suppress(boxes.view(problems, n, 4), valid.view(problems, n), None, iou_threshold)
     return torch.zeros_like(valid).scatter_(-1, order, keep.view_as(valid))  # [..., N]
-
-
-def by_score(boxes: Tensor, scores: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The order from the best score, ties by row, invalid last; boxes and `valid` in that order."""
-    scores = scores.detach().masked_fill(~valid, -math.inf)  # [..., N]
-    order = torch.sort(scores, descending=True, stable=True).indices
-    boxes = boxes.detach().gather(-2, order[..., None].expand_as(boxes))  # [..., N, 4]
-    return order, boxes, valid.gather(-1, order)
 
 
 def suppress(boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float) -> Tensor:
@@ -114,14 +115,15 @@ def _nms_tensor(
     boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float
 ) -> Tensor:
     """Iterate the equation in a block of boxes; what it keeps strikes out boxes after it."""
-    if groups is not None:
+    n = boxes.shape[1]
+    if groups is not None and n > GROUPED:
         return _solve_groups(boxes[0], groups[0], iou_threshold)[None]
-    limit = largest_at_most(iou_threshold, boxes.dtype)
-    if boxes.shape[1] <= BLOCK:
-        return _fixed_point(boxes, valid, limit)
+    limit = largest_at_most(float(iou_threshold), boxes.dtype)
+    if n <= BLOCK or valid.numel() * n <= ONE_BLOCK:
+        return _fixed_point(boxes, valid, limit, groups)
     keep, rows = torch.zeros_like(valid), torch.arange(boxes.shape[1], device=boxes.device)
     while len(rows):
-        kept = _fixed_point(boxes[:, :BLOCK], valid[:, :BLOCK], limit)  # [B, N]
+        kept = _fixed_point(boxes[:, :BLOCK], valid[:, :BLOCK], limit, None)  # [B, N]
         keep[:, rows[:BLOCK]] = kept
         # A box that only another problem keeps becomes empty here: it overlaps nothing.
         better = boxes[:, :BLOCK].masked_fill(~kept[..., None], 0)[:, kept.any(0)]  # [B, N, 4]
@@ -133,15 +135,17 @@ def _nms_tensor(
     return keep
 
 
-def _fixed_point(boxes: Tensor, valid: Tensor, limit: float) -> Tensor:
+def _fixed_point(boxes: Tensor, valid: Tensor, limit: float, groups: Tensor | None) -> Tensor:
     """Iterate keep = valid and not suppressed by a kept box, until nothing changes."""
     conflict = pairwise_iou(boxes, boxes).gt_(limit).triu_(diagonal=1)  # [B, N, N] of 0 and 1
-    keep = valid
+    if groups is not None:
+        conflict.mul_(groups[:, :, None] == groups[:, None])
+    keep = valid[:, None]  # [B, 1, N]
+    most = keep.to(conflict.dtype)  # 1 where valid: there nobody may suppress
     while True:
-        suppressed = (keep.to(conflict.dtype)[..., None, :] @ conflict)[..., 0, :]  # [B, N]
-        better = valid & (suppressed == 0)
+        better = torch.bmm(keep.to(conflict.dtype), conflict) < most  # [B, 1, N]
         if torch.equal(better, keep):
-            return keep
+            return keep[:, 0]
         keep = better
 
 
@@ -162,6 +166,7 @@ def _solve_groups(boxes: Tensor, groups: Tensor, iou_threshold: float) -> Tensor
     return torch.empty_like(keep).scatter_(0, order, keep)
 
 
+@functools.lru_cache
 def largest_at_most(threshold: float, dtype: torch.dtype) -> float:
     """The largest number that is not above a threshold, in float64 or, for other types, float32.
 

@@ -53,19 +53,19 @@ def roi_pool_bins(
     and bottom, Tensor[K, rows] int64, left and right, Tensor[K, columns] int64: half open, clipped
     to the map, so that a bin beside it is empty.
     """
-    x1, y1, x2, y2 = round_half_away(corners.detach() * spatial_scale).unbind(1)  # [K] each
+    x1, y1, x2, y2 = round_half_away(corners.detach() * spatial_scale).split(1, dim=1)  # [K, 1]
     return *_bins(y1, y2, size[0], h), *_bins(x1, x2, size[1], w)
 
 
 def _bins(first: Tensor, last: Tensor, bins: int, n: int) -> tuple[Tensor, Tensor]:
-    """Where each bin begins and ends on an axis of n elements: Tensor[K, P] each.
+    """Where each bin of RoIs [K, 1] begins and ends on an axis of n elements: Tensor[K, P] each.
 
     All in the type of the corners, as in torchvision: 7 float32 sevenths of 29 are more than 29.
     """
-    step = (last - first + 1).clamp(min=1)[:, None] / bins  # [K, 1]
-    i = torch.arange(bins, device=first.device)  # [P]
-    start = (torch.floor(i * step) + first[:, None]).clamp(0, n)  # [K, P]
-    end = (torch.ceil((i + 1) * step) + first[:, None]).clamp(0, n)  # [K, P]
+    step = (last - first + 1).clamp(min=1) / bins  # [K, 1]
+    border = torch.arange(bins + 1, device=first.device) * step  # [K, P + 1]
+    start = (torch.floor(border[:, :-1]) + first).clamp(0, n)  # [K, P]
+    end = (torch.ceil(border[:, 1:]) + first).clamp(0, n)  # [K, P]
     return start.long(), end.long()
 
 
@@ -94,10 +94,11 @@ def _roi_pool_tensor(
     count = (tall[:, :, None] * wide[:, None]).view(-1)  # [N] of N = K * P * P bins
     start = count.cumsum(0) - count  # [N]
     first = (image[:, None] * h + top)[:, :, None] * w + left[:, None]  # [K, P, P]
-    bag = torch.arange(len(count), device=input.device).repeat_interleave(count)
+    bag = torch.repeat_interleave(count)  # [pixels], to which bin each belongs
     step = torch.arange(len(bag), device=input.device) - start[bag]
     width = wide[:, None].expand(-1, size[0], -1).reshape(-1)[bag]
-    pixel = first.view(-1)[bag] + torch.div(step, width, rounding_mode="floor") * w + step % width
+    row = torch.div(step, width, rounding_mode="floor")
+    pixel = first.view(-1)[bag] + step + row * (w - width)
     table = channels_last_table([input]).to(corners.dtype)  # [B * h * w, C]
     out = F.embedding_bag(pixel, table, offsets=start, mode="max")  # [N, C]
     out = out.view(len(corners), *size, input.shape[1])  # [K, P, P, C]

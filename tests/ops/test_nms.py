@@ -75,7 +75,7 @@ def test_an_overlap_of_exactly_the_threshold_is_allowed():
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.7])
-@pytest.mark.parametrize("count", [7, 200, 2 * BLOCK + 57, 1500])
+@pytest.mark.parametrize("count", [7, 60, 200, BLOCK + 44, 2 * BLOCK + 57, 1500])
 def test_equals_torchvision(count, threshold):
     boxes = random_boxes(count, 200, count)
     scores = torch.rand(count, generator=torch.Generator().manual_seed(count))
