@@ -48,6 +48,7 @@ COMMANDS = {
     "live": Command("live_frames.json", ("--frames", "40")),
     "memory": Command("memory.json", ("--quick",)),
     "training": Command("training_shapes_300s.json", None, ("--seconds", "300")),
+    "fit": Command("fit.json", None),
 }
 
 

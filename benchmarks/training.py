@@ -7,6 +7,7 @@ python -m benchmarks.training --seconds 590 --data trainval.json --hold-out 3,8,
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cpu import Report, command
@@ -19,13 +20,14 @@ def mrcnn_lite(*arguments: str) -> str:
     return subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def measure(data: str, seconds: float, hold_out: str, out: str) -> Report:
-    """Train, then evaluate on images that training never saw; `hold_out` are a COCO file's rows."""
+def measure(data: str, seconds: float, hold_out: str, out: str, more: Sequence[str] = ()) -> Report:
+    """Train, then evaluate on images that training never saw; `hold_out` are a COCO file's rows,
+    `more` further options of `train`."""
     hold, only = (["--hold-out", hold_out], ["--only", hold_out]) if hold_out else ([], [])
     with tempfile.TemporaryDirectory() as folder:
         out = Path(out or folder)
         length = ["--seconds", str(seconds)]
-        trained = mrcnn_lite("train", "--data", data, "--out", str(out), *length, *hold)
+        trained = mrcnn_lite("train", "--data", data, "--out", str(out), *length, *hold, *more)
         done = trained.splitlines()[-1]  # "1200 steps in 300 s, …"
         print(done.split(";")[0])
         where = ["--weights", str(out / "last.safetensors"), "--data", data]
