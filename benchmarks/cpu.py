@@ -49,6 +49,7 @@ COMMANDS = {
     "live": Command("live_frames.json", ("--frames", "40")),
     "memory": Command("memory.json", ("--quick",)),
     "training": Command("training.json", None),
+    "fit": Command("fit.json", None),
 }
 
 

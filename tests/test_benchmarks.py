@@ -2,14 +2,17 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import cpu, memory, small_ops
+from benchmarks import cpu, fit, memory, small_ops, training
 from benchmarks import roi_align as benchmark
 from benchmarks.table import Different
 from benchmarks.timing import compare, provenance
+from mrcnn_lite.config import lite
+from mrcnn_lite.datasets import open_dataset
 
 
 def test_the_slower_call_is_found():
@@ -110,3 +113,50 @@ def test_peak_memory_of_a_small_photograph(tmp_path):
     words = ["predict", "--weights", weights, photo, "--out", tmp_path / "out"]
     assert 0.05 < memory.peak_gb(memory.ROOT, words) < memory.LIMIT_GB
     assert (tmp_path / "out" / "photo.png").exists()
+
+
+@pytest.mark.parametrize("name", fit.KINDS)
+def test_a_drawn_set_is_of_its_kind(name, tmp_path):
+    path, found = fit.draw(name, tmp_path, 24, seed=3)
+    dataset = open_dataset(path)
+    assert len(dataset) == 24
+    assert dataset.class_names == ["background", *fit.KINDS[name].names]
+    assert dataset[0][0].shape == (3, fit.KINDS[name].size, fit.KINDS[name].size)
+    assert found["classes"] == len(fit.KINDS[name].names)
+
+
+def test_a_set_of_another_kind_is_not_trained_on(monkeypatch, tmp_path):
+    monkeypatch.setitem(fit.KINDS, "tall", fit.KINDS["wide"]._replace(low=1.8, high=3.0))
+    with pytest.raises(Different, match=r"tall: height / width 0\.4\d*, not 1\.8 to 3"):
+        fit.draw("tall", tmp_path, 8, seed=0)
+    with pytest.raises(Different, match=r"'long' is none; choose of tall, wide"):
+        fit.measure("tall,long", 1.0, 1)
+
+
+def test_the_recipe_as_it_stands_is_given_in_full(monkeypatch):
+    """Each second seed begins with it; the row is the mean difference."""
+    asked = []
+
+    def train(data, length, hold_out, more, out):
+        options = dict(zip(more[::2], more[1::2], strict=True))
+        path = options.get("--config")
+        given = json.loads(Path(path).read_text()) if path else {}
+        asked.append((options["--seed"], lite().with_(**given) == lite(), sorted(given)))
+        config = lite().with_(image={"min_size": 160}) if not given else lite()
+        out.mkdir()
+        (out / "config.json").write_text(json.dumps(config.to_dict()))
+        assert len(open_dataset(data)) == 10 and hold_out == "6,7,8,9" and length == "5.0s"
+        return {"mask": {"AP": 0.5 if given else 0.6 + float(options["--seed"]) / 10}, "steps": 3}
+
+    monkeypatch.setattr(training, "one_run", train)
+    monkeypatch.setattr(fit, "IMAGES", 6)
+    monkeypatch.setattr(fit, "HELD_OUT", 4)
+    report = fit.measure("one class", 5.0, 2)
+    parts = ["image", "rpn", "training"]
+    first, last = [("0", True, []), ("0", True, parts)], [("1", True, parts), ("1", True, [])]
+    assert asked == first + last
+    (row,) = fit.rows(json.loads(json.dumps(report)))
+    assert row.what == "one class: mask AP 0.650 fitted - 0.500 as it stands"
+    assert row.value == pytest.approx(0.15) and row.goal is None
+    fitted, stands = (row.details["runs"][0][form]["chosen"] for form in fit.FORMS)
+    assert fitted["image"] == {"min_size": 160} and stands["image"] == {"min_size": 128}

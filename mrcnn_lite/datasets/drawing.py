@@ -26,13 +26,15 @@ MAX_ASPECT = {"ellipse": 3.0, "rectangle": 3.0, "triangle": 2.0, "star": 1.4, "c
 MIN_SIDE = {"ellipse": 20.0, "rectangle": 20.0, "triangle": 22.0, "star": 24.0, "crescent": 24.0}
 SHORT_SIDE = 12.0  # pixels; anything thinner has too few inner pixels to be told apart
 
+Shape = tuple[np.ndarray, np.ndarray, np.ndarray]  # u, v, distance (`draw_shape`): float32[N, N]
+
 
 @dataclass(frozen=True)
 class Drawn:
     """One object of an image: its class and its shape (`draw_shape`), both windows alike."""
 
     label: int  # from 1
-    shape: tuple[np.ndarray, np.ndarray, np.ndarray]  # u, v, distance: float32[N, N]
+    shape: Shape
     in_image: tuple[slice, slice]  # rows and columns of the window, as far as it is in the image
     in_shape: tuple[slice, slice]
 
@@ -42,6 +44,7 @@ def draw_image(
     size: int,
     names: Sequence[str] | None = None,
     mark: Callable[[np.ndarray, Drawn], None] | None = None,
+    shape: Callable[[np.random.Generator, str, int], Shape] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, list[Drawn]]:
     """Draw one image.
 
@@ -50,6 +53,7 @@ def draw_image(
         size: Height and width in pixels.
         names: The classes, of `DISTANCES`; None for all.
         mark: Paints something more on an object, before others may hide it.
+        shape: Draws an object; None for `draw_shape`.
 
     Returns:
         The image ``float32[3, H, W]`` in 0..1, the owner of every pixel ``uint8[H, W]`` (0 for the
@@ -63,15 +67,15 @@ def draw_image(
     count = 0 if random.random() < EMPTY_SHARE else random.integers(2, 6)
     for _ in range(count):
         label = int(random.integers(1, len(names) + 1))
-        shape = draw_shape(random, names[label - 1], size)  # u, v, distance
-        windows = _find_position(random, shape[-1] < 0, owner, needs)
+        drawn = (shape or draw_shape)(random, names[label - 1], size)
+        windows = _find_position(random, drawn[-1] < 0, owner, needs)
         if windows is None:
             continue
-        objects.append(Drawn(label, shape, *windows))
+        objects.append(Drawn(label, drawn, *windows))
         colour = _pick_colour(random, colours)
         colours.append(colour)
         in_image, in_shape = windows
-        _paint(random, image[:, *in_image], [part[in_shape] for part in shape], colour)
+        _paint(random, image[:, *in_image], [part[in_shape] for part in drawn], colour)
         if mark:
             mark(image, objects[-1])
     image += NOISE * random.standard_normal(image.shape, dtype=np.float32)
@@ -162,30 +166,41 @@ def _paint(
     image += cover * (colour[:, None, None] + shade - image)
 
 
-def draw_shape(
-    random: np.random.Generator, name: str, size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One object in a window of its own, rotated by any angle.
+def draw_shape(random: np.random.Generator, name: str, size: int) -> Shape:
+    """One object in a window of its own, rotated by any angle; it is returned as by `shape_of`.
 
     Args:
         random: Source of the size, the aspect, the angle and the sub-pixel position.
         name: Class.
         size: Height and width of the image.
+    """
+    low, high = max(LONG_SIDE[0], MIN_SIDE[name]), LONG_SIDE[1] * size / 128
+    long = random.uniform(low, max(low + 1, high))
+    short = max(long / random.uniform(1, MAX_ASPECT[name]), min(long, SHORT_SIDE))
+    return shape_of(random, name, long, max(short, MIN_SIDE[name] / MAX_ASPECT[name]))
+
+
+def shape_of(
+    random: np.random.Generator, name: str, long: float, short: float, angle: float | None = None
+) -> Shape:
+    """One object of a known size in a window of its own.
+
+    Args:
+        random: Source of the sub-pixel position, and of the angle where it is None.
+        name: Class.
+        long, short: Sides in pixels.
+        angle: From the image's x axis to the long side, in radians, clockwise.
 
     Returns:
         u, v: Positions of the pixel centres along the object's axes, in half sides,
             ``float32[N, N]``.
         distance: Signed distance from the edge in pixels, below 0 inside (first-order).
     """
-    low, high = max(LONG_SIDE[0], MIN_SIDE[name]), LONG_SIDE[1] * size / 128
-    long = random.uniform(low, max(low + 1, high))
-    short = max(long / random.uniform(1, MAX_ASPECT[name]), min(long, SHORT_SIDE))
-    short = max(short, MIN_SIDE[name] / MAX_ASPECT[name])
     a, b = long / 2, short / 2  # half sides
     window = int(np.ceil(np.hypot(a, b))) + 2
     offset_x, offset_y = random.random(2) - 0.5
     line = np.arange(-window, window + 1, dtype=np.float32)
-    angle = random.random() * 2 * np.pi
+    angle = random.random() * 2 * np.pi if angle is None else angle
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     x, y = line - np.float32(offset_x), line[:, None] - np.float32(offset_y)
     u, v = (cos * x + sin * y) / np.float32(a), (cos * y - sin * x) / np.float32(b)  # [N, N]

@@ -23,9 +23,10 @@ CROP_SHARE = 0.5  # most objects are at most this share of a crop's side, so tha
 MOST_RATIOS = 3  # of anchors: FR §3.1.1 has three
 GAIN = 0.05  # in mean IoU; for less, anchors stay as they are
 SHAPE_IOU = 0.8  # fewer ratios do where boxes and anchors of one area have this IoU on average
-ELONGATED = 1.3  # from this ratio of its axes on, a mask says which way it lies
-FEW = 10  # fewer elongated objects of a class say nothing
-ONE_WAY = 0.5  # R from which on objects lie one way: axes spread by less than 34 degrees
+GRID = 8  # cells of a mask's shape along its longer side
+TELLING = 0.25  # masks that turns change more say which way they lie: rectangles from 1.3 : 1 on
+FEW = 10  # fewer such objects of a class say nothing; nor do less than half of its objects
+ONE_WAY = 0.5  # R from which on objects lie one way
 BOXES = 10_000  # enough to cluster
 SCALES = 8  # at which training sees a box, from the smallest to the largest
 
@@ -36,15 +37,15 @@ class Objects:
 
     boxes: Tensor  # [N, 2], width and height
     sizes: Tensor  # [N], root of the mask's area
-    axes: Tensor  # [N], complex: e^(2i angle) of the mask's longer axis
-    elongation: Tensor  # [N], how many times its shorter one that is
+    ways: Tensor  # [N, GRID, GRID], which way they lie (`change_by_turns`)
+    changes: Tensor  # [N], how much a turn changes
     labels: Tensor  # [N]
     longer: float  # side of the median image
 
     @classmethod
     def of(cls, dataset: CocoDataset) -> Objects:
         """Measure every object of a data set, which has at least one."""
-        rows, longer = [], []
+        rows, ways, longer = [], [], []
         for index in range(len(dataset)):
             image, target = dataset[index]
             height, width = image.shape[-2:]
@@ -52,35 +53,47 @@ class Objects:
             longer.append(max(height, width) / shorter)
             for k in (target["iscrowd"] == 0).nonzero()[:, 0].tolist():
                 x1, y1, x2, y2 = target["boxes"][k].long().tolist()
-                axis, elongation = principal_axis(target["masks"][k, y1:y2, x1:x2])
+                way, change = change_by_turns(target["masks"][k, y1:y2, x1:x2])
+                ways.append(way)
                 size = float(target["area"][k]) ** 0.5 / shorter
                 box = (x2 - x1) / shorter, (y2 - y1) / shorter
-                rows.append((*box, size, axis, elongation, int(target["labels"][k])))
-        w, h, sizes, axes, elongation, labels = map(torch.tensor, zip(*rows, strict=True))
-        boxes = torch.stack([w, h], dim=1)  # [N, 2]
-        return cls(boxes, sizes, axes, elongation, labels, float(torch.tensor(longer).median()))
+                rows.append((*box, size, change, int(target["labels"][k])))
+        w, h, sizes, changes, labels = map(torch.tensor, zip(*rows, strict=True))
+        boxes, longer = torch.stack([w, h], dim=1), float(torch.tensor(longer).median())
+        return cls(boxes, sizes, torch.stack(ways), changes, labels, longer)
 
     def most_extent(self) -> float:
         """The longer side of a box that `MOST` objects do not pass, in shorter sides."""
         return float(self.boxes.amax(1).quantile(MOST))
 
 
-def principal_axis(mask: Tensor) -> tuple[complex, float]:
-    """Return e^(2i angle) of a mask's longer axis, and how many times the shorter one that is.
+def change_by_turns(mask: Tensor) -> tuple[Tensor, float]:
+    """Return which way a mask's shape lies [GRID, GRID], and how much a turn changes it.
 
-    Both come from the second moments of its pixels (Hu 1962, Visual Pattern Recognition by Moment
-    Invariants). An axis has no direction, so its angle counts twice: turned by 180 degrees it is
-    the same.
+    The mask is drawn in a square of few cells; the mean over the square's eight turns is taken from
+    it, and the rest divided by the norm of the mask in its cells. Its norm is the second value: 0
+    for a square or a disc, the same for a turned mask. The first is the rest's mean with its mirror
+    image, for training exchanges left and right in any case. The first values of a shape's eight
+    turns add up to 0, as directions do that point every way.
 
     Args:
         mask: Tensor[h, w], not empty.
     """
-    y, x = mask.nonzero().to(torch.float64).unbind(1)
-    dx, dy = x - x.mean(), y - y.mean()
-    xx, yy = float((dx * dx).mean()) + 1 / 12, float((dy * dy).mean()) + 1 / 12  # a pixel is square
-    twice = complex(xx - yy, 2 * float((dx * dy).mean()))
-    spread = abs(twice)
-    return twice / spread if spread else 0j, ((xx + yy + spread) / (xx + yy - spread)) ** 0.5
+    down, right = (_cells(side, max(mask.shape)) for side in mask.shape)  # [GRID, h], [GRID, w]
+    cells = down @ mask.float() @ right.T  # [GRID, GRID]
+    turns = [turned for half in (cells, cells.flip(0)) for turned in (half, half.flip(1))]
+    turns += [turned.T for turned in turns]
+    rest = (cells - torch.stack(turns).mean(0)) / cells.norm()
+    return (rest + rest.flip(1)) / 2, float(rest.norm())
+
+
+def _cells(side: int, longer: int) -> Tensor:
+    """The share of each cell that each pixel covers [GRID, side], where `GRID` cells are as long as
+    the longer side and both have one middle."""
+    borders = torch.linspace(-longer / 2, longer / 2, GRID + 1) + side / 2
+    pixels = torch.arange(side)
+    ends = torch.minimum(borders[1:, None], pixels + 1)  # [GRID, side]
+    return (ends - torch.maximum(borders[:-1, None], pixels)).clamp(min=0) * (GRID / longer)
 
 
 def shape_iou(boxes: Tensor, anchors: Tensor) -> Tensor:
@@ -112,18 +125,20 @@ def cluster(boxes: Tensor, count: int) -> Tensor:
 
 
 def one_way(objects: Objects) -> tuple[float, int]:
-    """Return R, from 0 (elongated objects lie every way) to 1 (all lie the same way), and how many
-    objects say it.
+    """Return R, from 0 (objects lie every way) to 1 (all lie the same way), and how many say it.
 
-    R is the mean resultant length of doubled angles (Mardia and Jupp 2000, Directional Statistics,
-    §9.4), here within each class: people stand and cars lie, and both have a top.
+    R is the mean resultant length (Mardia and Jupp 2000, Directional Statistics, §9.4), not of
+    angles but of shapes (`change_by_turns`), for an upright triangle or star has no longer axis.
+    It is taken within each class: people stand and cars lie, and both have a top.
     """
-    length, count = 0.0, 0
+    length, total, count = 0.0, 0.0, 0
     for label in objects.labels.unique():
-        axes = objects.axes[(objects.labels == label) & (objects.elongation > ELONGATED)]
-        if len(axes) >= FEW:
-            length, count = length + float(axes.sum().abs()), count + len(axes)
-    return length / max(count, 1), count
+        rows = objects.labels == label
+        ways = objects.ways[rows & (objects.changes > TELLING)]
+        if len(ways) >= max(FEW, int(rows.sum()) / 2):
+            length, count = length + float(ways.sum(0).norm()), count + len(ways)
+            total += float(ways.flatten(1).norm(dim=1).sum())
+    return length / max(total, 1e-9), count
 
 
 def crop_sides(config: Config) -> tuple[float, float]:
@@ -225,7 +240,7 @@ def fit(
         scales = config.training.scale_range[0], largest_scale(config, objects)
         config = config.with_(training={"scale_range": scales})
     resultant, count = one_way(objects)
-    why = f"for {count} elongated objects lie one way with R = {resultant:.2f} (0 to 1)"
+    why = f"for {count} objects that turns change lie one way with R = {resultant:.2f} (0 to 1)"
     if "training.turns" in keep:
         why = "as asked"
     else:

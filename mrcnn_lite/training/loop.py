@@ -158,7 +158,7 @@ def progress_bar() -> Iterator[Callable[[int, float, dict[str, float]], None]]:
     """Show a bar on stderr in the first process; gives the `on_step` of `train` that moves it."""
     from tqdm import tqdm
 
-    tqdm.set_lock(RLock())  # the usual one, between processes, is left behind where `leave` ends one
+    tqdm.set_lock(RLock())  # the default, of processes, would outlive the one that `leave` ends
     with tqdm(total=100, disable=rank() != 0, unit="%", bar_format=BAR) as bar:
 
         def on_step(step: int, progress: float, report: dict[str, float]) -> None:

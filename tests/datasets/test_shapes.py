@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrcnn_lite.datasets.drawing import DISTANCES, MIN_PIXELS, draw_shape
+from mrcnn_lite.datasets.drawing import DISTANCES, MIN_PIXELS, draw_shape, shape_of
 from mrcnn_lite.datasets.masks import mask_boxes
 from mrcnn_lite.datasets.shapes import CLASS_NAMES, ENDLESS, Shapes
 
@@ -114,6 +114,18 @@ def test_shapes_are_distances(name):
         assert (distance < 0).sum() > 20
         assert (distance[[0, -1]] > 0).all()
         assert (distance[:, [0, -1]] > 0).all()
+
+
+def test_a_shape_of_known_size_and_direction():
+    """The long side's own axis points to -u: a triangle at 90 degrees has its tip above."""
+    random = np.random.default_rng(5)
+    for angle, (height, width) in {0.0: (20, 40), np.pi / 2: (40, 20)}.items():
+        for name in ("ellipse", "rectangle"):
+            inside = shape_of(random, name, 40, 20, angle)[2] < 0
+            assert abs(inside.any(1).sum() - height) <= 1 and abs(inside.any(0).sum() - width) <= 1
+    widths = (shape_of(random, "triangle", 40, 40, np.pi / 2)[2] < 0).sum(1)
+    widths = widths[widths > 0]
+    assert widths[0] <= 2 and widths[-1] > 30 and (np.diff(widths) >= -1).all()
 
 
 def test_other_sizes_and_bounds():

@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -10,14 +11,17 @@ from real_data import NUTS, real_data
 
 from mrcnn_lite.config import lite, resnet50_fpn
 from mrcnn_lite.datasets import Shapes, open_dataset
+from mrcnn_lite.datasets.drawing import shape_of
+from mrcnn_lite.datasets.masks import mask_boxes
+from mrcnn_lite.datasets.transforms import flip_x, flip_y, transpose
 from mrcnn_lite.training import fit_config, training_batches
 from mrcnn_lite.training.fit import (
     Objects,
     anchor_iou,
+    change_by_turns,
     cluster,
     crop_sides,
     one_way,
-    principal_axis,
     seen_boxes,
     shape_iou,
 )
@@ -111,17 +115,43 @@ def test_what_is_read_of_drawn_sets(tmp_path, name):
     assert next(training_batches(config, dataset, 0)(0))
 
 
-def test_an_axis_by_hand():
-    """Pixels are squares: 6 x 2 of them are three times as long as wide, not 3.4 times."""
-    lying = torch.zeros(5, 9)
-    lying[1:3, 2:8] = 1
-    assert principal_axis(lying) == pytest.approx((1, 3))
-    assert principal_axis(lying.T) == pytest.approx((-1, 3))
-    down, up = torch.eye(7), torch.eye(7).flip(0)  # y points down
-    assert principal_axis(down)[0] == pytest.approx(1j)
-    assert principal_axis(up)[0] == pytest.approx(-1j)
-    assert principal_axis(torch.ones(3, 3)) == (0, 1)
-    assert principal_axis(torch.ones(1, 1)) == (0, 1)
+def test_what_turns_change_by_hand():
+    """An upright bar fills 8 x 2 of the cells. Half of its turns stand, half lie, and all share the
+    2 x 2 cells in the middle: so it has 1/2 more than the mean in 12 cells, 1/2 less in 12."""
+    upright = torch.ones(80, 20)
+    expected = torch.zeros(8, 8)
+    expected[:, 3:5] += 0.5
+    expected[3:5] -= 0.5
+    for mask, sign in ((upright, 1), (upright.T, -1)):
+        way, change = change_by_turns(mask)
+        assert way == pytest.approx(sign * expected / 4)  # 4: the norm of 16 ones
+        assert change == pytest.approx(24**0.5 / 2 / 4)
+    disc = torch.tensor(shape_of(np.random.default_rng(0), "ellipse", 41, 41)[2] < 0)
+    for same in (torch.ones(30, 30), torch.ones(1, 1)):
+        assert change_by_turns(same)[1] < 1e-6
+    for mirrored in (torch.eye(7), torch.eye(7).flip(0)):  # ... is turned by 90 degrees
+        way, change = change_by_turns(mirrored)
+        assert way.abs().max() < 1e-6 and change > 0.25
+    y1, x1, y2, x2 = mask_boxes(disc[None].numpy())[0].astype(int)[[1, 0, 3, 2]]
+    assert change_by_turns(disc[y1:y2, x1:x2])[1] < 0.05
+    assert change_by_turns(torch.ones(100, 90))[1] < 0.25  # nearly a square
+    assert change_by_turns(torch.ones(100, 70))[1] > 0.25
+
+
+@pytest.mark.parametrize("name", ["triangle", "crescent", "star"])
+def test_what_turns_change_adds_up_to_nothing(name):
+    mask = torch.tensor(shape_of(np.random.default_rng(1), name, 61, 47, 0.3)[2] < 0)[None]
+    target = {"boxes": torch.zeros(1, 4), "masks": mask.to(torch.uint8)}
+    found = []
+    for turn in range(8):
+        changed = target
+        for k, change in enumerate((flip_x, flip_y, transpose)):
+            changed = change(mask, changed)[1] if turn >> k & 1 else changed
+        found.append(change_by_turns(changed["masks"][0]))
+    ways, changes = zip(*found, strict=True)
+    assert changes == pytest.approx([changes[0]] * 8) and changes[0] > 0.25
+    assert ways[1] == pytest.approx(ways[0], abs=1e-6)  # mirrored left and right
+    assert torch.stack(ways).sum(0).abs().max() < 1e-5
 
 
 def test_shapes_and_clusters_by_hand():
@@ -135,25 +165,52 @@ def test_shapes_and_clusters_by_hand():
     assert cluster(shuffled, 2).tolist() == cluster(boxes, 2).tolist()
 
 
+def drawn(name, angles, short=60):
+    """`change_by_turns` of drawn shapes of 60 pixels in these directions."""
+    random, found = np.random.default_rng(2), []
+    for angle in angles:
+        mask = shape_of(random, name, 60, short, angle)[2] < 0
+        x1, y1, x2, y2 = mask_boxes(mask[None])[0].astype(int)
+        found.append(change_by_turns(torch.tensor(mask[y1:y2, x1:x2])))
+    return found
+
+
+def r(changes, labels=None):
+    """`one_way` of objects of which nothing else is known than `change_by_turns`."""
+    ways, changes = zip(*changes, strict=True)
+    count, ways, changes = len(ways), torch.stack(ways), torch.tensor(changes)
+    labels = torch.tensor(labels or [1] * count)
+    return one_way(Objects(torch.ones(count, 2), torch.ones(count), ways, changes, labels, 1.0))
+
+
 def test_r_of_directions_by_hand():
-    """Four axes a quarter turn apart in doubled angles cancel; classes do not cancel each other."""
+    """Standing and lying bars cancel each other, but not where they are of two classes."""
+    stands, lies, square = (
+        [change_by_turns(torch.ones(*size))] * 10 for size in ((40, 10), (10, 40), (40, 40))
+    )
+    both = stands + lies
+    assert r(stands) == (pytest.approx(1), 10)
+    assert r(both) == (pytest.approx(0, abs=1e-6), 20)
+    assert r(stands + lies[:5]) == (pytest.approx(1 / 3), 15)
+    assert r(both, [1] * 10 + [2] * 10) == (pytest.approx(1), 20)
+    assert r(stands[:9]) == (0, 0)
+    assert r(stands + square) == (pytest.approx(1), 10)
+    assert r(stands + square + square[:1]) == (0, 0)  # balls, some of them half hidden
+    assert r(stands + square * 2, [1] * 10 + [2] * 20) == (pytest.approx(1), 10)
 
-    def r(angles, labels=None, elongation=2.0):
-        count = len(angles)
-        axes = torch.exp(2j * torch.tensor(angles))
-        labels = torch.tensor(labels or [1] * count)
-        size = torch.ones(count)
-        return one_way(Objects(torch.ones(count, 2), size, axes, size * elongation, labels, 1.0))
 
-    assert r(EVERY_WAY) == (pytest.approx(0, abs=1e-6), 12)
-    assert r([0.3] * 12) == (pytest.approx(1), 12)
-    assert r([0.3, 0.3 + math.pi] * 6) == (pytest.approx(1), 12)  # an axis has no direction
-    assert r([0.0, math.pi / 6] * 5)[0] == pytest.approx(math.cos(math.pi / 6))
-    upright_and_lying = [0.0] * 10 + [UPRIGHT] * 10
-    assert r(upright_and_lying)[0] == pytest.approx(0, abs=1e-6)
-    assert r(upright_and_lying, [1] * 10 + [2] * 10) == (pytest.approx(1), 20)
-    assert r([0.3] * 9) == (0, 0)
-    assert r([0.3] * 12, elongation=1.2) == (0, 0)
+EIGHTH_TURNS = [k * math.pi / 8 for k in range(16)]
+
+
+@pytest.mark.parametrize(("name", "short"), [("triangle", 60), ("star", 60), ("rectangle", 30)])
+def test_r_of_drawn_shapes(name, short):
+    """A triangle or a star has no longer axis, and stands on its base all the same."""
+    assert r(drawn(name, [UPRIGHT] * 12, short)) == (pytest.approx(1, abs=0.05), 12)
+    jitter = [UPRIGHT + 0.02 * k for k in range(-8, 9)]  # up to 9 degrees
+    assert r(drawn(name, jitter, short))[0] > 0.8
+    upside_down = [UPRIGHT + math.pi * (k % 2) for k in range(20)]
+    assert (r(drawn(name, upside_down, short))[0] > 0.9) == (name == "rectangle")
+    assert r(drawn(name, EIGHTH_TURNS, short))[0] < 0.2
 
 
 def test_turned_crops_show_boxes_on_their_side(tmp_path):
