@@ -5,9 +5,8 @@
 First the answers must be equal to torchvision's. Then the ratio, above 1 where ours is faster, and
 the reason where it is not. Ours is made of operations of PyTorch, and each has its price however
 few numbers it is given: their number times the least that an addition of eight numbers takes here,
-and a view, is a floor under our time that only fewer operations lower. (Within a call each finds
-its code cold and takes longer.) Beside it stands the operation that takes the longest. There is no
-goal: none is in reach where the floor, or that one operation, is about torchvision's time.
+and a view, is a floor under our time. Beside it stands the operation that takes the longest. There
+is no goal: none is in reach where the floor, or that one operation, is about torchvision's time.
 """
 
 from __future__ import annotations

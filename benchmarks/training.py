@@ -26,14 +26,8 @@ def mrcnn_lite(*arguments: str) -> str:
 
 
 def one_run(data: str, length: str, hold_out: str, options: Sequence[str], out: Path) -> Report:
-    """Train for a length and evaluate on images that training never saw: the steps, and figures.
-
-    Args:
-        data, hold_out: what `train` takes; of a COCO file the rows to keep back, or none.
-        length: seconds, "300s", or steps, "600".
-        options: more of `train`'s.
-        out: folder of the run.
-    """
+    """Train for "300s" or for "600" steps, and evaluate on images that training never saw: of a
+    COCO file those to hold out. `options` are more of `train`'s."""
     hold, only = (["--hold-out", hold_out], ["--only", hold_out]) if hold_out else ([], [])
     unit = "--seconds" if length.endswith("s") else "--steps"
     asked = [unit, length.rstrip("s"), "--out", str(out), *hold, *options]
