@@ -60,11 +60,9 @@ def checked(
                     raise ValueError(f"{other} has {rows} rows and {name} has {count} rows")
         check_same_device(**{name: given[name] for name in shapes})
         for name, rule in others.items():
-            if isinstance(rule, tuple):
-                if given[name] not in rule:
-                    found = f"got {given[name]!r}"
-                    raise ValueError(f"{name} must be one of {', '.join(rule)}, {found}")
-            elif given[name] is not None:
+            if isinstance(rule, tuple) and given[name] not in rule:
+                raise ValueError(f"{name} must be one of {', '.join(rule)}, got {given[name]!r}")
+            if callable(rule) and given[name] is not None:
                 rule(given[name], name)
         if relation is not None:
             relation(**given)

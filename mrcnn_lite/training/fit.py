@@ -27,7 +27,7 @@ GRID = 8  # cells of a mask's shape along its longer side
 TELLING = 0.25  # masks that turns change more say which way they lie: rectangles from 1.3 : 1 on
 FEW = 10  # fewer such objects of a class say nothing; nor do less than half of its objects
 ONE_WAY = 0.5  # R from which on objects lie one way
-BOXES = 10_000  # enough to cluster
+ENOUGH = 5_000  # objects; then no more images are opened
 SCALES = 8  # at which training sees a box, from the smallest to the largest
 
 
@@ -41,16 +41,18 @@ class Objects:
     changes: Tensor  # [N], how much a turn changes
     labels: Tensor  # [N]
     longer: float  # side of the median image
+    share: float = 1.0  # of the images that were opened
 
     @classmethod
     def of(cls, dataset: CocoDataset) -> Objects:
-        """Measure every object of a data set, which has at least one."""
+        """Measure all objects (at least one), or those of images by chance until it is `ENOUGH`."""
         rows, ways, longer = [], [], []
-        for index in range(len(dataset)):
+        for index in torch.randperm(len(dataset), generator=torch.Generator()).tolist():
+            if len(rows) >= ENOUGH:
+                break
             image, target = dataset[index]
-            height, width = image.shape[-2:]
-            shorter = min(height, width)
-            longer.append(max(height, width) / shorter)
+            shorter, long = sorted(image.shape[-2:])
+            longer.append(long / shorter)
             for k in (target["iscrowd"] == 0).nonzero()[:, 0].tolist():
                 x1, y1, x2, y2 = target["boxes"][k].long().tolist()
                 way, change = change_by_turns(target["masks"][k, y1:y2, x1:x2])
@@ -59,8 +61,9 @@ class Objects:
                 box = (x2 - x1) / shorter, (y2 - y1) / shorter
                 rows.append((*box, size, change, int(target["labels"][k])))
         w, h, sizes, changes, labels = map(torch.tensor, zip(*rows, strict=True))
-        boxes, longer = torch.stack([w, h], dim=1), float(torch.tensor(longer).median())
-        return cls(boxes, sizes, torch.stack(ways), changes, labels, longer)
+        boxes, median = torch.stack([w, h], dim=1), float(torch.tensor(longer).median())
+        share = len(longer) / len(dataset)
+        return cls(boxes, sizes, torch.stack(ways), changes, labels, median, share)
 
     def most_extent(self) -> float:
         """The longer side of a box that `MOST` objects do not pass, in shorter sides."""
@@ -180,7 +183,7 @@ def largest_scale(config: Config, objects: Objects) -> float:
 def seen_boxes(config: Config, objects: Objects) -> Tensor:
     """Return widths and heights [M, 2] in pixels of training's crops: every box at several scales,
     cut at a crop's size, and on its side too where crops are turned."""
-    boxes = objects.boxes[:: len(objects.boxes) // BOXES + 1]  # [N, 2]
+    boxes = objects.boxes  # [N, 2]
     if config.training.turns == "all":
         boxes = torch.cat([boxes, boxes.flip(1)])  # [2 N, 2]
     low, high = (torch.tensor(side).log() for side in crop_sides(config))
@@ -231,20 +234,20 @@ def fit(
     if "image.min_size" not in keep:
         config = config.with_(image={"min_size": image_size(config, objects)})
     side, crop = config.image.min_size, config.training.crop_size
+    some = "" if objects.share == 1 else f" in {objects.share:.1%} of the images, chosen by chance"
     tell(
-        f"objects: {len(objects.sizes)}; at images of {side} pixels the median one measures "
+        f"objects: {len(objects.sizes)}{some}; at images of {side} pixels the median one measures "
         f"{side * float(objects.sizes.median()):.0f} (root of its area), and {MOST:.0%} are at "
         f"most {side * objects.most_extent():.0f} long, in crops of {crop}"
     )
     if "training.scale_range" not in keep:
         scales = config.training.scale_range[0], largest_scale(config, objects)
         config = config.with_(training={"scale_range": scales})
-    resultant, count = one_way(objects)
-    why = f"for {count} objects that turns change lie one way with R = {resultant:.2f} (0 to 1)"
-    if "training.turns" in keep:
-        why = "as asked"
-    else:
+    why = "as asked"
+    if "training.turns" not in keep:
+        resultant, count = one_way(objects)
         config = config.with_(training={"turns": "flip" if resultant >= ONE_WAY else "all"})
+        why = f"for {count} objects that turns change lie one way with R = {resultant:.2f} (0 to 1)"
     names = {"all": "all eight of a square", "flip": "left and right alone"}
     tell(f"turns of crops: {names[config.training.turns]}, {why}")
     return _fit_anchors(config, objects, keep, tell)

@@ -277,3 +277,15 @@ def test_what_has_a_top_keeps_it(tmp_path, turns):
     images = [image for _, batch in zip(range(3), batches, strict=False) for image in batch[0]]
     upright = [float(image[:, :40].mean() - image[:, -40:].mean()) > 0.2 for image in images]
     assert all(upright) == (turns == "flip") and any(upright)
+
+
+def test_of_many_objects_some_are_enough(tmp_path, monkeypatch):
+    """Opening every image of a large set would take longer than the training."""
+    dataset = data_set(tmp_path, [(1, 20 + 2 * k, 20, 0.0) for k in range(12)])
+    whole, said = Objects.of(dataset), []
+    monkeypatch.setattr("mrcnn_lite.training.fit.ENOUGH", 5)
+    some = Objects.of(dataset)
+    assert (len(whole.sizes), whole.share, len(some.sizes), some.share) == (12, 1, 5, 5 / 12)
+    assert {*some.sizes.tolist()} < {*whole.sizes.tolist()}
+    fit_config(lite(), dataset, tell=said.append)
+    assert said[0].startswith("objects: 5 in 41.7% of the images, chosen by chance; at images of")
