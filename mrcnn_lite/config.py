@@ -49,7 +49,7 @@ class ImageConfig(Checked):
     min_size: int = 800  # §3.1: the shorter side is resized to 800 pixels
     max_size: int = 1333  # tv: ... unless the longer side would pass this
     train_min_sizes: tuple[int, ...] = ()  # tv: training draws its `min_size` from these, if any
-    skip_resize: bool = False  # tv: in training, for images that come resized
+    skip_resize: bool = False  # tv: in training, for images that come resized; so do crops
     mean: tuple[Finite, Finite, Finite] = (0.485, 0.456, 0.406)  # tv: ImageNet, RGB in 0..1
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)  # tv
     size_divisible: int = 32  # FPN §3: the coarsest stride must divide the padded size

@@ -89,7 +89,8 @@ class FastRun(TrainingRun):
         fill_masks(self.model)
         self._steps: dict[tuple[int, ...], tuple[StaticPriorities, GraphedCallable]] = {}
         self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
-        self.padding = PaddingByOrientation(self.config.image)
+        image = self.config.image
+        self.padding = None if image.skip_resize else PaddingByOrientation(image)  # None: crops
 
     def gradients(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """See `TrainingRun.gradients`; batches of one size share their step."""

@@ -91,8 +91,7 @@ def change_by_turns(mask: Tensor) -> tuple[Tensor, float]:
 
 
 def _cells(side: int, longer: int) -> Tensor:
-    """The share of each cell that each pixel covers [GRID, side], where `GRID` cells are as long as
-    the longer side and both have one middle."""
+    """The share of each cell, `longer` in all and centred, that each pixel covers [GRID, side]."""
     borders = torch.linspace(-longer / 2, longer / 2, GRID + 1) + side / 2
     pixels = torch.arange(side)
     ends = torch.minimum(borders[1:, None], pixels + 1)  # [GRID, side]
@@ -183,9 +182,8 @@ def largest_scale(config: Config, objects: Objects) -> float:
 def seen_boxes(config: Config, objects: Objects) -> Tensor:
     """Return widths and heights [M, 2] in pixels of training's crops: every box at several scales,
     cut at a crop's size, and on its side too where crops are turned."""
-    boxes = objects.boxes  # [N, 2]
-    if config.training.turns == "all":
-        boxes = torch.cat([boxes, boxes.flip(1)])  # [2 N, 2]
+    turned = [objects.boxes.flip(1)] if config.training.turns == "all" else []
+    boxes = torch.cat([objects.boxes, *turned])  # [N, 2] or [2 N, 2]
     low, high = (torch.tensor(side).log() for side in crop_sides(config))
     scales = torch.linspace(low, high, SCALES).exp()[:, None, None]
     return (scales * boxes).clamp(max=config.training.crop_size).flatten(0, 1)  # [M, 2]

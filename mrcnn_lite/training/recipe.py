@@ -76,9 +76,10 @@ def fit_config(
     config = config.with_(num_classes=len(dataset.class_names))
     if names := getattr(dataset, "keypoint_names", ()):
         config = with_keypoints(config, len(names))
-    if isinstance(dataset, Shapes) or not config.training.crop_size:
-        return config
-    return fit(config, Objects.of(dataset), keep, tell)
+    crops = not isinstance(dataset, Shapes) and config.training.crop_size > 0
+    if "image.skip_resize" not in keep:  # crops are cut at the scale at which the network looks
+        config = config.with_(image={"skip_resize": crops})
+    return fit(config, Objects.of(dataset), keep, tell) if crops else config
 
 
 def images_per_process(config: Config) -> int:

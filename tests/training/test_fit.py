@@ -14,6 +14,7 @@ from mrcnn_lite.datasets import Shapes, open_dataset
 from mrcnn_lite.datasets.drawing import shape_of
 from mrcnn_lite.datasets.masks import mask_boxes
 from mrcnn_lite.datasets.transforms import flip_x, flip_y, transpose
+from mrcnn_lite.models import MaskRCNN
 from mrcnn_lite.training import fit_config, training_batches
 from mrcnn_lite.training.fit import (
     Objects,
@@ -234,14 +235,15 @@ def test_fields_to_keep_stay(tmp_path):
     }
     config, said = lite(2).with_(**fields), []
     keep = [f"{section}.{name}" for section, values in fields.items() for name in values]
-    assert fit_config(config, dataset, keep, said.append) == config
+    crops = config.with_(image={"skip_resize": True})
+    assert fit_config(config, dataset, keep, said.append) == crops
     assert "all eight of a square, as asked" in said[1]
     for name in keep:
         section, field = name.split(".")
         one = getattr(getattr(fit_config(config, dataset, [name]), section), field)
         assert one == fields[section][field]
         if section != "rpn":
-            assert fit_config(config, dataset, {*keep} - {name}) != config, name
+            assert fit_config(config, dataset, {*keep} - {name}) != crops, name
     sizes = fit_config(config, dataset, {*keep} - {"rpn.anchor_sizes"}).rpn
     assert min(sizes.anchor_sizes) > (14,) and sizes.aspect_ratios == (1.5,)
     config = config.with_(rpn={"anchor_sizes": ((30,), (40,), (50,), (60,))})
@@ -261,7 +263,26 @@ def test_whole_images_and_shapes_stay_as_they_are(tmp_path):
 def test_nuts_are_trained_on_as_before():
     """They lie every way and are as long as wide: the preset's anchors and turns."""
     dataset = open_dataset(real_data(NUTS))
-    assert fit_config(lite(), dataset) == lite(4).with_(image={"min_size": 192})
+    assert fit_config(lite(), dataset) == lite(4).with_(
+        image={"min_size": 192, "skip_resize": True}
+    )
+
+
+def test_crops_reach_the_network_as_they_were_cut(tmp_path):
+    """They are cut at the scale at which it sees whole images later; resized once more, objects
+    would be larger than their anchors, and a step slower."""
+    dataset = data_set(tmp_path, SETS["tall"][0])
+    config = fit_config(lite(), dataset)
+    assert config.image.min_size > config.training.crop_size == 128
+    model = MaskRCNN(config)
+    batch, _ = model.train().transform(*next(training_batches(config, dataset, seed=0)(0)))
+    assert batch.pixels.shape == (8, 3, 128, 128)
+    whole, _ = model.eval().transform([dataset[0][0]])
+    assert whole.sizes.min() == config.image.min_size
+    # Whole images, later or instead, are resized; so is what --config says.
+    again = fit_config(config.with_(training={"crop_size": 0}), dataset)
+    assert not again.image.skip_resize and not fit_config(config, Shapes(None, 1)).image.skip_resize
+    assert fit_config(again, dataset, ["image.skip_resize"]).image == again.image
 
 
 @pytest.mark.parametrize("turns", ["flip", "all"])
