@@ -245,7 +245,7 @@ def fit(
     if "training.turns" not in keep:
         resultant, count = one_way(objects)
         config = config.with_(training={"turns": "flip" if resultant >= ONE_WAY else "all"})
-        why = f"for {count} objects that turns change lie one way with R = {resultant:.2f} (0 to 1)"
+        why = f"for R = {resultant:.2f} (0 every way, 1 one way), of {count} objects that tell"
     names = {"all": "all eight of a square", "flip": "left and right alone"}
     tell(f"turns of crops: {names[config.training.turns]}, {why}")
     return _fit_anchors(config, objects, keep, tell)
