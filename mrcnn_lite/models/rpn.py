@@ -144,15 +144,18 @@ class RegionProposalNetwork(RPNAttributes, nn.Module):
         boxes = clip_boxes(decode_boxes(deltas, anchors[top]), image_sizes[:, None])  # [B, N, 4]
         valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
         valid &= scores >= cfg.score_threshold
-        split = boxes.split(counts, dim=1), scores.split(counts, dim=1), valid.split(counts, dim=1)
-        keep = []
-        for level in zip(*split, strict=True):  # only boxes of one level compete
-            keep.append(nms_mask(*level, cfg.nms_iou))
-        scores = scores.masked_fill(~torch.cat(keep, dim=1), -torch.inf)  # [B, N]
+        keep = self.compete(boxes, scores, valid, counts)  # [B, N]
+        scores = scores.masked_fill(~keep, -torch.inf)
         # Ties: the finer level first.
         best, index = scores.sort(dim=1, descending=True, stable=True)
         best, index = best[:, :after], index[:, :after]  # [B, R] each
         return boxes.take_along_dim(index[..., None], dim=1), best > -torch.inf
+
+    def compete(self, boxes: Tensor, scores: Tensor, valid: Tensor, counts: list[int]) -> Tensor:
+        """NMS among the boxes of each level, of which there are `counts`: keep, [B, N] bool."""
+        split = boxes.split(counts, dim=1), scores.split(counts, dim=1), valid.split(counts, dim=1)
+        levels = [nms_mask(*level, self.config.nms_iou) for level in zip(*split, strict=True)]
+        return torch.cat(levels, dim=1)
 
     def sample(self, anchors: Tensor, targets: Targets) -> tuple[Tensor, ...]:
         """Draw a balanced sample of anchors (FR §3.1.3) and say what they should have answered.
