@@ -161,6 +161,7 @@ class TrainingConfig(Checked):
     crop_size: Count = 128  # side of the training crops of stored images; 0 = whole images
     scale_range: tuple[Positive, Positive] = (0.75, 1.33)  # ... and how much they are scaled
     turns: Literal["all", "flip"] = "all"  # of crops: a square's eight, or left and right alone
+    copy_paste: Fraction = 0.5  # of crops, into which objects of another image are pasted
     precision: Precision = "fp32"  # or "bf16": convolutions and linear layers; losses stay fp32
     by_orientation: bool = True  # whole images: a batch is of tall or of wide ones, if it can be
     accumulate: int = 1  # parts in which a process takes its share of a batch, to save memory

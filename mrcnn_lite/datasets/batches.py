@@ -15,7 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Generator, Tensor
 
-from .transforms import Sample, Transform
+from .transforms import Sample, Transform, rows_of
 
 LONG = 1_000_000  # a longer set is read from front to back: it is never read twice
 _MIX = 0x9E3779B97F4A7C15  # odd constant that spreads neighbouring seeds over 64 bits
@@ -111,8 +111,7 @@ def without_crowds(image: Tensor, target: dict) -> Sample:
     single = target["iscrowd"] == 0
     if single.all():  # the usual case; whole masks are large
         return image, target
-    fields = {"boxes", "labels", "masks", "iscrowd", "area", "keypoints"} & {*target}
-    return image, {**target, **{field: target[field][single] for field in fields}}
+    return image, rows_of(target, single)
 
 
 def sample_generator(seed: int, position: int) -> Generator:

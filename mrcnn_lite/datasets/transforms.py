@@ -19,6 +19,12 @@ from .masks import mask_boxes
 Sample = tuple[Tensor, dict]
 Transform = Callable[[Tensor, dict, Generator], Sample]
 Pairs = Sequence[tuple[int, int]]  # of keypoints that change places in a mirror
+OBJECTS = {"boxes", "labels", "masks", "iscrowd", "area", "keypoints"}  # have a row for each object
+
+
+def rows_of(target: dict, rows: Tensor) -> dict:
+    """The target with some of its objects, bool Tensor[G]."""
+    return {**target, **{key: target[key][rows] for key in OBJECTS & {*target}}}
 
 
 class Compose:

@@ -10,6 +10,7 @@ import torch
 from ..config import Config, with_keypoints
 from ..datasets import CocoDataset, Shapes, open_dataset
 from ..datasets.batches import Batches
+from ..datasets.copy_paste import CopyPaste
 from ..datasets.keypoint_shapes import KeypointShapes
 from ..datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
 from .distributed import rank, world_size
@@ -115,7 +116,7 @@ def training_batches(
     """Return a function that gives this process's batches from any step on.
 
     Shapes are never repeated, so they need no variation; other images are scaled, cropped, turned
-    or flipped, and tinted by chance.
+    or flipped, given objects of another image, and tinted by chance.
 
     Args:
         config, dataset: see `fit_config`.
@@ -132,7 +133,8 @@ def training_batches(
         if training.crop_size:
             crop = RandomScaleCrop(training.crop_size, crop_sides(config))
             turn = flip if training.turns == "flip" else RandomDihedral(pairs=pairs)
-            parts = [crop, turn, ColourJitter()]
+            paste = CopyPaste(dataset, Compose([crop, turn]), training.copy_paste)
+            parts = [crop, turn, paste, ColourJitter()]
     if ahead_on is not None:
         parts.insert(len(parts) if training.crop_size else 0, ToDevice(ahead_on))
     transform = Compose(parts) if parts else None
