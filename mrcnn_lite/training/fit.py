@@ -179,6 +179,18 @@ def largest_scale(config: Config, objects: Objects) -> float:
     return min(config.training.scale_range[1], ceil(100 * whole) / 100)
 
 
+def in_the_middle(config: Config) -> Config:
+    """Let the network look at images in the middle of training's scales, which stay as they are.
+
+    Where crops bound the scales from below, objects would be smaller than in training, and fewer
+    are found then (Touvron et al. 2019, Fixing the train-test resolution discrepancy).
+    """
+    low, high = crop_sides(config)
+    middle = round((low * high) ** 0.5)
+    scales = low / middle, high / middle
+    return config.with_(image={"min_size": middle}, training={"scale_range": scales})
+
+
 def seen_boxes(config: Config, objects: Objects) -> Tensor:
     """Return widths and heights [M, 2] in pixels of training's crops: every box at several scales,
     cut at a crop's size, and on its side too where crops are turned."""
@@ -231,6 +243,10 @@ def fit(
     """Fit a config to its objects, but for the fields to keep, and tell each choice in a line."""
     if "image.min_size" not in keep:
         config = config.with_(image={"min_size": image_size(config, objects)})
+    if "training.scale_range" not in keep:
+        scales = config.training.scale_range[0], largest_scale(config, objects)
+        config = config.with_(training={"scale_range": scales})
+        config = config if "image.min_size" in keep else in_the_middle(config)
     side, crop = config.image.min_size, config.training.crop_size
     some = "" if objects.share == 1 else f" in {objects.share:.1%} of the images, chosen by chance"
     tell(
@@ -238,9 +254,6 @@ def fit(
         f"{side * float(objects.sizes.median()):.0f} (root of its area), and {MOST:.0%} are at "
         f"most {side * objects.most_extent():.0f} long, in crops of {crop}"
     )
-    if "training.scale_range" not in keep:
-        scales = config.training.scale_range[0], largest_scale(config, objects)
-        config = config.with_(training={"scale_range": scales})
     why = "as asked"
     if "training.turns" not in keep:
         resultant, count = one_way(objects)

@@ -22,6 +22,7 @@ from mrcnn_lite.training.fit import (
     change_by_turns,
     cluster,
     crop_sides,
+    image_size,
     one_way,
     seen_boxes,
     shape_iou,
@@ -76,7 +77,7 @@ def long_ones(width, angles, label=1):
 
 
 EVERY_WAY = [k * math.pi / 12 for k in range(12)]
-SETS = {  # objects in images of 240 x 320 pixels; min_size, turns and aspect_ratios that they want
+SETS = {  # objects in images of 240 x 320 pixels; image size, turns and aspect ratios they want
     "tall": (long_ones(30, [UPRIGHT] * 12), 160, "flip", (2.5,)),
     "wide": (long_ones(30, [0.05] * 12), 160, "flip", (0.43,)),
     "every way": (long_ones(25, EVERY_WAY), 192, "all", (0.47, 1.0, 2.1)),
@@ -95,18 +96,20 @@ SETS = {  # objects in images of 240 x 320 pixels; min_size, turns and aspect_ra
 
 @pytest.mark.parametrize("name", SETS)
 def test_what_is_read_of_drawn_sets(tmp_path, name):
-    objects, min_size, turns, ratios = SETS[name]
+    objects, wanted_size, turns, ratios = SETS[name]
     dataset, said = data_set(tmp_path, objects), []
     config = fit_config(lite(), dataset, tell=said.append)
-    assert config.image.min_size == min_size
     assert config.training.turns == turns
     assert config.rpn.aspect_ratios == pytest.approx(ratios, rel=0.06)
     assert config.num_classes == len(dataset.class_names)
     assert [line.partition(":")[0] for line in said] == ["objects", "turns of crops", "anchors"]
+    min_size, found = config.image.min_size, Objects.of(dataset)
     assert f"objects: {len(objects)}; at images of {min_size} pixels" in said[0]
-    found = Objects.of(dataset)
+    assert image_size(lite(), found) == wanted_size
     low, high = crop_sides(config)
-    assert 128 <= low <= min_size <= high
+    assert low == pytest.approx(max(128, 0.75 * wanted_size))
+    assert wanted_size <= high <= 1.33 * wanted_size + 1e-6
+    assert min_size == round((low * high) ** 0.5)  # in the middle, as doublings go
     assert found.most_extent() * high < 1.02 * config.training.crop_size  # whole in a crop
     assert min_size * 4 / 3 <= config.image.max_size  # evaluation sees what was trained on
     before = config.with_(rpn={"anchor_sizes": lite().rpn.anchor_sizes, "aspect_ratios": (1.0,)})
