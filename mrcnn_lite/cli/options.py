@@ -1,7 +1,5 @@
 """What can be said on the command line, and the range of every number."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

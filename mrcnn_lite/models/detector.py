@@ -6,8 +6,6 @@ and their masks are pasted on the GPU. The recording itself has never run on a G
 same functions are called one by one.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from contextlib import nullcontext
 

@@ -1,7 +1,5 @@
 """State dicts of networks that were trained before: torchvision's published ones, and files."""
 
-from __future__ import annotations
-
 import re
 from argparse import Namespace
 from http.client import HTTPException

@@ -1,8 +1,6 @@
 """The second stage: for every proposal a class and a better box; for every object a mask (§3), and
 points where the data has them (§5)."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch

@@ -1,7 +1,5 @@
 """Images of any size and their objects in, one padded batch out (§3.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

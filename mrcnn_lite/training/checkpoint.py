@@ -6,8 +6,6 @@ included, one whole checkpoint has its name. The sum is compared before anything
 `torch.load` and safetensors accept most files in which one bit has changed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

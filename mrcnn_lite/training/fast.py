@@ -14,8 +14,6 @@ Optimiser and running average follow outside of the graph: they are few kernels.
 code runs without recording. The recording itself has never run on a GPU.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
