@@ -155,8 +155,7 @@ def largest_of_processes(size: Size) -> Size:
     # NCCL reads a GPU's memory, gloo the CPU's.
     message = torch.tensor(size, device="cuda" if dist.get_backend() == "nccl" else "cpu")
     dist.all_reduce(message, dist.ReduceOp.MAX)
-    height, width = message.tolist()
-    return height, width
+    return tuple(message.tolist())
 
 
 def pad_targets(
