@@ -1,7 +1,5 @@
 """Writing files: never over what somebody else wrote, and whole or not at all."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One command from its words to its exit status."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import io

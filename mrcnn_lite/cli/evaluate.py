@@ -1,7 +1,5 @@
 """`evaluate`: average precision of trained weights."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

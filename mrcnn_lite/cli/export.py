@@ -1,7 +1,5 @@
 """`export`: the network as a file that other programs run, ONNX or PyTorch's own."""
 
-from __future__ import annotations
-
 import argparse
 
 import torch

@@ -1,7 +1,5 @@
 """What can be said on the command line, and the range of every number."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import os
@@ -30,6 +28,7 @@ class _Parser(argparse.ArgumentParser):
 def read_options(words: list[str] | None = None) -> argparse.Namespace:
     """Read the command line, `sys.argv` by default; a mistake in it ends the program with 2."""
     parser = _Parser(prog="python -m mrcnn_lite", description=sys.modules[__package__].__doc__)
+    parser.set_defaults(workers=1)  # train alone has an option for it
     commands = parser.add_subparsers(dest="command", required=True)
     _describe_train(commands.add_parser("train", help="train a network, from scratch or further"))
     _describe_evaluate(commands.add_parser("evaluate", help="COCO average precision of weights"))
@@ -85,7 +84,6 @@ def _describe_evaluate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--only", type=_indices, help="images to evaluate, counted from 0: 3,8")
     sub.add_argument("--json", type=Path, help="also write the figures here")
     _add_device(sub)
-    sub.set_defaults(workers=1)
 
 
 def _describe_predict(sub: argparse.ArgumentParser) -> None:
@@ -99,7 +97,6 @@ def _describe_predict(sub: argparse.ArgumentParser) -> None:
     score = "objects from this score on; default: 0.5"
     sub.add_argument("--score", type=_number(0, 1), default=0.5, help=score)
     _add_device(sub)
-    sub.set_defaults(workers=1)
 
 
 def _describe_verify(sub: argparse.ArgumentParser) -> None:
@@ -107,7 +104,6 @@ def _describe_verify(sub: argparse.ArgumentParser) -> None:
     _add_images(sub)
     sub.add_argument("--repair", type=Path, metavar="OUT", help="new folder for a repaired copy")
     sub.add_argument("--attribute", help="of VIA: the region attribute that holds the class")
-    sub.set_defaults(workers=1)
 
 
 def _describe_export(sub: argparse.ArgumentParser) -> None:
@@ -122,7 +118,6 @@ def _describe_export(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--batch", type=_integer(1, 10_000), default=1, help=batch)
     most = "at most, for each image; default: the network's"
     sub.add_argument("--detections", type=_integer(1, 10_000), help=most)
-    sub.set_defaults(workers=1)
 
 
 def _add_images(sub: argparse.ArgumentParser) -> None:
@@ -138,29 +133,21 @@ def _add_device(sub: argparse.ArgumentParser) -> None:
 
 def _integer(low: int, high: int = 10**9) -> Callable[[str], int]:
     """The type of a whole number in a range."""
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number from {low} to {high}")
-        return value
-
-    return read
+    return _number(low, high, int, "whole number")
 
 
-def _number(low: float, high: float) -> Callable[[str], float]:
+def _number(
+    low: float, high: float, kind: type = float, name: str = "number"
+) -> Callable[[str], float]:
     """The type of a number in a range; NaN is in none."""
 
     def read(text: str) -> float:
         try:
-            value = float(text)
+            value = kind(text)
         except ValueError:
             value = math.nan
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is no number from {low:g} to {high:g}")
+            raise argparse.ArgumentTypeError(f"{text} is no {name} from {low:.10g} to {high:.10g}")
         return value
 
     return read

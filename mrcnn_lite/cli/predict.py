@@ -1,7 +1,5 @@
 """`predict`: what a network finds in images, as drawn images, COCO results and label maps."""
 
-from __future__ import annotations
-
 import argparse
 import glob
 import io

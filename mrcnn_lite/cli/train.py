@@ -1,7 +1,5 @@
 """`train`: from options to a trained network in a folder."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import tomllib

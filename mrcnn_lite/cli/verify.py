@@ -1,7 +1,5 @@
 """`verify`: all faults of a data set, and a repaired copy."""
 
-from __future__ import annotations
-
 import argparse
 
 

@@ -118,10 +118,8 @@ def _is_seen(drawn: Drawn, mask: np.ndarray, x: float, y: float) -> bool:
 
 def _paint_dot(image: np.ndarray, drawn: Drawn) -> None:
     """A dot towards the head: black on a light object, white on a dark one."""
-    to_image, centre = _axes(drawn)
-    angle = np.deg2rad(_head(drawn))
-    x, y = centre + to_image @ (DOT * np.array([np.cos(angle), np.sin(angle)]))
-    radius = max(1.5, DOT_RADIUS * np.linalg.norm(to_image, axis=0).min())
+    x, y = _in_image(drawn, _head(drawn), DOT)
+    radius = max(1.5, DOT_RADIUS * np.linalg.norm(_axes(drawn)[0], axis=0).min())
     down, right = np.ogrid[drawn.in_image]
     cover = np.clip(radius + 0.5 - np.hypot(right + 0.5 - x, down + 0.5 - y), 0, 1)
     part = image[:, *drawn.in_image]

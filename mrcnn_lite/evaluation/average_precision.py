@@ -17,8 +17,6 @@ Rules that surprise, all of them COCO's:
 - Of equal scores the earlier image comes first. Classes without any object take no part.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -55,7 +55,8 @@ def evaluate(
     count = len(dataset) if limit is None else min(limit, len(dataset))
     if count < 1:
         raise ValueError(f"dataset has {len(dataset)} images, limit is {limit}: none to evaluate")
-    process, processes = (dist.get_rank(), dist.get_world_size()) if _joined() else (0, 1)
+    joined = dist.is_available() and dist.is_initialized()
+    process, processes = (dist.get_rank(), dist.get_world_size()) if joined else (0, 1)
     starts = range(process * batch_size, count, processes * batch_size)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     training = model.training
@@ -73,15 +74,11 @@ def evaluate(
                 images[row] = _encoded(*sample, detection)
     finally:
         model.train(training)
-    if _joined():
+    if joined:
         shares: list = [None] * processes
         dist.all_gather_object(shares, images)
         images = {row: image for share in shares for row, image in share.items()}
     return _measure([images[row] for row in sorted(images)], dataset)
-
-
-def _joined() -> bool:
-    return dist.is_available() and dist.is_initialized()
 
 
 def evaluate_detections(detections: Sequence[dict], dataset: Sequence) -> dict:

@@ -3,8 +3,6 @@
 Average precision looks at all score thresholds at once; whoever uses a network chooses one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -12,8 +12,6 @@ with other rules where they surprise:
 - The area of a detection is that of the box around its points.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

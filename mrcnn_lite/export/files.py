@@ -1,7 +1,5 @@
 """Write a network as ONNX or as PyTorch's own program."""
 
-from __future__ import annotations
-
 import copy
 import io
 import json

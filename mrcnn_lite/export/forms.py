@@ -7,8 +7,6 @@ RoIAlign is ONNX's own operator, which every runtime has as one fast function. F
 format the tensor form of `ops.roi_align` serves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from unittest.mock import patch

@@ -5,8 +5,6 @@ finds. So every image gets as many rows as it may have detections; the first `co
 the others are zero.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -4,8 +4,6 @@ The resized size is computed in the graph, from the shape of the image that come
 float64 numbers as in Python. From there on sizes are unknown multiples of `size_divisible`.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -6,8 +6,6 @@ passes from one to the next is recorded where it passes: at modules by hooks, at
 their place that calls them.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 from collections import defaultdict

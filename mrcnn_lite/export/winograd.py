@@ -6,8 +6,6 @@ elements of a row to four of its convolution with six multiplications instead of
 axes, with 36 instead of 144. In float32 its errors are larger, see tests/export/test_winograd.py.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -14,6 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..ops.rois import LEVEL_EPS, Boxes, Grid
+from .overlap import box_at
 from .pyramid import coordinate_type
 from .roi_align import roi_align_op
 
@@ -32,10 +33,7 @@ def _levels_kernel(
 ):  # fmt: skip
     k = tl.program_id(0) * BLOCK_K + tl.arange(0, BLOCK_K)
     exists = k < count
-    x1 = tl.load(corner_ptr + 4 * k, mask=exists, other=0.0)
-    y1 = tl.load(corner_ptr + 4 * k + 1, mask=exists, other=0.0)
-    x2 = tl.load(corner_ptr + 4 * k + 2, mask=exists, other=0.0)
-    y2 = tl.load(corner_ptr + 4 * k + 3, mask=exists, other=0.0)
+    x1, y1, x2, y2 = box_at(corner_ptr, k, exists)
     area = (x2 - x1) * (y2 - y1)  # negative for a reversed box, which goes to the finest level
     level = tl.zeros((BLOCK_K,), dtype=tl.int32)
     limit = smallest

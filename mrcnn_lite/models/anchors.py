@@ -1,7 +1,5 @@
 """Anchors: the boxes the RPN starts from (FR §3.1.1), one grid per level (FPN §4.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

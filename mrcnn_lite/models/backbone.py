@@ -1,7 +1,5 @@
 """Bodies, giving the maps C2..C5 at strides 4..32: ResNet of any depth (§3), and a small one."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +17,7 @@ STEM_CHANNELS = 64
 GROUPS = 8
 
 
-def make_body(config: BackboneConfig) -> ResNet | SmallBody:
+def make_body(config: BackboneConfig) -> nn.Module:
     """Return the body that `config.kind` names.
 
     A body is a module whose `forward` turns images Tensor[B, 3, H, W] into a list of maps, finest

@@ -1,7 +1,5 @@
 """The box branch: what is in the box, and how should the box move? (Figure 4, right)"""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from ..config import BoxConfig

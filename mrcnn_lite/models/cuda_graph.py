@@ -8,8 +8,6 @@ On a CPU the function is called on the same inputs: all of this but the recordin
 PyTorch's notes word for word, is tested without a GPU. The recording has never run on one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

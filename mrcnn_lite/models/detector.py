@@ -6,10 +6,7 @@ and their masks are pasted on the GPU. The recording itself has never run on a G
 same functions are called one by one.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -67,10 +64,7 @@ class Detector:
     def _detect(self, pixels: Tensor, sizes: Tensor) -> dict[str, Tensor]:
         """Tensors in, tensors of the same sizes out: `MaskRCNN.forward` with static shapes."""
         model, padded = self.model, tuple(pixels.shape[-2:])
-        mixed = nullcontext()
-        if self.precision is not None:
-            mixed = torch.autocast(self.device.type, self.precision)
-        with mixed:
+        with torch.autocast(self.device.type, self.precision, self.precision is not None):
             features = model.features(pixels)
             proposals, valid, _ = model.rpn([*features.values()], padded, sizes)
             inputs = features, proposals, valid, padded, sizes

@@ -7,8 +7,6 @@ the plain form. Of more, a part is taken: images take turns, so those with most 
 an image its first RoIs stay, which the sampler has put in random order.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

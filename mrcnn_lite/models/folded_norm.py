@@ -6,8 +6,6 @@ weights are loaded they are made anew, in place, for a CUDA graph reads them whe
 writes into the four vectors otherwise calls `fold`.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

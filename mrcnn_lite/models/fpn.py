@@ -1,7 +1,5 @@
 """Feature pyramid network: fine maps get the coarse maps' meaning (FPN §3)."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Intermediate outputs: what a network computes on its way, the stages of Figure 1."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From trained weights to the network that they belong to."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..config import resnet50_fpn, resnet50_fpn_v2

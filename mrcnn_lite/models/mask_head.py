@@ -15,9 +15,10 @@ Attribute names follow torchvision's, so that state dicts go both ways.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from torch import nn
+
+from .pretrained import rename_old_keys
 
 
 class MaskHead(nn.Sequential):
@@ -48,19 +49,7 @@ class MaskHead(nn.Sequential):
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
         self.out_channels = in_channels
-        self.register_load_state_dict_pre_hook(_rename_old_keys)
-
-
-def _rename_old_keys(
-    module: nn.Module, state_dict: dict[str, Any], prefix: str, *_unused: Any
-) -> None:
-    """Read the names of torchvision's published COCO weights: mask_fcn1.weight is now
-    0.0.weight."""
-    for i in range(len(module)):
-        for kind in ("weight", "bias"):
-            old = f"{prefix}mask_fcn{i + 1}.{kind}"
-            if old in state_dict:
-                state_dict[f"{prefix}{i}.0.{kind}"] = state_dict.pop(old)
+        self.register_load_state_dict_pre_hook(rename_old_keys)
 
 
 class MaskRCNNPredictor(nn.Sequential):

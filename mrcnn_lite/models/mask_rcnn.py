@@ -1,7 +1,5 @@
 """Mask R-CNN: Faster R-CNN with a mask branch beside the box branch (Figure 1)."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from dataclasses import replace
 

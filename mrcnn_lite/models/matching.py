@@ -5,8 +5,6 @@ Both steps work on a whole batch with fixed shapes: objects are padded to G per 
 tells which are real.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """From numbers to detections: softmax, decode, threshold, NMS per class, the best 100 (§3.1)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

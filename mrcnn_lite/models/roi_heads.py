@@ -1,8 +1,6 @@
 """The second stage: for every proposal a class and a better box; for every object a mask (§3), and
 points where the data has them (§5)."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch
@@ -60,8 +58,7 @@ class RoIHeads(HeadsAttributes, nn.Module):
         box, mask, keypoint = config.box, config.mask, config.keypoint
 
         def pool(cfg: BoxConfig | MaskConfig | KeypointConfig) -> RoIFeatures:
-            size = cfg.pooled_size, cfg.sampling_ratio, cfg.aligned
-            return RoIFeatures(box.roi_levels, *size)
+            return RoIFeatures(box.roi_levels, cfg.pooled_size, cfg.sampling_ratio, cfg.aligned)
 
         self.box_roi_pool, self.box_head = pool(box), make_box_head(channels, box)
         self.box_predictor = FastRCNNPredictor(box.head_channels, config.num_classes)

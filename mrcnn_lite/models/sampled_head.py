@@ -1,7 +1,5 @@
 """The RPN's head for some anchors only: the same numbers from the nine pixels around each."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

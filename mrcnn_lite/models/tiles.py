@@ -1,7 +1,5 @@
 """Large images, searched in tiles that overlap."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

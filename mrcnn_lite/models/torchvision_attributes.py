@@ -5,8 +5,6 @@
 and with it `model.config`. What the network would not read is refused by name.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ min_size=400)` gives this package's network. Nothing is downloaded unless `weigh
 `weights_backbone` asks for torchvision's published numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Images of any size and their objects in, one padded batch out (§3.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -157,8 +155,7 @@ def largest_of_processes(size: Size) -> Size:
     # NCCL reads a GPU's memory, gloo the CPU's.
     message = torch.tensor(size, device="cuda" if dist.get_backend() == "nccl" else "cpu")
     dist.all_reduce(message, dist.ReduceOp.MAX)
-    height, width = message.tolist()
-    return height, width
+    return tuple(message.tolist())
 
 
 def pad_targets(

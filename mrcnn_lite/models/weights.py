@@ -1,7 +1,5 @@
 """Trained weights in one safetensors file: numbers, config, class names, and a sum over them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -6,13 +6,12 @@ included, one whole checkpoint has its name. The sum is compared before anything
 `torch.load` and safetensors accept most files in which one bit has changed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,8 @@ def load_checkpoint(
             continue
         if faults:
             step = state.get("steps", "unknown")
-            (tell or _print)(f"{faults[0]}; going on from {path.name}, step {step}")
+            tell = tell or partial(print, file=sys.stderr, flush=True)
+            tell(f"{faults[0]}; going on from {path.name}, step {step}")
         return state
     raise ValueError("; ".join(faults) + "; no whole checkpoint is left: train again or use a copy")
 
@@ -120,7 +120,3 @@ def _read(path: Path) -> dict[str, Any]:
     if hashlib.sha256(payload).digest() != data[len(MAGIC) : start]:
         raise ValueError(f"{path}: damaged, its SHA-256 sum differs")
     return torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
-
-
-def _print(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

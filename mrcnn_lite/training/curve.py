@@ -1,7 +1,5 @@
 """The log of a run as a picture: how its losses fell."""
 
-from __future__ import annotations
-
 import io
 import json
 from importlib.util import find_spec

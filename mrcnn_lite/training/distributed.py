@@ -10,8 +10,6 @@ another at every one of them. Processes meet once a step. On an idle machine two
 thread are about as fast as one process of two; on a busy one they lose far less.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -14,8 +14,6 @@ Optimiser and running average follow outside of the graph: they are few kernels.
 code runs without recording. The recording itself has never run on a GPU.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -58,10 +56,6 @@ class StaticPriorities:
         self.source = source
         for tensor in self.tensors:
             tensor.copy_(source(tuple(tensor.shape), tensor.device))
-
-    def rewind(self) -> None:
-        """Begin with the first tensor again."""
-        self.next = 0
 
     def __call__(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
         """Return the next tensor; see `Priorities`."""
@@ -122,7 +116,7 @@ class FastRun(TrainingRun):
 
         def step(pixels: Tensor, sizes: Tensor, *objects: Tensor) -> tuple[dict, list]:
             self.optimizer.zero_grad()  # so that gradients belong to the graph
-            priorities.rewind()
+            priorities.next = 0  # begin with the first tensor again
             self.model.sampler.priorities = priorities
             with self.autocast():
                 losses = self.model.losses_of_batch(pixels, sizes, Targets(*objects))

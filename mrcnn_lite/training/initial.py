@@ -1,7 +1,5 @@
 """Where a training starts: at torchvision's weights, at a state dict, or at an earlier run."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The training loop: batches and steps; around them clock, log and checkpoints."""
 
-from __future__ import annotations
-
 import json
 import math
 import time

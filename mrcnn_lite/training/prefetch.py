@@ -7,8 +7,6 @@ numbers do not depend on the number of threads: each sample draws from a generat
 The part for a GPU (streams, pinned memory) has never run on one.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections import deque

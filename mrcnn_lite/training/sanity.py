@@ -5,8 +5,6 @@ two yes-or-no losses (objectness, mask) at ln 2. A start far from there is a mis
 training would hide.
 """
 
-from __future__ import annotations
-
 import math
 
 from ..config import Config

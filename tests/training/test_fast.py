@@ -143,7 +143,7 @@ def test_priorities_stay_in_their_tensors_and_are_those_of_the_source():
     addresses = []
     for seed in (1, 2):
         priorities.draw(random_priorities(torch.Generator().manual_seed(seed)))
-        priorities.rewind()
+        priorities.next = 0
         drawn = [priorities((2, 5), cpu), priorities((3,), cpu)]
         source = random_priorities(torch.Generator().manual_seed(seed))
         assert all(torch.equal(d, source(tuple(d.shape), cpu)) for d in drawn)
