@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from .batches import without_crowds
 from .masks import mask_boxes
 from .transforms import OBJECTS, Sample, Transform, rows_of
 
@@ -41,8 +40,9 @@ class CopyPaste:
         if float(torch.rand(1, generator=generator)) >= self.chance:
             return image, target
         index = int(torch.randint(len(self.dataset), (1,), generator=generator))
-        other, objects = self.view(*without_crowds(*self.dataset[index]), generator)
+        other, objects = self.view(*self.dataset[index], generator)
         pasted = torch.rand(len(objects["boxes"]), generator=generator) < 0.5
+        pasted &= objects["iscrowd"] == 0
         return self.paste(image, target, other, rows_of(objects, pasted))
 
     def paste(self, image: Tensor, target: dict, other: Tensor, objects: dict) -> Sample:

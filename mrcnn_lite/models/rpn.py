@@ -1,7 +1,5 @@
 """Region proposal network: where might objects be? (FR §3)"""
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch
@@ -9,7 +7,7 @@ from torch import Tensor, nn
 
 from ..config import RPNConfig
 from ..ops.boxes import clip_boxes, decode_boxes, encode_boxes
-from ..ops.nms import nms_mask
+from ..ops.nms import nms_levels
 from .anchors import AnchorGenerator
 from .fpn import Pyramid
 from .losses import Normaliser, predicted, rpn_losses
@@ -144,18 +142,12 @@ class RegionProposalNetwork(RPNAttributes, nn.Module):
         boxes = clip_boxes(decode_boxes(deltas, anchors[top]), image_sizes[:, None])  # [B, N, 4]
         valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
         valid &= scores >= cfg.score_threshold
-        keep = self.compete(boxes, scores, valid, counts)  # [B, N]
+        keep = nms_levels(boxes, scores, valid, counts, cfg.nms_iou)  # [B, N]
         scores = scores.masked_fill(~keep, -torch.inf)
         # Ties: the finer level first.
         best, index = scores.sort(dim=1, descending=True, stable=True)
         best, index = best[:, :after], index[:, :after]  # [B, R] each
         return boxes.take_along_dim(index[..., None], dim=1), best > -torch.inf
-
-    def compete(self, boxes: Tensor, scores: Tensor, valid: Tensor, counts: list[int]) -> Tensor:
-        """NMS among the boxes of each level, of which there are `counts`: keep, [B, N] bool."""
-        split = boxes.split(counts, dim=1), scores.split(counts, dim=1), valid.split(counts, dim=1)
-        levels = [nms_mask(*level, self.config.nms_iou) for level in zip(*split, strict=True)]
-        return torch.cat(levels, dim=1)
 
     def sample(self, anchors: Tensor, targets: Targets) -> tuple[Tensor, ...]:
         """Draw a balanced sample of anchors (FR §3.1.3) and say what they should have answered.

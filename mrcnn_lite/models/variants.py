@@ -4,13 +4,10 @@ A variant has the weights and the constructor of its plain module, and tests hol
 `use_variants` is the one place that puts them in; `MaskRCNN(config, variants=False)` leaves it out.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops.nms import nms_mask
 from .box_head import FastRCNNConvFCHead
 from .fpn import NamedMaps, Pyramid
 from .losses import predicted, rpn_losses
@@ -50,22 +47,6 @@ class SampledRPN(RegionProposalNetwork):
         index, *answers = self.sample(predictions[2], targets)
         sampled = head_at(self.head, features, index)
         return proposals, valid, rpn_losses(*sampled, *answers, self.normaliser)
-
-    def compete(self, boxes: Tensor, scores: Tensor, valid: Tensor, counts: list[int]) -> Tensor:
-        """See `RegionProposalNetwork.compete`; a GPU is asked once for all levels."""
-        if not wants_static_shapes(boxes.device):
-            return super().compete(boxes, scores, valid, counts)
-        levels = [pad_levels(values, counts) for values in (boxes, scores, valid)]  # [B, L, K]
-        keep = nms_mask(*levels, self.config.nms_iou).unbind(1)
-        return torch.cat([level[:, :n] for level, n in zip(keep, counts, strict=True)], dim=1)
-
-
-def pad_levels(values: Tensor, counts: list[int]) -> Tensor:
-    """Pad levels, side by side in Tensor[B, N, ...], with zeros to the longest: [B, L, K, ...]."""
-    zeros = torch.zeros_like(values[:, : max(counts)])  # [B, K, ...]
-    levels = zip(values.split(counts, dim=1), counts, strict=True)
-    parts = [part for level, count in levels for part in (level, zeros[:, count:])]
-    return torch.cat(parts, dim=1).unflatten(1, (len(counts), -1))
 
 
 def sampling_pays(head: nn.Module, features: Pyramid, count: int) -> bool:

@@ -1,16 +1,14 @@
 """The variants of the network's modules give what the plain modules give, gradients included."""
 
-from unittest import mock
-
 import pytest
 import torch
 
-from mrcnn_lite.config import BoxConfig, RPNConfig, lite, resnet50_fpn
+from mrcnn_lite.config import BoxConfig, lite, resnet50_fpn
 from mrcnn_lite.datasets import Shapes
-from mrcnn_lite.models import MaskRCNN, variants
+from mrcnn_lite.models import MaskRCNN
 from mrcnn_lite.models.box_head import FastRCNNConvFCHead
 from mrcnn_lite.models.matching import random_priorities
-from mrcnn_lite.models.variants import VARIANTS, ChannelsLastHead, SampledRPN, use_variants
+from mrcnn_lite.models.variants import VARIANTS, ChannelsLastHead, use_variants
 
 # Enough classes for one mask to pay, small enough for whole maps to be convolved twice.
 CONFIGS = {
@@ -74,19 +72,6 @@ def test_detections_are_equal(pair):
     for one, other in zip(found, wanted, strict=True):
         for name, value in other.items():
             torch.testing.assert_close(one[name], value, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("counts", [[9], [30, 30, 7, 1], [2, 40], [1, 1, 1]])
-def test_all_levels_at_once_keep_the_boxes_that_each_keeps(counts):
-    torch.manual_seed(0)
-    rpn, count = SampledRPN(4, RPNConfig(nms_iou=0.3), None), sum(counts)
-    corners = 20 * torch.rand(2, count, 2)
-    boxes = torch.cat([corners, corners + 1 + 10 * torch.rand(2, count, 2)], dim=2)
-    inputs = boxes, torch.rand(2, count), torch.rand(2, count) < 0.9, counts
-    with mock.patch.object(variants, "wants_static_shapes", return_value=True):
-        keep = rpn.compete(*inputs)
-    wanted = rpn.compete(*inputs)
-    assert keep.equal(wanted) and (count < 10 or wanted.sum() < inputs[2].sum())
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
