@@ -1,4 +1,4 @@
-"""Broken runs side by side: what the network was given, or how its loss went."""
+"""What the network was given: crops of training; broken runs, or how their losses went."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +14,20 @@ from ..kit.grid import write
 LOWEST, HIGHEST = 0.01, 300.0  # of the logarithmic axis
 IMAGES, CURVES = 2, 3  # in one row; only large images have labels that can be read
 TALLER = 1.6  # a row of images, in rows of curves
+
+
+def draw_crops(
+    rows: Mapping[str, Sequence[tuple[Tensor, dict]]], class_names: Sequence[str]
+) -> Figure:
+    """Crops with their masks, a row of as many for each title."""
+    count = len(next(iter(rows.values())))
+    fig, axes = style.figure(len(rows), count, 8, 8 / count * len(rows) + 0.4, squeeze=False)
+    for (title, samples), line in zip(rows.items(), axes, strict=True):
+        line[0].set_title(title, loc="left")
+        for ax, (image, target) in zip(line, samples, strict=True):
+            ax.imshow(paint_instances(image, target, class_names, show_labels=False))
+            ax.axis("off")
+    return fig
 
 
 def draw_failures(
