@@ -107,7 +107,7 @@ def _points(target: dict, move: Callable, pairs: Pairs = (), size: tuple[int, ..
 
 
 class RandomScaleCrop:
-    """Scale the image by chance, then cut out a square at a random position.
+    """Scale the image by chance, then cut out a square around a random pixel, inside the image.
 
     Args:
         size: Side of the square in pixels.
@@ -132,7 +132,10 @@ class RandomScaleCrop:
         random = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
         low, high = (math.log(side) for side in self.shorter)
         side = self.size * min(height, width) / math.exp(low + random[0] * (high - low))
-        left, top = random[1] * (width - side), random[2] * (height - side)
+        # A centre anywhere in the image, pushed in where the square would reach beyond: of squares
+        # that lie anywhere inside hardly one shows a corner, and edges would never be learned.
+        left = min(max(random[1] * width - side / 2, 0), width - side)
+        top = min(max(random[2] * height - side / 2, 0), height - side)
         window, size = (left, top, left + side, top + side), (self.size, self.size)
         return crop_and_resize(image, target, window, size, self.min_pixels, self.min_share)
 
@@ -191,12 +194,17 @@ def crop_and_resize(
     part = image[:, y1:y2, x1:x2]
     if tuple(part.shape[1:]) != tuple(size):
         part = F.interpolate(part[None], size=size, mode="bilinear", antialias=True)[0]  # [C, H, W]
-    rows = _pixels_under_centres(y1, y2, size[0])
-    columns = _pixels_under_centres(x1, x2, size[1])
+    rows, columns = (
+        _pixels_under_centres(*ends) for ends in ((y1, y2, size[0]), (x1, x2, size[1]))
+    )
+    pixels = (rows[:, None] * width + columns).flatten()  # [H * W]
     boxes = target["boxes"]
     near = (boxes[:, 0] < x2) & (boxes[:, 2] > x1) & (boxes[:, 1] < y2) & (boxes[:, 3] > y1)
     near = near.nonzero()[:, 0]
-    masks = target["masks"][near[:, None, None], rows[:, None], columns]  # [G, H, W], one gather
+    # One by one: five times as fast as one indexing with three tensors.
+    masks = [target["masks"][k].flatten().index_select(0, pixels) for k in near.tolist()]
+    masks = torch.stack(masks) if masks else target["masks"].new_zeros(0, len(pixels))
+    masks = masks.unflatten(1, size)  # [G, H, W]
     area = masks.sum((1, 2)).to(torch.float32)  # [G]
     zoom = size[0] * size[1] / ((y2 - y1) * (x2 - x1))
     keep = (area >= max(1, min_pixels)) & (area >= min_share * zoom * target["area"][near])
