@@ -193,6 +193,23 @@ def test_masks_and_image_are_scaled_alike():
         assert wrong < 0.01
 
 
+def test_crops_show_edges_half_as_often_as_the_middle():
+    image = torch.arange(256.0).expand(3, 64, 256) / 256
+    _, target = random_sample(0)
+    empty = {**target, **{key: target[key][:0] for key in KEYS}, "masks": torch.zeros(0, 64, 256)}
+    crop = RandomScaleCrop(64, (64, 64))
+    seen = torch.zeros(256)
+    for seed in range(2000):
+        part, _ = crop(image, empty, generator(seed))
+        columns = (256 * part[0, 0]).round().long()
+        assert columns.equal(columns[0] + torch.arange(64))  # nothing beyond the image
+        seen[columns] += 1
+    share = seen / 2000
+    assert share[96:160].mean() == pytest.approx(64 / 256, abs=0.03)
+    for edge in (share[0], share[255]):
+        assert edge == pytest.approx(32 / 256, abs=0.03)
+
+
 def test_jitter():
     image, target = random_sample(1)
     before = image.clone()
