@@ -15,12 +15,13 @@ from .transforms import OBJECTS, Sample, Transform, rows_of
 class CopyPaste:
     """Take another image by chance, and put some of its objects where they are there.
 
-    Edges stay sharp: the paper found that blending them gains nothing.
+    Edges stay sharp: the paper found that blending them gains nothing. Keypoints that are covered
+    stay labelled, as those are that an object in a photograph hides.
 
     Args:
         dataset: of (image, target); several threads may read it.
         view: how the other image is changed first, to the size of the images.
-        chance: for an image to be pasted into; every object of the other is pasted with 1/2.
+        chance: for an image to be pasted into; each object of the other is pasted by a coin.
         min_pixels, min_share: of an object in the image that stay free; else it is dropped.
     """
 
