@@ -1,5 +1,6 @@
 """Region proposal network: where might objects be? (FR §3)"""
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from ..config import RPNConfig
 from ..ops.boxes import clip_boxes, decode_boxes, encode_boxes
-from ..ops.nms import nms_levels
+from ..ops.nms import nms_mask
 from .anchors import AnchorGenerator
 from .fpn import Pyramid
 from .losses import Normaliser, predicted, rpn_losses
@@ -142,8 +143,14 @@ class RegionProposalNetwork(RPNAttributes, nn.Module):
         boxes = clip_boxes(decode_boxes(deltas, anchors[top]), image_sizes[:, None])  # [B, N, 4]
         valid = (boxes[..., 2:] - boxes[..., :2] >= cfg.min_size).all(dim=-1)  # [B, N]
         valid &= scores >= cfg.score_threshold
-        keep = nms_levels(boxes, scores, valid, counts, cfg.nms_iou)  # [B, N]
-        scores = scores.masked_fill(~keep, -torch.inf)
+        split = boxes.split(counts, dim=1), scores.split(counts, dim=1), valid.split(counts, dim=1)
+        keep = []
+        if boxes.device.type == "cpu":
+            for level in zip(*split, strict=True):  # only boxes of one level compete
+                keep.append(nms_mask(*level, cfg.nms_iou))
+        else:  # a GPU is asked once
+            keep = nms_at_once(split, cfg.nms_iou)
+        scores = scores.masked_fill(~torch.cat(keep, dim=1), -torch.inf)  # [B, N]
         # Ties: the finer level first.
         best, index = scores.sort(dim=1, descending=True, stable=True)
         best, index = best[:, :after], index[:, :after]  # [B, R] each
@@ -168,3 +175,20 @@ class RegionProposalNetwork(RPNAttributes, nn.Module):
         # padded row without size has no logarithm.
         gt_boxes = torch.where(positive[..., None], gt_boxes, anchors[index])
         return index, encode_boxes(gt_boxes, anchors[index]), positive, valid
+
+
+def nms_at_once(levels: Sequence[Sequence[Tensor]], iou_threshold: float) -> list[Tensor]:
+    """The answers of `nms_mask` for each level, bool Tensor[B, N_l], from one call for all.
+
+    Args:
+        levels: boxes, Tensor[B, N_l, 4] each; scores and valid, Tensor[B, N_l] each.
+    """
+    keep = nms_mask(*map(pad_levels, levels), iou_threshold).unbind(1)  # [B, longest] each
+    return [level[:, : scores.shape[1]] for level, scores in zip(keep, levels[1], strict=True)]
+
+
+def pad_levels(levels: Sequence[Tensor]) -> Tensor:
+    """Stack Tensor[B, N_l, ...] of L levels, padded with zeros: Tensor[B, L, longest, ...]."""
+    zeros = torch.zeros_like(max(levels, key=lambda level: level.shape[1]))
+    parts = [part for level in levels for part in (level, zeros[:, level.shape[1] :])]
+    return torch.cat(parts, dim=1).unflatten(1, (len(levels), -1))

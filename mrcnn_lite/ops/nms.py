@@ -16,7 +16,6 @@ Each round is one matrix-vector product, for many images at once, with no loop o
 
 import functools
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -85,32 +84,6 @@ def nms_mask(boxes: Tensor, scores: Tensor, valid: Tensor, iou_threshold: float)
     problems = valid.numel() // max(n, 1)
     keep = suppress(boxes.view(problems, n, 4), valid.view(problems, n), None, iou_threshold)
     return torch.zeros_like(valid).scatter_(-1, order, keep.view_as(valid))  # [..., N]
-
-
-def nms_levels(
-    boxes: Tensor, scores: Tensor, valid: Tensor, counts: list[int], iou_threshold: float
-) -> Tensor:
-    """Suppress within each level: `nms_mask` of Tensor[B, N], where level after level has `counts`
-    boxes. A GPU is asked once for all levels."""
-    levels = [values.split(counts, dim=1) for values in (boxes, scores, valid)]
-    solve = _one_by_one if boxes.device.type == "cpu" else _all_at_once
-    return torch.cat(solve(levels, iou_threshold), dim=1)  # [B, N]
-
-
-def _one_by_one(levels: list[Sequence[Tensor]], iou_threshold: float) -> list[Tensor]:
-    return [nms_mask(*level, iou_threshold) for level in zip(*levels, strict=True)]
-
-
-def _all_at_once(levels: list[Sequence[Tensor]], iou_threshold: float) -> list[Tensor]:
-    keep = nms_mask(*map(pad_levels, levels), iou_threshold).unbind(1)  # [B, longest] each
-    return [level[:, : scores.shape[1]] for level, scores in zip(keep, levels[1], strict=True)]
-
-
-def pad_levels(levels: Sequence[Tensor]) -> Tensor:
-    """Stack Tensor[B, N_l, ...] of L levels, padded with zeros: Tensor[B, L, longest, ...]."""
-    zeros = torch.zeros_like(max(levels, key=lambda level: level.shape[1]))
-    parts = [part for level in levels for part in (level, zeros[:, level.shape[1] :])]
-    return torch.cat(parts, dim=1).unflatten(1, (len(levels), -1))
 
 
 def suppress(boxes: Tensor, valid: Tensor, groups: Tensor | None, iou_threshold: float) -> Tensor:

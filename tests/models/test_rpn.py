@@ -2,14 +2,17 @@
 
 import pytest
 import torch
+import torchvision
+from cases import random_boxes
 
 from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.models import MaskRCNN, variants
 from mrcnn_lite.models.matching import random_priorities
-from mrcnn_lite.models.rpn import RPNHead, by_anchor
+from mrcnn_lite.models.rpn import RPNHead, by_anchor, nms_at_once
 from mrcnn_lite.models.sampled_head import head_at, im2col_patches
 from mrcnn_lite.models.variants import sampling_pays
+from mrcnn_lite.ops import nms_mask
 
 
 def test_the_nine_pixels_around_a_cell_by_hand():
@@ -75,3 +78,20 @@ def test_a_training_step_has_the_same_losses_and_gradients_both_ways(monkeypatch
         found.append([*losses.values(), *(p.grad for p in model.parameters())])
     for mine, wanted in zip(*found, strict=True):
         torch.testing.assert_close(mine, wanted, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("counts", [[9], [30, 30, 7, 1], [2, 40], [1, 1, 1], [5, 0, 9]])
+def test_levels_compete_alone_one_by_one_and_all_at_once(counts):
+    boxes = torch.stack([random_boxes(sum(counts), 30, seed) for seed in range(2)])
+    random = torch.rand(2, *boxes.shape[:2], generator=torch.Generator().manual_seed(0))
+    scores, valid = random[0], random[1] < 0.9
+    split = [values.split(counts, dim=1) for values in (boxes, scores, valid)]
+    keep = torch.cat([nms_mask(*one, 0.3) for one in zip(*split, strict=True)], dim=1)
+    level = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    for image in range(2):
+        rows = valid[image].nonzero()[:, 0]
+        problem = boxes[image, rows], scores[image, rows], level[rows]
+        wanted = rows[torchvision.ops.batched_nms(*problem, 0.3)]
+        assert keep[image].nonzero()[:, 0].tolist() == sorted(wanted.tolist())
+    assert torch.cat(nms_at_once(split, 0.3), dim=1).equal(keep)
+    assert keep.sum() < valid.sum() or max(counts) < 10

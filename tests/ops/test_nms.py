@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcnn_lite.ops import batched_nms, box_iou, nms, nms_mask, use_backend
-from mrcnn_lite.ops.nms import BLOCK, _all_at_once, nms_levels
+from mrcnn_lite.ops.nms import BLOCK
 
 
 @st.composite
@@ -114,23 +114,6 @@ def test_mask_solves_each_problem_alone_and_ignores_padding():
             rows = torch.nonzero(valid[i, j])[:, 0]
             expected = rows[greedy_loop(boxes[i, j, rows], scores[i, j, rows], 0.4)]
             assert torch.nonzero(keep[i, j])[:, 0].tolist() == sorted(expected.tolist())
-
-
-@pytest.mark.parametrize("counts", [[9], [30, 30, 7, 1], [2, 40], [1, 1, 1], [5, 0, 9]])
-def test_levels_compete_alone_one_by_one_and_all_at_once(counts):
-    boxes = torch.stack([random_boxes(sum(counts), 30, seed) for seed in range(2)])
-    random = torch.rand(2, *boxes.shape[:2], generator=torch.Generator().manual_seed(0))
-    scores, valid = random[0], random[1] < 0.9
-    keep = nms_levels(boxes, scores, valid, counts, 0.3)
-    level = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    for image in range(2):
-        rows = valid[image].nonzero()[:, 0]
-        problem = boxes[image, rows], scores[image, rows], level[rows]
-        wanted = rows[torchvision.ops.batched_nms(*problem, 0.3)]
-        assert keep[image].nonzero()[:, 0].tolist() == sorted(wanted.tolist())
-    split = [values.split(counts, dim=1) for values in (boxes, scores, valid)]
-    assert torch.cat(_all_at_once(split, 0.3), dim=1).equal(keep)
-    assert keep.sum() < valid.sum() or max(counts) < 10
 
 
 def test_reference_backend():
