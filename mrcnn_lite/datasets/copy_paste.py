@@ -21,7 +21,7 @@ class CopyPaste:
     Args:
         dataset: of (image, target); several threads may read it.
         view: how the other image is changed first, to the size of the images.
-        chance: for an image to be pasted into; each object of the other is pasted by a coin.
+        chance: for an image to be pasted into; then each object of the other has chance 1/2.
         min_pixels, min_share: of an object in the image that stay free; else it is dropped.
     """
 
