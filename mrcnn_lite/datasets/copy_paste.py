@@ -1,8 +1,6 @@
 """Objects of one image pasted into another: more training images than were taken (Ghiasi et al.
 2021, Simple Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation, §3)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

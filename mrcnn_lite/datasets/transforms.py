@@ -201,7 +201,7 @@ def crop_and_resize(
     boxes = target["boxes"]
     near = (boxes[:, 0] < x2) & (boxes[:, 2] > x1) & (boxes[:, 1] < y2) & (boxes[:, 3] > y1)
     near = near.nonzero()[:, 0]
-    # One by one: five times as fast as one indexing with three tensors.
+    # One by one, for one indexing with three tensors is slower.
     masks = [target["masks"][k].flatten().index_select(0, pixels) for k in near.tolist()]
     masks = torch.stack(masks) if masks else target["masks"].new_zeros(0, len(pixels))
     masks = masks.unflatten(1, size)  # [G, H, W]

@@ -31,7 +31,7 @@ KINDS = (  # how a file begins, and what it then is
 
 
 def rename_old_keys(module: nn.Module, state: dict[str, Any], *_unused: Any) -> None:
-    """Give the tensors of an old state dict today's names, in place: a hook of modules."""
+    """Give an old state dict today's names, in place: a hook of `MaskRCNN` and `MaskHead`."""
     for old in list(state):
         for pattern, new in OLD_NAMES:
             if (name := pattern.sub(new, old)) != old:

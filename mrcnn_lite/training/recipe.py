@@ -1,7 +1,5 @@
 """From a data set to batches: what the network must know of it, and how images are augmented."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
