@@ -41,7 +41,7 @@ ON_GPU = (
 COUNTED = ("syncs", "launches")  # need no GPU; the first tells more with one
 NAMES = (*ON_GPU, *COUNTED, *cpu.COMMANDS)
 QUICK_S, FULL_S = 0.5, 3.0  # for each comparison
-LIMIT_S, QUICK_LIMIT_S = 1500, 200  # for each benchmark of all
+LIMIT_S, QUICK_LIMIT_S = 2700, 200  # for each benchmark of all
 REHEARSED, STOPPED = "rehearsed", f"{cpu.FAILED}: stopped after"
 
 

@@ -1,6 +1,6 @@
 """What it is worth that training reads sizes, shapes and directions from the data.
 
-    python -m benchmarks.fit [--sets tall,wide] [--seconds 60] [--seeds 1] [--json FILE]
+    python -m benchmarks.fit [--sets tall,wide] [--seconds 45] [--seeds 2] [--json FILE]
 
 Sets of several kinds are drawn and written as COCO files; each must have the statistics that its
 name promises. The lite network learns each from scratch twice for the same time, with the recipe
@@ -145,5 +145,5 @@ def rows(report: Report) -> list[Row]:
 
 if __name__ == "__main__":
     sets = ("", f"of {', '.join(KINDS)}; default: all")
-    lengths = {"seconds": (60.0, "of each training"), "seeds": (1, "trainings of each form")}
+    lengths = {"seconds": (45.0, "of each training"), "seeds": (2, "trainings of each form")}
     raise SystemExit(command(__doc__, measure, sets=sets, **lengths))

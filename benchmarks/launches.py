@@ -42,6 +42,7 @@ GOALS = {
     "losses of two images, norms folded, masks filled": None,
     "inference, one image": None,
     "inference, one image, norms folded": None,
+    "inference, two images, norms folded": None,
 }
 ROIS = 500  # of each image
 TILES = "deterministic backward, 1024 RoIs: RoIs that tiles ask"
@@ -104,6 +105,7 @@ def calls(config: Config, size: tuple[int, int]) -> list[Callable[[], Any]]:
         lambda: folded.train().losses(*batch),
         lambda: model.eval()(batch[0][:1]),
         lambda: folded.eval()(batch[0][:1]),
+        lambda: folded.eval()(batch[0]),
     ]
 
 
@@ -121,11 +123,8 @@ def run(small: bool = False) -> list[Row]:
             if flop := work.get_total_flops():
                 rows.append(Row(NAME, f"{what}, work", flop / 1e9, "GFLOP"))
     asked, rounds = tile_rounds(roi_input.TINY if small else replace(roi_input.FULL, rois=1024))
-    return [
-        *rows,
-        Row(NAME, TILES, asked, "RoIs"),
-        Row(NAME, f"{TILES}, rounds", rounds, "rounds"),
-    ]
+    tiles = Row(NAME, TILES, asked, "RoIs"), Row(NAME, f"{TILES}, rounds", rounds, "rounds")
+    return [*rows, *tiles]
 
 
 def tile_rounds(size: roi_input.Size) -> tuple[int, int]:

@@ -120,6 +120,7 @@ def trace(
     """Follow a network through inputs like `examples` and write down its operations; `dims` are the
     sizes left open, by input and axis."""
     network = copy.deepcopy(network).eval()  # it will keep anchors without values
+    torch.compiler.reset()  # loops of an earlier network may not compare with this one's, but raise
     with exportable(**{"nms": suppress_form} | forms), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The tensor attribute .* was assigned during export")
         return torch.export.export(network, examples, dynamic_shapes=dims, strict=False)

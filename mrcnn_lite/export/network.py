@@ -14,7 +14,7 @@ from ..models.postprocess import Detection, score_boxes, select_static, to_origi
 from ..models.transform import Size
 from ..ops.nms import suppress
 
-# Pairs of proposals, over all classes, up to which every class is suppressed with all of them.
+# Pairs of proposals, over classes and images, up to which all of them are suppressed at once.
 MAX_PAIRS = 1 << 23
 
 
@@ -44,10 +44,11 @@ class FixedNetwork(nn.Module):
         proposals, valid, _ = model.rpn([*features.values()], size, batch.sizes)
         predictions = heads.predict_boxes(features, [*proposals], size)
         logits, deltas = (part.unflatten(0, valid.shape) for part in predictions)  # [B, R, ...]
-        rows, classes = logits.shape[1:]
-        select = select_static if rows**2 * (classes - 1) <= MAX_PAIRS else select_sparse
-        inputs = zip(logits, deltas, proposals, batch.sizes, valid, strict=True)
-        detections = [select(*image, settings) for image in inputs]
+        inputs = logits, deltas, proposals, batch.sizes, valid
+        if valid.numel() * valid.shape[1] * (logits.shape[2] - 1) <= MAX_PAIRS:
+            detections = select_static(*inputs, settings)
+        else:
+            detections = [select_sparse(*image, settings) for image in zip(*inputs, strict=True)]
         detections = heads.add_masks(features, detections, size)
         sizes = zip(batch.resized_sizes, batch.original_sizes, strict=True)
         images = zip(detections, sizes, strict=True)

@@ -154,6 +154,7 @@ def detecting(seen: Seen, found: Tensor, score_threshold: Tensor) -> dict[str, T
         mask_all [N, classes, M, M], the probabilities of every class.
     """
     (((logits, *_), (class_boxes, scores, _)),) = seen["postprocess.score_boxes"]
+    logits, class_boxes, scores = logits[0], class_boxes[0], scores[0]  # of the one image
     kept = class_kept(seen, score_threshold)
     order = scores.masked_fill(~kept, -torch.inf).flatten().sort(descending=True, stable=True)
     source = order.indices[: len(found)] // scores.shape[1]  # [N]
@@ -174,7 +175,7 @@ def class_kept(seen: Seen, score_threshold: Tensor) -> Tensor:
     """Which class's box of which proposal is a detection, bool [R, classes - 1]."""
     ((_, (_, scores, _)),) = seen["postprocess.score_boxes"]
     ((_, kept),) = seen["postprocess.nms_mask"]
-    return kept.T & (scores > score_threshold)
+    return kept[0].T & (scores[0] > score_threshold)  # of the one image
 
 
 def filled(values: Tensor, rows: int) -> Tensor:

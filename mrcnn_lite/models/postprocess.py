@@ -19,19 +19,20 @@ Detection = dict[str, Tensor]  # of one image: boxes [N, 4], labels [N], scores 
 def score_boxes(
     class_logits: Tensor, deltas: Tensor, proposals: Tensor, image_size: Tensor, config: BoxConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn the box branch's output for one image into a box and a score for every class.
+    """Turn the box branch's output, for one image or several, into a box and a score for every
+    class.
 
     Args:
-        class_logits: Tensor[R, C]. deltas: Tensor[R, C, 4], one correction per class.
-        proposals: Tensor[R, 4]. image_size: Tensor[2], (height, width) to clip to.
+        class_logits: Tensor[..., R, C]. deltas: Tensor[..., R, C, 4], one correction per class.
+        proposals: Tensor[..., R, 4]. image_size: Tensor[..., 2], (height, width) to clip to.
 
     Returns:
-        boxes [R, C - 1, 4]; scores [R, C - 1]; which can be detections, bool [R, C - 1]. The
-        background never is one.
+        boxes [..., R, C - 1, 4]; scores [..., R, C - 1]; which can be detections, bool
+        [..., R, C - 1]. The background never is one.
     """
-    scores = class_logits.softmax(dim=-1)[:, 1:]  # [R, C - 1]
-    boxes = decode_boxes(deltas[:, 1:], proposals[:, None], config.code_weights)  # [R, C - 1, 4]
-    boxes = clip_boxes(boxes, image_size)
+    scores, deltas = class_logits.softmax(dim=-1)[..., 1:], deltas[..., 1:, :]  # [..., R, C - 1, 4]
+    boxes = decode_boxes(deltas, proposals[..., None, :], config.code_weights)
+    boxes = clip_boxes(boxes, image_size[..., None, None, :])  # [..., R, C - 1, 4]
     large = (boxes[..., 2:] - boxes[..., :2] >= MIN_SIDE).all(dim=-1)
     return boxes, scores, (scores > config.score_threshold) & large
 
@@ -53,24 +54,29 @@ def select_static(
     class_logits: Tensor,
     deltas: Tensor,
     proposals: Tensor,
-    image_size: Tensor,
+    image_sizes: Tensor,
     valid: Tensor,
     config: BoxConfig,
-) -> Detection:
-    """`select_detections` with sizes that no value changes, for a GPU: no row is dropped.
+) -> list[Detection]:
+    """`select_detections` of a batch with sizes that no value changes, for a GPU: no row is
+    dropped, and all classes of all images are suppressed at once.
 
-    `valid` [R] says which proposals count; "count" in the result, which rows are detections: the
+    `valid` [B, R] says which proposals count; "count" in the result, which rows are detections: the
     first ones of `config.detections`, or of all boxes where these are fewer.
     """
-    boxes, scores, likely = score_boxes(class_logits, deltas, proposals, image_size, config)
-    likely = likely & valid[:, None]  # [R, C - 1]
-    keep = nms_mask(boxes.transpose(0, 1), scores.T, likely.T, config.nms_iou).T  # [R, C - 1]
-    scores = scores.masked_fill(~keep, -torch.inf).flatten()  # [R * (C - 1)]
-    scores, index = scores.sort(descending=True, stable=True)
-    scores, index = scores[: config.detections], index[: config.detections]  # [N] each
-    boxes, labels = boxes.flatten(0, 1)[index], index % likely.shape[1] + 1  # [N, 4], [N]
-    count = (scores > -torch.inf).sum()
-    return {"boxes": boxes, "labels": labels, "scores": scores, "count": count}
+    boxes, scores, likely = score_boxes(class_logits, deltas, proposals, image_sizes, config)
+    likely = likely & valid[..., None]  # [B, R, C - 1]
+    keep = nms_mask(boxes.transpose(1, 2), scores.mT, likely.mT, config.nms_iou).mT
+    scores = scores.masked_fill(~keep, -torch.inf).flatten(1)  # [B, R * (C - 1)]
+    scores, index = scores.sort(dim=1, descending=True, stable=True)
+    scores, index = scores[:, : config.detections], index[:, : config.detections]  # [B, N] each
+    found = {
+        "boxes": boxes.flatten(1, 2).take_along_dim(index[..., None], dim=1),  # [B, N, 4]
+        "labels": index % likely.shape[2] + 1,  # [B, N]
+        "scores": scores,
+        "count": (scores > -torch.inf).sum(1),  # [B]
+    }
+    return [{name: of_images[b] for name, of_images in found.items()} for b in range(len(boxes))]
 
 
 def drop_padding(detections: list[Detection]) -> list[Detection]:

@@ -120,8 +120,8 @@ class LeanRoIHeads(RoIHeads):
         """Do the work of `detect` with sizes that no value changes; see `select_static`."""
         predictions = self.predict_boxes(features, list(proposals), size)
         logits, deltas = (x.unflatten(0, valid.shape) for x in predictions)
-        images = zip(logits, deltas, proposals, image_sizes, valid, strict=True)
-        detections = [select_static(*image, self.config.box) for image in images]
+        inputs = logits, deltas, proposals, image_sizes, valid
+        detections = select_static(*inputs, self.config.box)
         return self.add_masks(features, detections, size)
 
 
