@@ -4,6 +4,7 @@ import argparse
 import errno
 import io
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -51,12 +52,14 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.flush()
             return status
         except ProcessRaisedException as error:
-            # The traceback of a training process, as text; its last line is the error.
-            kind, _, message = str(error).strip().splitlines()[-1].partition(": ")
+            # The traceback of a training process, as text. The error is what follows the calls,
+            # whose lines are indented; it may have several lines.
+            last = str(error).rpartition("Traceback ")[2]
+            found = re.search(r"^[\w.]*?(\w+): (.*)", last, re.MULTILINE | re.DOTALL)
             kinds = {mistake.__name__ for mistake in (*MISTAKES, *OSError.__subclasses__())}
-            if kind.split(".")[-1] not in kinds:
+            if not found or found[1] not in kinds:
                 raise
-            print(f"mrcnn_lite {options.command}: {message}", file=sys.stderr)
+            print(f"mrcnn_lite {options.command}: {found[2].strip()}", file=sys.stderr)
             return 2
         except MISTAKES as error:
             below_its_bar = "\n" if isinstance(error, DeadProcess) else ""

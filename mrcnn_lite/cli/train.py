@@ -17,7 +17,7 @@ from ..training.distributed import from_first, gather, rank
 from ..training.fast import FastRun, compile_parts
 from ..training.initial import Start
 from ..training.loop import progress_bar, validation_losses
-from ..training.recipe import DRAWN, tall_images
+from ..training.recipe import DRAWN, digest, tall_images
 
 VALIDATION_IMAGES = 32  # of drawn shapes
 
@@ -49,12 +49,13 @@ def train_network(options: argparse.Namespace) -> None:
         )
     kind = FastRun if fast else TrainingRun
     run = kind(config, dataset.class_names, options.seed, options.device)
+    run.images = digest(dataset)
     said.append(run.describe())
     if options.compile:
         compile_parts(run.model)
     if options.resume:
         run.load(options.out)
-        said.append(f"goes on after {run.steps} steps and {run.seconds:.0f} s")
+        said.append(f"goes on after {run.steps} steps, {run.seconds:.0f} s, with seed {run.seed}")
     elif start:
         said.append(_start_in_turn(run, start))
     if images < config.training.batch_size:
@@ -62,8 +63,8 @@ def train_network(options: argparse.Namespace) -> None:
     if isinstance(dataset, CocoDataset) and (tall := tall_images(config, dataset)):
         kinds = f"{sum(tall)} of {images} images are taller than wide"
         said.append(f"{kinds}: each batch is of such images or of others, to pad less")
-    run.claim(options.out, options.overwrite)
     batches = training_batches(config, dataset, run.seed, options.device if fast else None)
+    run.claim(options.out, options.overwrite)  # last: it removes what it overwrites
     if first:
         print("\n".join(said), flush=True)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from .masks import mask_boxes
-from .transforms import OBJECTS, Sample, Transform, rows_of
+from .transforms import MIN_PIXELS, OBJECTS, Sample, Transform, rows_of
 
 
 class CopyPaste:
@@ -28,7 +28,7 @@ class CopyPaste:
         dataset: Sequence,
         view: Transform,
         chance: float = 0.5,
-        min_pixels: int = 24,
+        min_pixels: int = MIN_PIXELS,
         min_share: float = 0.15,
     ) -> None:
         self.dataset, self.view, self.chance = dataset, view, chance

@@ -19,6 +19,7 @@ from .masks import mask_boxes
 Sample = tuple[Tensor, dict]
 Transform = Callable[[Tensor, dict, Generator], Sample]
 Pairs = Sequence[tuple[int, int]]  # of keypoints that change places in a mirror
+MIN_PIXELS = 24  # of an object in a crop; smaller ones are left out
 OBJECTS = {"boxes", "labels", "masks", "iscrowd", "area", "keypoints"}  # have a row for each object
 
 
@@ -119,7 +120,11 @@ class RandomScaleCrop:
     """
 
     def __init__(
-        self, size: int, shorter: tuple[float, float], min_pixels: int = 24, min_share: float = 0.15
+        self,
+        size: int,
+        shorter: tuple[float, float],
+        min_pixels: int = MIN_PIXELS,
+        min_share: float = 0.15,
     ) -> None:
         if not size <= shorter[0] <= shorter[1]:
             raise ValueError(f"shorter must be a range from size = {size} on, got {shorter}")

@@ -89,11 +89,18 @@ def load_checkpoint(
 
 
 def check_settings(
-    folder: str | Path, state: dict[str, Any], config: Config, class_names: list[str]
+    folder: str | Path,
+    state: dict[str, Any],
+    config: Config,
+    class_names: list[str],
+    images: str = "",
 ) -> None:
-    """Refuse, as a ValueError, a checkpoint of another network, training or data set than these."""
+    """Refuse, as a ValueError, a checkpoint of another network, training or data set than these;
+    `images` is `TrainingRun.images`."""
     there, here = _flat(Config.from_dict(state["config"])), _flat(config)
     there["classes"], here["classes"] = state["class_names"], class_names
+    there["images"] = state.get("images") or images
+    here["images"] = images or there["images"]
     names = [n for n in here | there if there.get(n) != here.get(n)]
     if other := [f"{n} {there.get(n)} instead of {here.get(n)}" for n in names]:
         raise ValueError(

@@ -44,11 +44,17 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def free_cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def default_workers() -> int:
     """Return how many processes pay: one per free core, at most 2; one where a GPU works."""
     if torch.cuda.is_available() or not hasattr(os, "sched_getaffinity"):
         return 1
-    return min(2, len(os.sched_getaffinity(0)))
+    return min(2, free_cores())
 
 
 def from_first(value: float) -> float:
@@ -140,7 +146,7 @@ def launch(function: Callable[..., Any], workers: int, *arguments: Any) -> Any:
 def _worker(
     number: int, workers: int, meeting: str, function: Callable[..., None], arguments: tuple
 ) -> None:
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers))
+    torch.set_num_threads(max(1, free_cores() // workers))
     with _group(meeting, number, workers):
         function(*arguments)
     leave(0)

@@ -13,8 +13,9 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from ..config import Config
+from ..config import Config, TrainingConfig
 from ..datasets import CocoDataset
+from ..datasets.transforms import MIN_PIXELS
 
 MEDIAN_SIZE = 32.0  # pixels (root of the area) at which the lite network sees the median object
 LEAST_SIZE = 16.0  # ... and how far it may shrink for the sake of the large ones
@@ -179,26 +180,37 @@ def largest_scale(config: Config, objects: Objects) -> float:
     return min(config.training.scale_range[1], ceil(100 * whole) / 100)
 
 
-def in_the_middle(config: Config) -> Config:
-    """Let the network look at images in the middle of training's scales, which stay as they are.
+def in_the_middle(config: Config, largest: int) -> Config:
+    """Let the network look at images in the middle of training's scales, which stay as they are,
+    or as near to it as the `largest` side that it can see.
 
     Where crops bound the scales from below, objects would be smaller than in training, and fewer
     are found then (Touvron et al. 2019, Fixing the train-test resolution discrepancy).
     """
     low, high = crop_sides(config)
-    middle = round((low * high) ** 0.5)
+    middle = max(min(round((low * high) ** 0.5), largest), config.training.crop_size)
     scales = low / middle, high / middle
     return config.with_(image={"min_size": middle}, training={"scale_range": scales})
 
 
 def seen_boxes(config: Config, objects: Objects) -> Tensor:
     """Return widths and heights [M, 2] in pixels of training's crops: every box at several scales,
-    cut at a crop's size, and on its side too where crops are turned."""
-    turned = [objects.boxes.flip(1)] if config.training.turns == "all" else []
-    boxes = torch.cat([objects.boxes, *turned])  # [N, 2] or [2 N, 2]
+    cut at a crop's size, and on its side too where crops are turned. Crops drop smaller objects
+    than `MIN_PIXELS`; a ValueError where these are all."""
+    turned = config.training.turns == "all"
+    boxes = torch.cat([objects.boxes, objects.boxes.flip(1)][: 1 + turned])  # [N, 2] or [2 N, 2]
+    sizes = objects.sizes.repeat(1 + turned)  # [N] or [2 N]
     low, high = (torch.tensor(side).log() for side in crop_sides(config))
-    scales = torch.linspace(low, high, SCALES).exp()[:, None, None]
-    return (scales * boxes).clamp(max=config.training.crop_size).flatten(0, 1)  # [M, 2]
+    scales = torch.linspace(low, high, SCALES).exp()[:, None]
+    seen = (scales[..., None] * boxes).clamp(max=config.training.crop_size)  # [SCALES, N, 2]
+    seen = seen[scales * sizes >= MIN_PIXELS**0.5]  # [M, 2]
+    if len(seen) == 0:
+        raise ValueError(
+            f"no object has {MIN_PIXELS} pixels in a crop: the largest measures "
+            f"{float(scales.max() * sizes.max()):.1f} (root of its area); raise "
+            f"config.image.max_size, which is {config.image.max_size}, or cut the images into parts"
+        )
+    return seen
 
 
 def anchors(config: Config, objects: Objects, ratios: bool = True) -> dict[str, tuple]:
@@ -244,9 +256,11 @@ def fit(
     if "image.min_size" not in keep:
         config = config.with_(image={"min_size": image_size(config, objects)})
     if "training.scale_range" not in keep:
-        scales = config.training.scale_range[0], largest_scale(config, objects)
+        usual = config.with_(training={"scale_range": TrainingConfig.scale_range})
+        scales = TrainingConfig.scale_range[0], largest_scale(usual, objects)
         config = config.with_(training={"scale_range": scales})
-        config = config if "image.min_size" in keep else in_the_middle(config)
+        if "image.min_size" not in keep:
+            config = in_the_middle(config, round(config.image.max_size / objects.longer))
     side, crop = config.image.min_size, config.training.crop_size
     some = "" if objects.share == 1 else f" in {objects.share:.1%} of the images, chosen by chance"
     tell(

@@ -90,10 +90,12 @@ class Start:
         if classes != model.num_classes or self.class_names not in (None, class_names):
             mask = model.config.mask
             new = (BOX, MASK) if mask and not mask.class_agnostic else (BOX,)
-        if not any(name.startswith(KEYPOINT) for name in state):
+        if not (had := any(name.startswith(KEYPOINT) for name in state)):
             new += (KEYPOINT,)
         if others := self.class_names and _anchors(self.config) != _anchors(model.config):
             new += ANCHORS
+        if model.config.keypoint is None:
+            state = {n: value for n, value in state.items() if not n.startswith(KEYPOINT)}
         state |= {name: value for name, value in own.items() if name.startswith(new)}
         check_fits(f"--init {source}", model, state)
         model.load_state_dict(state, strict=False)
@@ -106,6 +108,8 @@ class Start:
             told += f"; {new_parts} new, because the classes are others ({counts})"
         if model.config.keypoint and KEYPOINT in new:
             told += "; the keypoint branch is new"
+        if had and not model.config.keypoint:
+            told += "; its keypoint branch is left out"
         return told
 
     def _read(self, config: Config) -> tuple[str, dict[str, Tensor]]:

@@ -17,7 +17,7 @@ from ..models import MaskRCNN
 from ..models.matching import random_priorities
 from .checkpoint import CONFIG, LOG
 from .curve import draw_curve
-from .distributed import from_first, rank
+from .distributed import from_first, gather, rank, world_size
 from .run import Batch, TrainingRun, to_device
 
 LOG_EVERY = 10  # steps
@@ -48,8 +48,8 @@ def train(
         steps, seconds: length of the whole run, resumed parts counted in.
         on_step: called in the first process after each step with (steps, progress, report).
         save_every: steps between two checkpoints; by default one is written every minute.
-        validate: called there with the number of steps; what it returns is logged with
-            "validation_" before each name.
+        validate: called in every process with the number of steps; what it returns in the first
+            is logged with "validation_" before each name.
 
     Raises:
         ValueError: neither steps nor seconds given, or nothing is left to do.
@@ -58,22 +58,22 @@ def train(
     """
     _check_length(steps, seconds, save_every)
     folder, first = run.claim(folder), rank() == 0
-    if first:
-        _drop_log_after(folder / LOG, run.steps)
     start, saved = time.perf_counter() - run.seconds, run.seconds
     progress = _progress(run, start, steps, seconds)
     if progress >= 1:
         _refuse_nothing(run, folder)
     if first:
+        _drop_log_after(folder / LOG, run.steps)
         write_whole(folder / CONFIG, json.dumps(run.config.to_dict(), indent=1).encode())
     source = batches(run.steps)
     try:
         while progress < 1:
             report = _step(run, next(source), progress, folder)
+            validation = validate and validate(run.steps)
             if first:
                 if on_step:
                     on_step(run.steps, progress, report)
-                _log(folder / LOG, run, report, validate and validate(run.steps))
+                _log(folder / LOG, run, report, validation)
             due = run.steps % save_every == 0 if save_every else run.seconds - saved > SAVE_EVERY
             if first and due:
                 run.save(folder)
@@ -123,7 +123,8 @@ def _step(run: TrainingRun, batch: Batch, progress: float, folder: Path) -> dict
     except FloatingPointError as error:
         if rank() == 0:
             run.save(folder)
-        raise FloatingPointError(f"{error}; {folder} holds the state before it") from error
+        told = f"{folder} holds the state before it: start there with --init {folder} --out ANOTHER"
+        raise FloatingPointError(f"{error}; {told}") from error
 
 
 def _log(
@@ -171,7 +172,7 @@ def validation_losses(
     model: MaskRCNN, dataset: Sequence, batch_size: int = 4, limit: int | None = None
 ) -> dict[str, float]:
     """Average the five losses over held-out images, in evaluation mode: when they rise, the
-    network is learning by heart. Their sum is "loss".
+    network is learning by heart. Their sum is "loss". Processes share the batches.
 
     The samplers draw the same numbers in every call, so that two calls differ by the weights alone.
 
@@ -188,19 +189,29 @@ def validation_losses(
             "give at least one image, and at least one at a time"
         )
     training, priorities = model.training, model.sampler.priorities
-    device = next(model.parameters()).device
     sums: dict[str, float] = {}
     model.eval()
     try:
-        for start in range(0, count, batch_size):
+        # In a round each process takes a batch, and none waits for longer than that.
+        for first in range(0, count, batch_size * world_size()):
+            start = first + rank() * batch_size
             rows = range(start, min(start + batch_size, count))
-            batch = collate([without_crowds(*dataset[row]) for row in rows])
-            generator = torch.Generator(device).manual_seed(start)
-            model.sampler.priorities = random_priorities(generator)
-            for name, value in model.losses(*to_device(batch, device)).items():
-                sums[name] = sums.get(name, 0.0) + len(rows) * float(value)
+            for losses in gather(_summed_losses(model, dataset, rows)):
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0.0) + value
     finally:
         model.train(training)
         model.sampler.priorities = priorities
     means = {name: value / count for name, value in sums.items()}
     return means | {"loss": sum(means.values())}
+
+
+def _summed_losses(model: MaskRCNN, dataset: Sequence, rows: range) -> dict[str, float]:
+    """The losses of some images, times their number; nothing where there is none."""
+    if not rows:
+        return {}
+    device = next(model.parameters()).device
+    batch = collate([without_crowds(*dataset[row]) for row in rows])
+    model.sampler.priorities = random_priorities(torch.Generator(device).manual_seed(rows.start))
+    losses = model.losses(*to_device(batch, device))
+    return {name: len(rows) * float(value) for name, value in losses.items()}

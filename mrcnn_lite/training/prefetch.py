@@ -8,7 +8,6 @@ The part for a GPU (streams, pinned memory) has never run on one.
 """
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..datasets.transforms import Sample
+from .distributed import free_cores
 from .run import Batch, to_device
 
 AHEAD = 2  # batches that lie ready
@@ -88,9 +88,7 @@ def prefetch(
 def default_threads() -> int:
     """Return one for each core that this process may use, but for the one that the training needs;
     at least 1, at most `MOST`."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(max(cores - 1, 1), MOST)
+    return min(max(free_cores() - 1, 1), MOST)
 
 
 def _hand_over(batch: Batch, arrived: torch.cuda.Event) -> None:

@@ -1,6 +1,8 @@
 """From a data set to batches: what the network must know of it, and how images are augmented."""
 
+import json
 from collections.abc import Callable, Container, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -59,7 +61,7 @@ def fit_config(
     keep: Container[str] = (),
     tell: Callable[[str], None] = lambda said: None,
 ) -> Config:
-    """Give a config the data's number of classes, a keypoint branch where the data has keypoints,
+    """Give a config the data's number of classes, a keypoint branch if the data has keypoints,
     and, where images in files are cut into crops, what their objects ask for (see `fit`).
 
     Args:
@@ -73,12 +75,21 @@ def fit_config(
     if isinstance(dataset, CocoDataset):
         dataset.require_objects()
     config = config.with_(num_classes=len(dataset.class_names))
-    if names := getattr(dataset, "keypoint_names", ()):
-        config = with_keypoints(config, len(names))
+    names = getattr(dataset, "keypoint_names", ())
+    config = with_keypoints(config, len(names)) if names else config.with_(keypoint=None)
     crops = not isinstance(dataset, Shapes) and config.training.crop_size > 0
     if "image.skip_resize" not in keep:  # crops are cut at the scale at which the network looks
         config = config.with_(image={"skip_resize": crops})
     return fit(config, Objects.of(dataset), keep, tell) if crops else config
+
+
+def digest(dataset: Shapes | CocoDataset) -> str:
+    """Say which images a data set has, so that a run goes on with the same ones: `--data`,
+    `--hold-out` and all that they hold count, the annotations do not."""
+    names = [type(dataset).__name__]
+    if isinstance(dataset, CocoDataset):
+        names = [image["file_name"] for image in dataset.images]
+    return f"{len(names)}, SHA-256 {sha256(json.dumps(names).encode()).hexdigest()[:8]}"
 
 
 def images_per_process(config: Config) -> int:

@@ -7,13 +7,13 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config import Config, TrainingConfig
@@ -28,11 +28,10 @@ from .checkpoint import (
 )
 from .distributed import LossesModule, gather, image_priorities, rank, world_size
 from .initial import Start
-from .optimizer import Muon, follow
+from .optimizer import follow, make_optimizer
 from .sanity import check_first_losses
 
 LARGEST_SEED = 2**32 - 1  # of numpy's generators
-LAST_LAYERS = ("cls_logits", "cls_score", "bbox_pred", "mask_fcn_logits", "kps_score_lowres")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Batch = tuple[list[Tensor], list[dict[str, Any]]]  # images and their targets
 
@@ -72,6 +71,9 @@ class TrainingRun:
         self.average = {n: value.clone() for n, value in self.model.state_dict().items()}
         self.steps, self.seconds = 0, 0.0
         self.fresh = True  # as long as no weights but random ones are in the heads
+        self.images = ""  # digest of those that are trained on, for a run that goes on; "": any
+        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
+        self._statistics = [value for norm in norms for value in norm.buffers()]
         self.folder: Path | None = None  # whose files are this run's
 
     def start_from(self, start: Start) -> str:
@@ -113,12 +115,18 @@ class TrainingRun:
             group["lr"] = rate
         # Here, where a batch from the host can be checked without waiting for a GPU.
         check_targets(*batch, self.config.num_classes, self.config)
-        losses = self.gradients(batch, rate)
-        values = torch.stack(list(losses.values())).tolist()  # all that is asked of a GPU, at once
-        report = dict(zip(losses, values, strict=True))
-        norm = report.pop("gradients")
-        bad = [name for name in report if not math.isfinite(report[name])]
-        self._stop_if(bad or ([] if math.isfinite(norm) else ["gradients"]), rate, batch[1])
+        before = [value.clone() for value in self._statistics]  # which the forward pass changes
+        try:
+            losses = self.gradients(batch, rate)
+            values = torch.stack(list(losses.values())).tolist()  # all that a GPU is asked, at once
+            report = dict(zip(losses, values, strict=True))
+            norm = report.pop("gradients")
+            bad = [name for name in report if not math.isfinite(report[name])]
+            self._stop_if(bad or ([] if math.isfinite(norm) else ["gradients"]), rate, batch[1])
+        except FloatingPointError:
+            for value, good in zip(self._statistics, before, strict=True):
+                value.copy_(good)
+            raise
         self.optimizer.step()
         self.steps += 1
         # Early on the first, random weights must be forgotten fast, hence the ramp.
@@ -226,7 +234,7 @@ class TrainingRun:
         """Write `last.checkpoint` (to go on) and `last.safetensors` (averaged weights, for use);
         errors as of `claim`, `files.write_whole` and `models.save_weights`."""
         folder = self.claim(folder)
-        names = ("class_names", "seed", "steps", "seconds", "average")
+        names = ("class_names", "images", "seed", "steps", "seconds", "average")
         state = {name: getattr(self, name) for name in names} | {
             "config": self.config.to_dict(),
             "model": self.model.state_dict(),
@@ -246,7 +254,7 @@ class TrainingRun:
             ValueError: the checkpoint is one of another network or data set.
         """
         state = load_checkpoint(folder, tell)
-        check_settings(folder, state, self.config, self.class_names)
+        check_settings(folder, state, self.config, self.class_names, self.images)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
@@ -279,21 +287,3 @@ def learning_rate(step: int, progress: float, config: TrainingConfig) -> float:
     # 1 on the plateau, 0 at the end.
     left = min(1.0, max(0.0, 1.0 - progress) / max(config.decay_fraction, 1e-9))
     return config.learning_rate * warmup * 0.5 * (1 - math.cos(math.pi * left))
-
-
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> optim.Optimizer:
-    """Return Muon, AdamW or SGD; norms and biases (vectors) carry no weight decay. Muon leaves
-    them, the first layer and the last ones to AdamW (Jordan et al.)."""
-    muon, matrices, vectors = [], [], []
-    for name, p in model.named_parameters():
-        if p.requires_grad:
-            last = name.split(".")[-2] in LAST_LAYERS or p.shape[1:2] == (3,)  # or first, of RGB
-            (vectors if p.ndim <= 1 else matrices if last else muon).append(p)
-    decay = config.weight_decay
-    groups = [
-        {"params": muon, "weight_decay": decay, "muon": config.optimizer == "muon"},
-        {"params": matrices, "weight_decay": decay, "muon": False},
-        {"params": vectors, "weight_decay": 0.0, "muon": False},
-    ]
-    kinds = {"muon": Muon, "adamw": optim.AdamW, "sgd": partial(optim.SGD, momentum=0.9)}
-    return kinds[config.optimizer](groups, lr=config.learning_rate, fused=True)
