@@ -158,3 +158,10 @@ def test_a_branch_can_be_added_to_a_trained_network(folder, tmp_path):
     assert Start(str(folder)).load_into(model, NAMES).endswith(str(folder))
     told = Start(str(folder)).load_into(model, ["background", "x", "y", "z"])
     assert "roi_heads.mask_predictor.mask_fcn_logits new, because" in told
+
+
+def test_a_run_with_points_starts_one_without(folder, tmp_path, capsys):
+    words = ["train", "--data", "shapes", "--steps", "1", "--workers", "1", "--batch-size", "2"]
+    assert main([*words, "--init", str(folder), "--out", str(tmp_path / "run")]) == 0
+    assert "; its keypoint branch is left out" in capsys.readouterr().out
+    assert load_weights(tmp_path / "run")[0].config.keypoint is None

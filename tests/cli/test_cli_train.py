@@ -73,6 +73,28 @@ def test_row_02_a_run_is_not_overwritten(tmp_path, tiny, capsys):
     assert "not allowed with argument" in refused(capsys, [*command, "--overwrite", "--resume"])
 
 
+def test_row_02_overwriting_comes_after_all_checks(tmp_path, tiny, capsys):
+    assert run_of_one_step(tmp_path, tiny) == 0
+    before = contents(tmp_path)
+    command = [*TRAIN, "--config", tiny, "--steps", "1", "--out", str(tmp_path), "--overwrite"]
+    assert "accumulate 9 is more" in refused(capsys, [*command, "--accumulate", "9"])
+    assert contents(tmp_path) == before
+
+
+def test_a_run_goes_on_with_the_same_images(tmp_path, capsys):
+    """Others may be those that were held out. (Crops would be fitted to them, and so differ.)"""
+    whole = TINY | {"training": {"batch_size": 2, "crop_size": 0}}
+    (tmp_path / "whole.json").write_text(json.dumps(whole))
+    words = ["train", "--data", str(SAMPLE), "--workers", "1", "--hold-out", "0"]
+    words += ["--config", str(tmp_path / "whole.json"), "--out", str(tmp_path / "run"), "--steps"]
+    assert main([*words, "1", "--seed", "3"]) == 0
+    other = [word if word != "0" else "1" for word in words]
+    said = refused(capsys, [*other, "2", "--resume"])
+    assert "the checkpoint has other settings: images 7, SHA-256" in said
+    assert main([*words, "2", "--resume"]) == 0
+    assert " s, with seed 3" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", RUN_FILES)
 def test_row_02_no_file_that_a_run_writes_is_replaced(tmp_path, capsys, name):
     """Whoever wrote it: a config.json may be another program's."""

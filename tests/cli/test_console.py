@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from traceback import format_exc
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch.multiprocessing import ProcessRaisedException
 
 from mrcnn_lite.cli import commands, main
 from mrcnn_lite.cli.commands import console
@@ -156,3 +158,34 @@ def test_row_22_stopped_by_hand(monkeypatch, capsys, command):
     message = capsys.readouterr().err
     assert f"mrcnn_lite {command}: stopped" in message
     assert ("--resume" in message) == (command == "train")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("a.json: 2 faults\nkind: 3\n  more"), OSError("full")]
+)
+def test_an_error_of_a_training_process_is_told_whole(monkeypatch, capsys, error):
+    """It arrives as the text of a traceback."""
+
+    def fail(*arguments):
+        try:
+            try:
+                raise KeyError("first")
+            except KeyError as first:
+                raise error from first
+        except Exception:
+            text = f"\n\n-- Process 1 terminated with the following error:\n{format_exc()}"
+        raise ProcessRaisedException(text, 1, 123)
+
+    monkeypatch.setattr(commands, "launch", fail)
+    words = ["train", "--data", "shapes", "--out", "o", "--steps", "1"]
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"mrcnn_lite train: {error}\n"
+
+
+def test_a_bug_in_a_training_process_keeps_its_traceback(monkeypatch):
+    def fail(*arguments):
+        raise ProcessRaisedException("Traceback (most recent call last):\n  x\nKeyError: 3", 1, 123)
+
+    monkeypatch.setattr(commands, "launch", fail)
+    with pytest.raises(ProcessRaisedException):
+        main(["train", "--data", "shapes", "--out", "o", "--steps", "1"])

@@ -1,6 +1,7 @@
 """Batches: the same again from a seed and a step, different between processes, complete."""
 
 import math
+import weakref
 from itertools import islice
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from mrcnn_lite.datasets.batches import Batches, collate, sample_generator
 from mrcnn_lite.datasets.shapes import Shapes
-from mrcnn_lite.datasets.transforms import ColourJitter, Compose, RandomDihedral
+from mrcnn_lite.datasets.transforms import ColourJitter, Compose, RandomDihedral, RandomScaleCrop
 
 
 class Numbers:
@@ -119,6 +120,23 @@ def test_crowds_are_not_trained_on():
     _, targets = Batches(Numbers(4, crowd={2}), 4)(0)
     counts = {target["image_id"]: len(target["labels"]) for target in targets}
     assert counts == {0: 1, 1: 1, 2: 0, 3: 1}
+
+
+def test_one_photograph_at_a_time():
+    """Eight whole ones of 24 megapixels would be gigabytes."""
+    alive = weakref.WeakSet()
+
+    class Photographs(Numbers):
+        def __getitem__(self, index):
+            image, target = super().__getitem__(index)
+            alive.add(image)
+            most.append(len(alive))
+            return image, target
+
+    most, crop = [], RandomScaleCrop(1, (1, 1), min_pixels=1)
+    for step in range(2):
+        Batches(Photographs(20), 8, transform=crop)(step)
+    assert len(most) == 16 and max(most) <= 2  # one is read while the last is let go
 
 
 def test_collate():

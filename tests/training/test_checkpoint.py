@@ -14,7 +14,7 @@ import torch
 from mrcnn_lite.config import lite
 from mrcnn_lite.datasets import Shapes
 from mrcnn_lite.models import load_weights
-from mrcnn_lite.training import TrainingRun, train, training_batches
+from mrcnn_lite.training import TrainingRun, loop, train, training_batches
 from mrcnn_lite.training.checkpoint import LAST, PREVIOUS, load_checkpoint, save_checkpoint
 from mrcnn_lite.training.loop import validation_losses
 from tools import survival
@@ -155,6 +155,23 @@ def test_half_a_line_of_the_log_is_written_again(tmp_path):
     assert [line["step"] for line in lines] == [1]
 
 
+def test_a_refused_step_leaves_statistics_of_batches_as_they_were():
+    """The forward pass has changed them by the time that it is refused."""
+    config = lite(6).with_(training={"batch_size": 2}, backbone={"norm": "batch"})
+    run = TrainingRun(config, SHAPES.class_names)
+    images, targets = next(training_batches(config, SHAPES, 0)(0))
+    good = {name: value.clone() for name, value in run.model.state_dict().items()}
+    images[0][0, 5, 5] = 1e38
+    with pytest.raises(FloatingPointError, match="not finite"):
+        run.step((images, targets), 0.0)
+    found = run.model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in good.items())
+    images[0][0, 5, 5] = 0.5
+    run.step((images, targets), 0.0)
+    changed = [n for n, v in run.model.state_dict().items() if not torch.equal(v, good[n])]
+    assert any("running_var" in name for name in changed)
+
+
 def test_a_loss_that_is_not_finite_names_step_rate_and_images(tmp_path):
     run = new_run(learning_rate=1e-3)
     batches = training_batches(run.config, SHAPES, 0)
@@ -177,6 +194,20 @@ def test_exploding_weights_are_not_blamed_on_the_data():
     image, target = SHAPES[3]
     with pytest.raises(FloatingPointError, match=r"step 0: .* not finite .* images 3"):
         run.step(([image], [target]), 0.0)
+
+
+def test_processes_share_a_validation(monkeypatch):
+    """None waits for longer than a batch takes: they meet after each."""
+    model, held_out, parts = new_run().model, Shapes(5, seed=2), []
+    whole = validation_losses(model, held_out, batch_size=2)
+    monkeypatch.setattr(loop, "world_size", lambda: 2)
+    monkeypatch.setattr(loop, "gather", lambda losses: parts.append(losses) or [losses])
+    for number in range(2):
+        monkeypatch.setattr(loop, "rank", lambda number=number: number)
+        validation_losses(model, held_out, batch_size=2)
+    assert [bool(part) for part in parts] == [True, True, True, False]  # images 0-1, 4; 2-3, none
+    for name in parts[0]:
+        assert sum(part.get(name, 0) for part in parts) / 5 == pytest.approx(whole[name])
 
 
 def test_validation_losses_repeat_and_change_nothing(tmp_path):

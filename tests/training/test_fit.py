@@ -255,6 +255,31 @@ def test_fields_to_keep_stay(tmp_path):
     assert ratios.aspect_ratios == pytest.approx((0.4, 2.5), rel=0.06)
 
 
+def test_the_same_data_give_the_same_fit_from_any_start(tmp_path):
+    """A run that starts from a run (`--init`) has been fitted before."""
+    dataset = data_set(tmp_path, SETS["tall"][0])
+    config = fit_config(lite(), dataset)
+    assert fit_config(config, dataset) == config
+    narrow = lite().with_(image={"min_size": 131}, training={"scale_range": (0.98, 1.02)})
+    assert fit_config(narrow, dataset) == config
+
+
+def test_what_crops_drop_has_no_anchor(tmp_path):
+    """Stray annotations of a pixel or two, as tools leave them."""
+    stray = data_set(tmp_path, SETS["tall"][0] * 3 + [(1, 2, 2, 0.0)] * 12)
+    assert seen_boxes(lite(), Objects.of(stray)).prod(1).min() > 24
+    assert min(fit_config(lite(), stray).rpn.anchor_sizes) > (10,)
+    with pytest.raises(ValueError, match="no object has 24 pixels in a crop: the largest measures"):
+        fit_config(lite(), data_set(tmp_path, [(1, 2, 2, 0.0)] * 12))
+
+
+def test_of_panoramas_no_more_is_promised_than_is_seen(monkeypatch, tmp_path):
+    monkeypatch.setattr("test_fit.WIDTH", 4 * HEIGHT)
+    config = fit_config(lite(), data_set(tmp_path, squares(30)))
+    seen = config.image.max_size / 4
+    assert config.image.min_size == seen and crop_sides(config)[0] == pytest.approx(seen)
+
+
 def test_whole_images_and_shapes_stay_as_they_are(tmp_path):
     dataset, said = data_set(tmp_path, SETS["tall"][0]), []
     assert fit_config(resnet50_fpn(), dataset, tell=said.append) == resnet50_fpn(2)
