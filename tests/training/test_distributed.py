@@ -59,6 +59,7 @@ def runs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for name, processes in (("one", 1), ("two", 2)):
         arguments = [*TRAIN, "--out", folder / name, "--steps", 4, "--workers", 1]
+        arguments += ["--validate-every", 4]
         process = start(arguments, processes)
         printed = finish(process)
         assert process.returncode == 0, printed
@@ -72,13 +73,13 @@ def test_two_processes_train_what_one_does(runs):
     # at most a few times the learning rate. The test below shows equality without that.
     apart = sum(float((two["model"][n] - w).norm()) ** 2 for n, w in one["model"].items())
     assert apart < (1e-4) ** 2 * sum(float(w.norm()) ** 2 for w in one["model"].values())
-    logs = [
-        json.loads((runs / name / "metrics.jsonl").read_text().splitlines()[0])
-        for name in ("one", "two")
-    ]
-    for name, value in logs[0].items():
-        if name != "seconds":
-            assert logs[1][name] == pytest.approx(value, rel=1e-5, abs=1e-6), name
+    logs = [(runs / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "two")]
+    for line, near in ((0, 1e-5), (1, 1e-3)):  # of the first step, and its end validated
+        found, other = (json.loads(log[line]) for log in logs)
+        assert {*found} == {*other} and any("validation" in name for name in found) == bool(line)
+        for name, value in found.items():
+            if name != "seconds":
+                assert other[name] == pytest.approx(value, rel=near, abs=1e-6), name
 
 
 def _float64_steps(folder: str) -> None:
