@@ -21,6 +21,7 @@ from .run import Batch
 DRAWN = {"shapes": Shapes, "keypoint-shapes": KeypointShapes}
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # two seeds of `Shapes` share no image
 HELD_OUT_IMAGES = 200
+BACKGROUND = 2  # boxes for each of an object; the paper has 3 (§3.1), the lite preset 1
 CACHE_BYTES = 512 * 2**20  # images kept decoded: a small set is read thousands of times
 
 
@@ -80,7 +81,18 @@ def fit_config(
     crops = not isinstance(dataset, Shapes) and config.training.crop_size > 0
     if "image.skip_resize" not in keep:  # crops are cut at the scale at which the network looks
         config = config.with_(image={"skip_resize": crops})
-    return fit(config, Objects.of(dataset), keep, tell) if crops else config
+    return fit(more_background(config, keep), Objects.of(dataset), keep, tell) if crops else config
+
+
+def more_background(config: Config, keep: Container[str] = ()) -> Config:
+    """Let the box branch see `BACKGROUND` boxes of the background, or more, for each of an object:
+    photographs have more kinds of it than drawn shapes."""
+    box = config.box
+    if "box.samples" in keep or "box.positive_fraction" in keep:
+        return config
+    positives = round(box.samples * box.positive_fraction)
+    samples = max(box.samples, (1 + BACKGROUND) * positives)
+    return config.with_(box={"samples": samples, "positive_fraction": positives / samples})
 
 
 def digest(dataset: Shapes | CocoDataset) -> str:

@@ -238,7 +238,9 @@ def test_fields_to_keep_stay(tmp_path):
     }
     config, said = lite(2).with_(**fields), []
     keep = [f"{section}.{name}" for section, values in fields.items() for name in values]
-    crops = config.with_(image={"skip_resize": True})
+    crops = config.with_(
+        image={"skip_resize": True}, box={"samples": 48, "positive_fraction": 1 / 3}
+    )
     assert fit_config(config, dataset, keep, said.append) == crops
     assert "all eight of a square, as asked" in said[1]
     for name in keep:
@@ -292,8 +294,21 @@ def test_nuts_are_trained_on_as_before():
     """They lie every way and are as long as wide: the preset's anchors and turns."""
     dataset = open_dataset(real_data(NUTS))
     assert fit_config(lite(), dataset) == lite(4).with_(
-        image={"min_size": 192, "skip_resize": True}
+        image={"min_size": 192, "skip_resize": True},
+        box={"samples": 48, "positive_fraction": 1 / 3},
     )
+
+
+def test_photographs_show_more_background(tmp_path):
+    """As many boxes of objects as before, and twice as many of the background."""
+    dataset = data_set(tmp_path, SETS["tall"][0])
+    box = fit_config(lite(), dataset).box
+    assert box.samples * box.positive_fraction == 16 == lite().box.samples / 2
+    assert fit_config(fit_config(lite(), dataset), dataset).box == box
+    large = {"training": {"crop_size": 128}}
+    assert fit_config(resnet50_fpn().with_(**large), dataset).box == resnet50_fpn().box
+    for asked in ("box.samples", "box.positive_fraction"):
+        assert fit_config(lite(), dataset, [asked]).box == lite().box
 
 
 def test_crops_reach_the_network_as_they_were_cut(tmp_path):
