@@ -1,4 +1,4 @@
-"""COCO's run-length encoding (RLE) of masks, in NumPy.
+"""COCO's run-length encoding (RLE) of masks.
 
 A mask is read column by column as runs of 0, 1, 0, 1, …: the first run counts zeros and may be
 empty. A file holds the runs as a list ("uncompressed") or as a string ("compressed"): from the
@@ -6,8 +6,8 @@ fourth run on each is written as its difference from the run two before, in grou
 bits, lowest first, one printable character per group (48 + bits, + 32 when more groups follow); the
 highest bit of the last group is the sign. This is `rleToString` of cocoapi's maskApi.c.
 
-The decoder trusts nothing: files come from strangers, and the C decoders read or write outside
-their memory when the runs do not add up.
+The decoder is NumPy and trusts nothing: files come from strangers, and the C decoders read or write
+outside their memory when the runs do not add up.
 """
 
 from reprlib import repr as short
@@ -28,17 +28,13 @@ def encode_rle(mask: np.ndarray, compress: bool = True) -> dict:
     Returns:
         ``{"size": [H, W], "counts": str or list of int}``.
     """
+    from faster_coco_eval.core import mask as mask_api
+
     if mask.ndim != 2 or mask.size == 0:
         raise ValueError(f"mask must be [H, W] with at least one pixel, got {list(mask.shape)}")
-    flat = np.asarray(mask != 0).ravel(order="F")  # [H * W], column by column
-    starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    counts = np.diff(np.concatenate(([0], starts, [flat.size]))).tolist()
-    if flat[0]:
-        counts.insert(0, 0)
-    return {
-        "size": [int(side) for side in mask.shape],
-        "counts": compress_counts(counts) if compress else counts,
-    }
+    code = mask_api.encode(np.asarray(mask != 0, np.uint8, order="F"))["counts"]
+    counts = code.decode() if compress else decompress_counts(code).tolist()
+    return {"size": list(mask.shape), "counts": counts}
 
 
 def decode_rle(rle: dict) -> np.ndarray:
@@ -82,20 +78,6 @@ def check_rle(rle: dict) -> tuple[np.ndarray, int, int]:
             f"RLE counts add up to {counts.sum()}, but {height} x {width} has {height * width}"
         )
     return counts, height, width
-
-
-def compress_counts(counts: list[int]) -> str:
-    """Write runs in pixels as COCO's string."""
-    characters = []
-    for index, count in enumerate(counts):
-        value = count - counts[index - 2] if index > 2 else count
-        while True:
-            bits, value = value & 31, value >> 5  # Python shifts keep the sign
-            more = value != (-1 if bits & 16 else 0)
-            characters.append(chr(48 + bits + 32 * more))
-            if not more:
-                break
-    return "".join(characters)
 
 
 def decompress_counts(text: str | bytes, limit: int = MAX_PIXELS) -> np.ndarray:
