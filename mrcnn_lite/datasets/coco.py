@@ -17,7 +17,7 @@ from .formats import read_source
 from .image_files import ImageFiles
 from .images import read_image
 from .masks import mask_boxes, segmentation_to_mask
-from .rules import AS_STORED, DROP
+from .rules import AS_STORED, DROP, covers_pixels, fits_file
 from .scan import scan
 
 _CACHING = threading.Lock()  # several threads may read a data set
@@ -110,16 +110,13 @@ class CocoDataset:
     def _read_image(self, index: int) -> Tensor:
         row = self.images[index]
         image = read_image(self.files.path(row["file_name"]))  # [3, H, W]
-        height, width = image.shape[1:]
-        if (height, width) != (row["height"], row["width"]):
-            hint = "it was resized after the annotation; use the original"
-            if (width, height) == (row["height"], row["width"]):
-                hint = "the EXIF tag of the file turns it; remove the tag or turn the annotations"
-            raise ValueError(
-                f"{self.path}: image {row['id']} ({row['file_name']}) is {width} x {height} pixels "
-                f"when upright, the annotations say {row['width']} x {row['height']}; {hint}"
-            )
+        if image.shape[1:] != (row["height"], row["width"]):
+            self._refuse(f"image {row['id']}", fits_file(row, self.files))
         return image.to(torch.float32) / 255
+
+    def _refuse(self, where: str, faults: Iterable[Fault]) -> None:
+        """Stop where an entry at this position, in words, breaks a rule."""
+        refuse(replace(fault, file=str(self.path), where=where) for fault in faults)
 
     def _read_target(self, index: int) -> dict:
         image = self.images[index]
@@ -128,11 +125,8 @@ class CocoDataset:
         masks = np.zeros((len(rows), height, width), dtype=np.uint8)  # [G, H, W]
         for mask, row in zip(masks, rows, strict=True):
             mask[:] = segmentation_to_mask(row["segmentation"], height, width)
-            if not mask.any():
-                raise ValueError(
-                    f"{self.path}: annotation {row['id']} of image {image['id']}: segmentation "
-                    "covers no pixel of the image; remove the annotation"
-                )
+            where = f"annotation {row['id']} of image {image['id']}"
+            self._refuse(where, covers_pixels(row, mask))
         labels = [self._labels[row["category_id"]] for row in rows]
         names = self.keypoint_names
         points = [row.get("keypoints") or [0] * 3 * len(names) for row in rows]
@@ -229,9 +223,6 @@ def open_dataset(
     Args:
         path, attribute, image_folder: As `read_source` takes them.
         **options: As `CocoDataset` takes them.
-
-    Returns:
-        The data set.
 
     Raises:
         ValueError: When the data set has faults, or an index does not exist.

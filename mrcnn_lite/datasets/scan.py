@@ -61,9 +61,6 @@ def scan(source: Source, open_images: bool = True, progress: Progress | None = N
         source: As it was read.
         open_images: Also open every image and fill in every mask.
         progress: Wraps the list of images, as tqdm does.
-
-    Returns:
-        The report.
     """
     file, data = str(source.path), source.data
     broken = [replace(fault, file=file) for fault in rules.has_sections(data)]
