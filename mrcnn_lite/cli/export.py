@@ -23,7 +23,12 @@ def export_network(options: argparse.Namespace) -> None:
     if out.suffix == ".pt2" and not size:
         raise ValueError("--image-size is missing; a .pt2 is for images of one size: give H W")
     check_output(out, "--out", KINDS[out.suffix])
-    model, class_names = read_network(str(options.weights))
+    if options.weights in PRESETS:  # with new weights
+        torch.manual_seed(0)
+        model = MaskRCNN(PRESETS[options.weights]()).eval()
+        class_names = ["background", *(f"class {k}" for k in range(1, model.num_classes))]
+    else:
+        model, class_names = load_weights(options.weights)
     if options.detections:
         heads = model.roi_heads
         heads.config = heads.config.with_(box={"detections": options.detections})
@@ -38,13 +43,3 @@ def export_network(options: argparse.Namespace) -> None:
     height, width = size or ("H", "W")
     images = f"{options.batch} x 3 x {height} x {width}"
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB; image {images}, RGB in 0..1")
-
-
-def read_network(weights: str) -> tuple[MaskRCNN, list[str]]:
-    """Return the network of weights, or a new one of a preset, and its class names."""
-    if weights not in PRESETS:
-        return load_weights(weights)
-    torch.manual_seed(0)
-    config = PRESETS[weights]()
-    names = ["background", *(f"class {number}" for number in range(1, config.num_classes))]
-    return MaskRCNN(config).eval(), names

@@ -37,11 +37,6 @@ class FastRCNNConvFCHead(nn.Sequential):
         super().__init__(*layers, nn.Flatten(), linear, nn.ReLU(inplace=True))
 
 
-def make_box_head(in_channels: int, config: BoxConfig) -> TwoMLPHead | FastRCNNConvFCHead:
-    """Return the head that `config.convs` asks for; it gives Tensor[K, config.head_channels]."""
-    return (FastRCNNConvFCHead if config.convs else TwoMLPHead)(in_channels, config)
-
-
 class FastRCNNPredictor(nn.Module):
     """Class logits, and one box correction for every class."""
 

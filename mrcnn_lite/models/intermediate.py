@@ -36,12 +36,7 @@ def intermediate_outputs(model: MaskRCNN, image: Tensor) -> IntermediateOutputs:
     outputs: list[Any] = []
     hooks = [
         module.register_forward_hook(lambda _, inputs, output: outputs.append((inputs, output)))
-        for module in (
-            model.backbone,
-            model.rpn,
-            model.roi_heads.mask_roi_pool,
-            model.roi_heads.mask_predictor,
-        )
+        for module in (model.rpn, model.roi_heads.mask_roi_pool, model.roi_heads.mask_predictor)
     ]
     training = model.training
     try:
@@ -50,10 +45,8 @@ def intermediate_outputs(model: MaskRCNN, image: Tensor) -> IntermediateOutputs:
         model.train(training)
         for hook in hooks:
             hook.remove()
-    (_, features), (asked, (proposals, valid, _)), (_, pooled), (_, logits) = outputs
-    resized = tuple(asked[2][0].tolist())  # (height, width) that the network saw
+    ((maps, _, sizes), (proposals, valid, _)), (_, pooled), (_, logits) = outputs
+    resized = tuple(sizes[0].tolist())  # (height, width) that the network saw
     proposals = resize_boxes(proposals[0][valid[0]], resized, tuple(image.shape[-2:]))
-    maps = features.values() if isinstance(features, dict) else features
-    maps = [maps] if isinstance(maps, Tensor) else maps
     levels, count = [level[0] for level in maps], len(detections["boxes"])
     return IntermediateOutputs(image, levels, proposals, pooled[:count], logits[:count], detections)

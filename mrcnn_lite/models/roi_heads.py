@@ -12,7 +12,7 @@ from ..ops.constants import constants_like
 from ..ops.masks import crop_masks
 from ..ops.multiscale import multiscale_roi_align
 from .backbone import make_norm
-from .box_head import FastRCNNPredictor, make_box_head
+from .box_head import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
 from .fpn import NamedMaps
 from .keypoint_head import KeypointHead, KeypointRCNNPredictor, keypoint_loss, keypoint_targets
 from .losses import Normaliser, box_loss, class_loss, mask_loss, predicted
@@ -60,7 +60,8 @@ class RoIHeads(HeadsAttributes, nn.Module):
         def pool(cfg: BoxConfig | MaskConfig | KeypointConfig) -> RoIFeatures:
             return RoIFeatures(box.roi_levels, cfg.pooled_size, cfg.sampling_ratio, cfg.aligned)
 
-        self.box_roi_pool, self.box_head = pool(box), make_box_head(channels, box)
+        box_head = FastRCNNConvFCHead if box.convs else TwoMLPHead
+        self.box_roi_pool, self.box_head = pool(box), box_head(channels, box)
         self.box_predictor = FastRCNNPredictor(box.head_channels, config.num_classes)
         if mask:
             norm = None if mask.norm == "none" else partial(make_norm, mask.norm)

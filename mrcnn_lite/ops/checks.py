@@ -101,15 +101,12 @@ def _parsed(shape: str) -> tuple[str, str, int, bool, tuple[tuple[int, int], ...
     return kind, f"[{sides}", len(named), "..." in sides, tuple(fixed)
 
 
-def sums_finite(tensor: Tensor) -> bool:
-    """Say whether the sum of all values is finite; then all are. (If not, it may be too large.)"""
-    return math.isfinite(tensor.detach().sum().item())
-
-
 def check_finite(tensor: Tensor, name: str, valid: Tensor | None = None) -> None:
     """Check that all of a CPU tensor is finite, and name the first row that is not (of Tensor[N],
     the value). Rows that are False in `valid`, a Tensor[...], may hold anything."""
-    if tensor.device.type != "cpu" or not tensor.is_floating_point() or sums_finite(tensor):
+    if tensor.device.type != "cpu" or not tensor.is_floating_point():
+        return
+    if math.isfinite(tensor.detach().sum().item()):  # then all are; else it may be too large
         return
     bad = ~torch.isfinite(tensor)  # [..., N]
     if valid is not None:
