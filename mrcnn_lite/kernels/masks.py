@@ -61,8 +61,6 @@ def crop_masks_op(
     floats.
     """
     out = boxes.new_empty(len(boxes), size, size)  # [K, M, M]
-    if not len(masks):
-        return out.zero_()
     masks = masks.contiguous()
     masks = masks.view(torch.uint8) if masks.dtype == torch.bool else masks
     if out.numel():

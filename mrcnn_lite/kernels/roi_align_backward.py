@@ -14,8 +14,6 @@ row per bin. Two kernels share that product, made for one tile of a map at a tim
   `torch.use_deterministic_algorithms` asks for it.
 """
 
-from collections.abc import Sequence
-
 import torch
 import triton
 import triton.language as tl
@@ -172,18 +170,19 @@ def roi_align_backward(
         make((f.shape[0], *f.shape[2:], f.shape[1]), dtype=dtype, device=f.device)  # [B, h, w, C]
         for f in features
     ]
+    channels, maps = grad.shape[-1], [map_.permute(0, 3, 1, 2) for map_ in out]
+    pyramid, block_c = pack(maps, scales), min(BLOCK_C, triton.next_power_of_2(channels))
+    constants = {
+        "ROWS": rows, "COLUMNS": columns, "SAMPLES": max(samples, 0), "ALIGNED": aligned,
+        "BLOCK_P": triton.next_power_of_2(max(rows, columns)), "BLOCK_C": block_c,
+    }  # fmt: skip
     if deterministic:
-        _launch_tiles(grad, out, map_index, corners, scales, samples, aligned)
+        _launch_tiles(grad, out, map_index, corners, pyramid.table, constants)
     elif grad.numel():
-        channels = grad.shape[-1]
-        pyramid = pack([map_.permute(0, 3, 1, 2) for map_ in out], scales)
-        block_c = min(BLOCK_C, triton.next_power_of_2(channels))
         _atomic_kernel[len(map_index), triton.cdiv(channels, block_c)](
-            *pyramid.maps, pyramid.table, map_index, corners, grad, channels,
-            ROWS=rows, COLUMNS=columns, SAMPLES=max(samples, 0), ALIGNED=aligned,
-            BLOCK_P=triton.next_power_of_2(max(rows, columns)), BLOCK_C=block_c,
-        )  # fmt: skip
-    return [map_.permute(0, 3, 1, 2).to(f.dtype) for map_, f in zip(out, features)]
+            *pyramid.maps, pyramid.table, map_index, corners, grad, channels, **constants
+        )
+    return [map_.to(f.dtype) for map_, f in zip(maps, features)]
 
 
 @roi_align_backward.register_fake
@@ -192,21 +191,18 @@ def _(grad, features, map_index, corners, scales, samples, aligned, deterministi
 
 
 def _launch_tiles(
-    grad: Tensor, out: list[Tensor], map_index: Tensor, corners: Tensor,
-    scales: Sequence[float], samples: int, aligned: bool,
+    grad: Tensor, out: list[Tensor], map_index: Tensor, corners: Tensor, table: Tensor,
+    constants: dict[str, int],
 ) -> None:  # fmt: skip
     """One launch per level; a stable sort brings the RoIs of an image and level together."""
-    batch, channels, (rows, columns) = len(out[0]), grad.shape[-1], grad.shape[1:3]
+    batch, channels = len(out[0]), grad.shape[-1]
     key = map_index[:, 1] * batch + map_index[:, 0]  # [K]
     key, order = key.sort(stable=True)
     first = torch.arange(len(out) * batch + 1, device=key.device, dtype=key.dtype)
     begin = torch.searchsorted(key, first)  # [L * B + 1]
-    table = pack([map_.permute(0, 3, 1, 2) for map_ in out], scales).table
-    block_c = min(BLOCK_C, triton.next_power_of_2(channels))
     for l, map_ in enumerate(out):
         tiles_y, tiles_x = (triton.cdiv(side, TILE.value) for side in map_.shape[1:3])
-        _tile_kernel[batch * tiles_y * tiles_x, triton.cdiv(channels, block_c)](
+        _tile_kernel[batch * tiles_y * tiles_x, triton.cdiv(channels, constants["BLOCK_C"])](
             map_, table[l], order, begin[l * batch :], corners, grad, tiles_x, tiles_y, channels,
-            ROWS=rows, COLUMNS=columns, SAMPLES=max(samples, 0), ALIGNED=aligned,
-            BLOCK_P=triton.next_power_of_2(max(rows, columns)), BLOCK_C=block_c,
+            **constants,
         )  # fmt: skip

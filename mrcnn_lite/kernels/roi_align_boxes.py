@@ -90,11 +90,10 @@ def roi_align_boxes_backward(
     grad = grad.permute(0, 2, 3, 1).contiguous()  # [K, P, P, C]
     by_row = corners.new_zeros(len(map_index), rows, 4)  # [K, P, 4]
     if grad.numel():
-        block_c = min(BLOCK_C, triton.next_power_of_2(grad.shape[-1]))
         _boxes_kernel[(len(map_index) * rows,)](
             *pyramid.maps, pyramid.table, map_index, corners, grad, by_row, grad.shape[-1],
             ROWS=rows, COLUMNS=columns, SAMPLES=max(samples, 0), ALIGNED=aligned,
-            BLOCK_C=block_c,
+            BLOCK_C=min(BLOCK_C, triton.next_power_of_2(grad.shape[-1])),
         )  # fmt: skip
     sides = by_row.sum(1)  # [K, 4]
     if aligned:
