@@ -18,8 +18,9 @@ from torch import Tensor
 
 from ..datasets.annotations import IMAGES
 from ..datasets.images import read_image
+from ..datasets.rle import encode_rle
 from ..datasets.values import one_form
-from ..evaluation.coco import MASK_THRESHOLD, encode_masks
+from ..evaluation.coco import MASK_THRESHOLD
 from ..files import check_output, output_folder, write_whole
 from ..models import MaskRCNN, load_weights
 
@@ -187,11 +188,9 @@ class Results:
                 "score": float(found["scores"][row]),
             }
             if label_map is not None:
-                mask = masks[row]  # bool [H, W]
-                label_map[mask.numpy()] = row + 1
-                (code,) = encode_masks(mask[None])
-                code = {"size": code["size"], "counts": code["counts"].decode()}
-                values |= {"segmentation": code, "label_map_value": row + 1}
+                mask = masks[row].numpy()  # bool [H, W]
+                label_map[mask] = row + 1
+                values |= {"segmentation": encode_rle(mask), "label_map_value": row + 1}
             if "keypoints" in found:  # COCO's are pixels, of which this is the middle
                 points = found["keypoints"][row] - torch.tensor([0.5, 0.5, 0])
                 values["keypoints"] = points.flatten().tolist()

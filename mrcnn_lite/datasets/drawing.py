@@ -207,11 +207,7 @@ def shape_of(
     return u, v, DISTANCES[name](u, v, a, b, random)
 
 
-def _ellipse(u, v, a, b, random) -> np.ndarray:
-    return _disc(u, v, a, b)
-
-
-def _disc(u: np.ndarray, v: np.ndarray, a: float, b: float, radius: float = 1.0) -> np.ndarray:
+def _ellipse(u, v, a, b, random, radius: float = 1.0) -> np.ndarray:
     """Distance from the ellipse u² + v² = radius²: the function over its gradient's length."""
     length = np.sqrt(u * u + v * v) + np.float32(1e-6)
     slope = np.sqrt(np.square(u / np.float32(a)) + np.square(v / np.float32(b))) + np.float32(1e-6)
@@ -244,8 +240,8 @@ def _star(u, v, a, b, random) -> np.ndarray:
 def _crescent(u, v, a, b, random) -> np.ndarray:
     """A disc without a second disc that is shifted along u."""
     shift, radius = random.uniform(0.5, 0.65), random.uniform(0.8, 0.9)
-    bite = _disc(u - np.float32(shift), v, a, b, radius)
-    return np.maximum(_disc(u, v, a, b), -bite)
+    bite = _ellipse(u - np.float32(shift), v, a, b, random, radius)
+    return np.maximum(_ellipse(u, v, a, b, random), -bite)
 
 
 DISTANCES = {

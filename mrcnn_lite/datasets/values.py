@@ -45,17 +45,13 @@ def _class_name(value: object) -> object:
 
 def _segmentation(value: object) -> object:
     """RLE with integers, or a list of flat polygons."""
-    if isinstance(value, list) and len(value) == 1 and _is_rle(value[0]):
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
         value = value[0]
     if isinstance(value, dict):
         whole = {name: _integers(value.get(name)) for name in ("size", "counts")}
         changed = {name: new for name, new in whole.items() if new is not value.get(name)}
         return value | changed if changed else value
     return _polygons(value) if isinstance(value, list) and value else value
-
-
-def _is_rle(value: object) -> bool:
-    return isinstance(value, dict) and "counts" in value
 
 
 def _polygons(value: list) -> list:
