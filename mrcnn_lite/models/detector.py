@@ -38,14 +38,8 @@ class Detector:
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """Find the objects of an image.
-
-        Args:
-            image: Tensor[3, H, W], RGB in 0..1, on any device.
-
-        Returns:
-            What the network itself gives, see `MaskRCNN.forward`.
-        """
+        """Find the objects of an image, Tensor[3, H, W], RGB in 0..1, on any device: what the
+        network itself gives, see `MaskRCNN.forward`."""
         image = image.to(self.device, non_blocking=True)
         batch, _ = self.model.transform([image])
         key = tuple(batch.pixels.shape)
