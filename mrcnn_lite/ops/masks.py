@@ -66,8 +66,9 @@ def _crop_tensor(masks: Tensor, boxes: Tensor, matched: Tensor, size: int, align
         weight = y.weight.flatten(0, 1)  # [K * M, N]
         lines = F.embedding_bag(index, pixel_rows, mode="sum", per_sample_weights=weight)
         # Mixed precision would round the targets to eight bits.
+        columns = lines.new_zeros(len(x.index), size, w).scatter_add(2, x.index, x.weight)
         with torch.autocast(boxes.device.type, enabled=False):
-            return lines.view(-1, size, w) @ x.matrix(w).transpose(1, 2)  # [K, M, M]
+            return lines.view(-1, size, w) @ columns.transpose(1, 2)  # [K, M, M]
 
     out = by_size(extent / size, SMALL_BIN, crop)  # [K, M, M]
     return out.masked_fill(out > 1 - FULL, 1.0)
