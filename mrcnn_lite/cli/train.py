@@ -17,7 +17,7 @@ from ..training.distributed import from_first, gather, rank
 from ..training.fast import FastRun, compile_parts
 from ..training.initial import Start
 from ..training.loop import progress_bar, validation_losses
-from ..training.recipe import DRAWN, digest, tall_images
+from ..training.recipe import DRAWN, digest, images_per_process, tall_images
 
 VALIDATION_IMAGES = 32  # of drawn shapes
 
@@ -40,6 +40,8 @@ def train_network(options: argparse.Namespace) -> None:
         tell_images(dataset)
     said: list[str] = []
     config = fit_config(config, dataset, keep, said.append)
+    images_per_process(config)  # a batch that does not divide is refused before files are
+    images_digest = digest(dataset)
     if given.get("keypoint", 0) is None:  # asked for: none, whatever the data has
         config = config.with_(keypoint=None)
     if given.get("num_classes", config.num_classes) != config.num_classes:
@@ -49,7 +51,7 @@ def train_network(options: argparse.Namespace) -> None:
         )
     kind = FastRun if fast else TrainingRun
     run = kind(config, dataset.class_names, options.seed, options.device)
-    run.images = digest(dataset)
+    run.images = images_digest
     said.append(run.describe())
     if options.compile:
         compile_parts(run.model)
@@ -63,8 +65,8 @@ def train_network(options: argparse.Namespace) -> None:
     if isinstance(dataset, CocoDataset) and (tall := tall_images(config, dataset)):
         kinds = f"{sum(tall)} of {images} images are taller than wide"
         said.append(f"{kinds}: each batch is of such images or of others, to pad less")
+    run.claim(options.out, options.overwrite)  # after all checks: it removes what it overwrites
     batches = training_batches(config, dataset, run.seed, options.device if fast else None)
-    run.claim(options.out, options.overwrite)  # last: it removes what it overwrites
     if first:
         print("\n".join(said), flush=True)
 

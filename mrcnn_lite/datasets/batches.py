@@ -66,14 +66,15 @@ class Batches:
     def __call__(self, step: int) -> tuple[list[Tensor], list[dict]]:
         """Return the images and targets of a step, counted from 0."""
         first = (step * self.world_size + self.rank) * self.batch_size
-        return collate([self._sample(first + row) for row in range(self.batch_size)])
+        samples = [self._sample(first + row) for row in range(self.batch_size)]
+        return collate([without_crowds(*sample) for sample in samples])
 
     def _sample(self, position: int) -> Sample:
         """The changed sample at a position; a whole photograph is forgotten before the next."""
-        image, target = without_crowds(*self.dataset[self._index(position)])
+        sample = self.dataset[self._index(position)]
         if self.transform is None:
-            return image, target
-        return self.transform(image, target, sample_generator(self.seed, position))
+            return sample
+        return self.transform(*sample, sample_generator(self.seed, position))
 
     def steps(self, start: int = 0) -> Iterator[tuple[list[Tensor], list[dict]]]:
         """Return the batches of steps start, start + 1, … without end; those before cost nothing.

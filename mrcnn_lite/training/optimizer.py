@@ -9,19 +9,15 @@ for hidden layers in neural networks".)
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import groupby
 
 import torch
 from torch import Tensor, nn, optim
 
-from ..config import TrainingConfig
-
 MOMENTUM = 0.9  # Jordan et al. take 0.95 for longer runs
 # Of x -> a x + b x^3 + c x^5: five times over it takes whatever is in 0.01..1 to 0.67..1.21: not
 # to 1, but in few rounds (Jordan et al.).
 POLYNOMIAL, ROUNDS = (3.4445, -4.7750, 2.0315), 5
-LAST_LAYERS = ("cls_logits", "cls_score", "bbox_pred", "mask_fcn_logits", "kps_score_lowres")
 # A step of Muon, in learning rates of AdamW. AdamW moves each weight by about one rate.
 RATES = 20 / 3
 
@@ -103,21 +99,3 @@ def follow(average: dict[str, Tensor], model: nn.Module, share: float) -> None:
     current = model.state_dict()
     means, values = ([state[name] for name in names] for state in (average, current))
     torch._foreach_lerp_(means, values, share)
-
-
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> optim.Optimizer:
-    """Return Muon, AdamW or SGD; norms and biases (vectors) carry no weight decay. Muon leaves
-    them, the first layer and the last ones to AdamW (Jordan et al.)."""
-    muon, matrices, vectors = [], [], []
-    for name, p in model.named_parameters():
-        if p.requires_grad:
-            last = name.split(".")[-2] in LAST_LAYERS or p.shape[1:2] == (3,)  # or first, of RGB
-            (vectors if p.ndim <= 1 else matrices if last else muon).append(p)
-    decay = config.weight_decay
-    groups = [
-        {"params": muon, "weight_decay": decay, "muon": config.optimizer == "muon"},
-        {"params": matrices, "weight_decay": decay, "muon": False},
-        {"params": vectors, "weight_decay": 0.0, "muon": False},
-    ]
-    kinds = {"muon": Muon, "adamw": optim.AdamW, "sgd": partial(optim.SGD, momentum=0.9)}
-    return kinds[config.optimizer](groups, lr=config.learning_rate, fused=True)

@@ -7,13 +7,13 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config import Config, TrainingConfig
@@ -28,10 +28,11 @@ from .checkpoint import (
 )
 from .distributed import LossesModule, gather, image_priorities, rank, world_size
 from .initial import Start
-from .optimizer import follow, make_optimizer
+from .optimizer import Muon, follow
 from .sanity import check_first_losses
 
 LARGEST_SEED = 2**32 - 1  # of numpy's generators
+LAST_LAYERS = ("cls_logits", "cls_score", "bbox_pred", "mask_fcn_logits", "kps_score_lowres")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Batch = tuple[list[Tensor], list[dict[str, Any]]]  # images and their targets
 
@@ -72,8 +73,6 @@ class TrainingRun:
         self.steps, self.seconds = 0, 0.0
         self.fresh = True  # as long as no weights but random ones are in the heads
         self.images = ""  # digest of those that are trained on, for a run that goes on; "": any
-        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
-        self._statistics = [value for norm in norms for value in norm.buffers()]
         self.folder: Path | None = None  # whose files are this run's
 
     def start_from(self, start: Start) -> str:
@@ -115,18 +114,14 @@ class TrainingRun:
             group["lr"] = rate
         # Here, where a batch from the host can be checked without waiting for a GPU.
         check_targets(*batch, self.config.num_classes, self.config)
-        before = [value.clone() for value in self._statistics]  # which the forward pass changes
-        try:
-            losses = self.gradients(batch, rate)
-            values = torch.stack(list(losses.values())).tolist()  # all that a GPU is asked, at once
-            report = dict(zip(losses, values, strict=True))
-            norm = report.pop("gradients")
-            bad = [name for name in report if not math.isfinite(report[name])]
-            self._stop_if(bad or ([] if math.isfinite(norm) else ["gradients"]), rate, batch[1])
-        except FloatingPointError:
-            for value, good in zip(self._statistics, before, strict=True):
-                value.copy_(good)
-            raise
+        norms = (m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d))
+        self._before = [(b, b.clone()) for norm in norms for b in norm.buffers()]
+        losses = self.gradients(batch, rate)
+        values = torch.stack(list(losses.values())).tolist()  # all that is asked of a GPU, at once
+        report = dict(zip(losses, values, strict=True))
+        norm = report.pop("gradients")
+        bad = [name for name in report if not math.isfinite(report[name])]
+        self._stop_if(bad or ([] if math.isfinite(norm) else ["gradients"]), rate, batch[1])
         self.optimizer.step()
         self.steps += 1
         # Early on the first, random weights must be forgotten fast, hence the ramp.
@@ -204,9 +199,12 @@ class TrainingRun:
             raise
 
     def _stop_if(self, bad: list[str], rate: float, targets: list[dict[str, Any]]) -> None:
-        """Stop before NaN reaches the weights: from then on every number would be NaN."""
+        """Stop before NaN reaches the weights: from then on every number would be NaN. The forward
+        pass has written statistics of batch norm already: they are put back."""
         if not bad:
             return
+        for value, before in self._before:
+            value.copy_(before)
         names = [str(t.get("file_name", t.get("image_id", "?"))) for t in targets]
         images = ", ".join(name for names in gather(names) for name in names)
         raise FloatingPointError(
@@ -245,14 +243,8 @@ class TrainingRun:
         save_weights(self.model, folder / WEIGHTS, self.class_names, self.average)
 
     def load(self, folder: str | Path, tell: Callable[[str], None] | None = None) -> None:
-        """Go on where `save` left off; the number of processes may be another one.
-
-        Args:
-            folder, tell: see `load_checkpoint`, for its errors too.
-
-        Raises:
-            ValueError: the checkpoint is one of another network or data set.
-        """
+        """Go on where `save` left off; the number of processes may be another one. Arguments and
+        errors: see `load_checkpoint`; a ValueError too where network or images are others."""
         state = load_checkpoint(folder, tell)
         check_settings(folder, state, self.config, self.class_names, self.images)
         self.model.load_state_dict(state["model"])
@@ -287,3 +279,21 @@ def learning_rate(step: int, progress: float, config: TrainingConfig) -> float:
     # 1 on the plateau, 0 at the end.
     left = min(1.0, max(0.0, 1.0 - progress) / max(config.decay_fraction, 1e-9))
     return config.learning_rate * warmup * 0.5 * (1 - math.cos(math.pi * left))
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> optim.Optimizer:
+    """Return Muon, AdamW or SGD; norms and biases (vectors) carry no weight decay. Muon leaves
+    them, the first layer and the last ones to AdamW (Jordan et al.)."""
+    muon, matrices, vectors = [], [], []
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            last = name.split(".")[-2] in LAST_LAYERS or p.shape[1:2] == (3,)  # or first, of RGB
+            (vectors if p.ndim <= 1 else matrices if last else muon).append(p)
+    decay = config.weight_decay
+    groups = [
+        {"params": muon, "weight_decay": decay, "muon": config.optimizer == "muon"},
+        {"params": matrices, "weight_decay": decay, "muon": False},
+        {"params": vectors, "weight_decay": 0.0, "muon": False},
+    ]
+    kinds = {"muon": Muon, "adamw": optim.AdamW, "sgd": partial(optim.SGD, momentum=0.9)}
+    return kinds[config.optimizer](groups, lr=config.learning_rate, fused=True)

@@ -15,9 +15,9 @@ from mrcnn_lite.training.optimizer import (
     ROUNDS,
     Muon,
     follow,
-    make_optimizer,
     orthogonalise,
 )
+from mrcnn_lite.training.run import make_optimizer
 
 SHAPES = [(6, 40), (40, 6), (8, 8), (1, 5)]
 

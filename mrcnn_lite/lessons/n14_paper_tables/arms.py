@@ -21,7 +21,7 @@ from ...models.variants import LeanRoIHeads
 from ...ops import roi_align, roi_pool
 from ...ops.roi_pool import round_half_away
 from ...training import TrainingRun
-from ...training.optimizer import make_optimizer
+from ...training.run import make_optimizer
 
 FINEST, COARSE, COARSEST = "0", "2", "3"  # names of the maps at strides 4, 16 and 32
 TRAINING = {"optimizer": "muon", "batch_size": 4}  # see "amended" in the plan
