@@ -24,7 +24,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, BLACK = CYCLE
 GREY = "#6E6E6E"  # axes and remarks: 5:1 on white, still readable
 PALE = "#D9D9D9"  # grid lines
 FASTER = "#DCDCDC"  # the part of the network that Faster R-CNN already has
-MASK = "#FBE3B5"  # the part that Mask R-CNN adds
+MASK = "#FBE3B5"  # the parts that Mask R-CNN adds or changes
 LOGITS = "#B9DDF1"  # its result
 
 # What a loss is called in figures, and its line: colour and dashes tell it apart.

@@ -7,7 +7,7 @@ from itertools import pairwise
 from ..kit import style
 from ..kit.canvas import Canvas
 from ..kit.explorer import Explorer, choice, slider
-from ..kit.style import FASTER, LOGITS, MASK
+from ..kit.style import LOGITS, MASK
 from .pictures import Block
 
 POOLED = 14  # RoIAlign's output size for masks
@@ -107,7 +107,7 @@ class HeadBuilder:
         self.bars = [self._make_bars(left), self._make_bars(right)]
 
     def _make_blocks(self, ax) -> None:
-        self.blocks = [Block(ax, colour) for colour in (FASTER, MASK, MASK, MASK, LOGITS)]
+        self.blocks = [Block(ax, colour) for colour in (MASK, MASK, MASK, MASK, LOGITS)]
         for block in self.blocks:
             self.canvas.add_all(block.artists)
         settings = {"ha": "center", "va": "center", "fontsize": 15, "color": style.GREY}

@@ -54,7 +54,7 @@ def draw_mask_branch() -> Figure:
     _bare(ax, (-0.25, 10.0), (-1.05, 0.85))
     convs = [(MASK, f"conv {i}", 14, 256) for i in (1, 2, 3, 4)]
     ends = (MASK, "deconv", 28, 256), (LOGITS, "1×1 conv", 28, 80)
-    _chain(ax, 0.0, 0.0, [(FASTER, "RoIAlign", 14, 256), *convs, *ends], gap=0.4)
+    _chain(ax, 0.0, 0.0, [(MASK, "RoIAlign", 14, 256), *convs, *ends], gap=0.4)
     return fig
 
 
@@ -69,22 +69,22 @@ def draw_two_heads() -> Figure:
 def _draw_c4(ax: Axes) -> None:
     _bare(ax, (-0.3, 8.6), (-2.5, 0.9))
     ax.set_title("Without a pyramid (C4): box and mask branch share RoIAlign and res5")
-    end = _chain(ax, 0.0, 0.0, [(FASTER, "RoIAlign", 7, 1024), (FASTER, "res5", 7, 2048)])
+    end = _chain(ax, 0.0, 0.0, [(MASK, "RoIAlign", 7, 1024), (FASTER, "res5", 7, 2048)])
     _arrow(ax, (end + 0.08, 0.1), (3.92, 0.1))
     _vector(ax, 4.0, 0.0, "average\n2048")
     _outputs(ax, 4.2, 0.0)
     _arrow(ax, (end + 0.08, -0.05), (3.52, -1.35))
     _chain(ax, 3.6, -1.5, [(MASK, "deconv", 14, 256), (LOGITS, "1×1 conv", 14, 80)])
-    legend = ((FASTER, "Faster R-CNN"), (MASK, "mask branch"), (LOGITS, "logits"))
+    legend = ((FASTER, "Faster R-CNN"), (MASK, "Mask R-CNN adds or changes"), (LOGITS, "logits"))
     for y, (colour, name) in zip((0.75, 0.35, -0.05), legend, strict=True):
-        ax.add_patch(Rectangle((6.6, y - 0.1), 0.3, 0.2, fc=colour, ec=style.GREY, lw=0.8))
-        ax.text(7.02, y, name, va="center", fontsize=style.SMALL)
+        ax.add_patch(Rectangle((5.95, y - 0.1), 0.3, 0.2, fc=colour, ec=style.GREY, lw=0.8))
+        ax.text(6.37, y, name, va="center", fontsize=style.SMALL)
 
 
 def _draw_fpn(ax: Axes) -> None:
     _bare(ax, (-0.3, 8.6), (-2.5, 0.9))
     ax.set_title("With a pyramid (FPN): class and box share one RoIAlign, the mask has its own")
-    end = _chain(ax, 0.0, 0.0, [(FASTER, "RoIAlign", 7, 256)])
+    end = _chain(ax, 0.0, 0.0, [(MASK, "RoIAlign", 7, 256)])
     _arrow(ax, (end + 0.08, 0.1), (2.02, 0.1))
     _vector(ax, 2.1, 0.0, "fc\n1024")
     _arrow(ax, (2.28, 0.1), (3.92, 0.1))
