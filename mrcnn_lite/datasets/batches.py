@@ -66,15 +66,16 @@ class Batches:
     def __call__(self, step: int) -> tuple[list[Tensor], list[dict]]:
         """Return the images and targets of a step, counted from 0."""
         first = (step * self.world_size + self.rank) * self.batch_size
-        samples = [self._sample(first + row) for row in range(self.batch_size)]
-        return collate([without_crowds(*sample) for sample in samples])
+        return collate([self._sample(first + row) for row in range(self.batch_size)])
 
     def _sample(self, position: int) -> Sample:
         """The changed sample at a position; a whole photograph is forgotten before the next."""
-        sample = self.dataset[self._index(position)]
+        image, target = self.dataset[self._index(position)]
+        if target["iscrowd"].any():
+            image, target = without_crowds(image, target)
         if self.transform is None:
-            return sample
-        return self.transform(*sample, sample_generator(self.seed, position))
+            return image, target
+        return self.transform(image, target, sample_generator(self.seed, position))
 
     def steps(self, start: int = 0) -> Iterator[tuple[list[Tensor], list[dict]]]:
         """Return the batches of steps start, start + 1, … without end; those before cost nothing.
@@ -109,10 +110,7 @@ def collate(samples: Sequence[Sample]) -> tuple[list[Tensor], list[dict]]:
 
 def without_crowds(image: Tensor, target: dict) -> Sample:
     """Leave out the crowd regions, which have no single box or mask to learn."""
-    single = target["iscrowd"] == 0
-    if single.all():  # the usual case; whole masks are large
-        return image, target
-    return image, rows_of(target, single)
+    return image, rows_of(target, target["iscrowd"] == 0)
 
 
 def sample_generator(seed: int, position: int) -> Generator:
