@@ -30,8 +30,8 @@ def score_boxes(
         boxes [..., R, C - 1, 4]; scores [..., R, C - 1]; which can be detections, bool
         [..., R, C - 1]. The background never is one.
     """
-    scores, deltas = class_logits.softmax(dim=-1)[..., 1:], deltas[..., 1:, :]  # [..., R, C - 1, 4]
-    boxes = decode_boxes(deltas, proposals[..., None, :], config.code_weights)
+    scores = class_logits.softmax(dim=-1)[..., 1:]  # [..., R, C - 1]
+    boxes = decode_boxes(deltas[..., 1:, :], proposals[..., None, :], config.code_weights)
     boxes = clip_boxes(boxes, image_size[..., None, None, :])  # [..., R, C - 1, 4]
     large = (boxes[..., 2:] - boxes[..., :2] >= MIN_SIDE).all(dim=-1)
     return boxes, scores, (scores > config.score_threshold) & large
