@@ -40,7 +40,7 @@ def train_network(options: argparse.Namespace) -> None:
         tell_images(dataset)
     said: list[str] = []
     config = fit_config(config, dataset, keep, said.append)
-    images_per_process(config)  # a batch that does not divide is refused before files are
+    images_per_process(config)  # refuses a batch that does not divide, while no file is removed
     images_digest = digest(dataset)
     if given.get("keypoint", 0) is None:  # asked for: none, whatever the data has
         config = config.with_(keypoint=None)

@@ -30,7 +30,10 @@ def backend() -> str:
 
 
 def set_backend(name: str) -> None:
-    """Choose the backend for every later call of an operation in this process, by its name above.
+    """Choose the backend for every later call of an operation in this process.
+
+    Args:
+        name: "reference", "torch", "triton" or "auto".
 
     Raises:
         ValueError: the name is unknown, or it is "triton" and no kernel can run here.

@@ -96,8 +96,8 @@ def more_background(config: Config, keep: Container[str] = ()) -> Config:
 
 
 def digest(dataset: Shapes | CocoDataset) -> str:
-    """Say which images a data set has, so that a run goes on with the same ones: `--data`,
-    `--hold-out` and all that they hold count, the annotations do not."""
+    """How many images a data set has, and a digest of their names: another `--data` or `--hold-out`
+    has another one. Annotations do not count."""
     names = [type(dataset).__name__]
     if isinstance(dataset, CocoDataset):
         names = [image["file_name"] for image in dataset.images]
